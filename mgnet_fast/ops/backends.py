@@ -1,0 +1,75 @@
+"""Which backend runs a glimpse, in which order they are tried, and why one cannot run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from . import cpu
+
+ENVIRONMENT_VARIABLE = "MGNET_FAST_BACKEND"
+
+# Each takes a device type and says why the backend cannot serve it, or None where it can.
+_REFUSALS: dict[str, Callable[[str], str | None]] = {
+    "cpu": cpu.why_not,
+    "reference": lambda device: None,
+}
+# The fastest first; the reference serves every device.
+_ORDER: dict[str, tuple[str, ...]] = {"cpu": ("cpu", "reference")}
+_ORDER_ELSEWHERE = ("reference",)
+
+_requested_by_environment = os.environ.get(ENVIRONMENT_VARIABLE) or None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One backend on one kind of device: whether it can run there, and if not why."""
+
+    name: str
+    device: str
+    available: bool
+    reason: str
+
+
+def can_run(name: str, device: str, raise_error: bool = False) -> bool:
+    """Whether backend ``name`` serves tensors on ``device`` ("cpu", "cuda", ...).
+
+    Raises:
+        ValueError: the name is no backend, or, with ``raise_error``, why it cannot run.
+    """
+    if name not in _REFUSALS:
+        raise ValueError(f"backend must be one of {', '.join(_REFUSALS)}, got {name!r}")
+    reason = _REFUSALS[name](device)
+    if reason is not None and raise_error:
+        raise ValueError(f"backend {name!r} cannot run on {device} tensors: {reason}")
+    return reason is None
+
+
+def choose(device: str, requested: str | None) -> str:
+    """The requested backend, else the environment's, else the first of the order that can run.
+
+    Raises:
+        ValueError: the requested backend cannot run, with the reason.
+    """
+    requested = requested or _requested_by_environment
+    if requested is not None:
+        can_run(requested, device, raise_error=True)
+        return requested
+    for name in _ORDER.get(device, _ORDER_ELSEWHERE):
+        if can_run(name, device):
+            return name
+    raise AssertionError("the reference backend runs everywhere")
+
+
+def backends() -> list[Backend]:
+    """Every backend on the devices of this machine, in the order they are tried."""
+    devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    rows = []
+    for device in devices:
+        for name in _ORDER.get(device, _ORDER_ELSEWHERE):
+            reason = _REFUSALS[name](device)
+            rows.append(Backend(name, device, reason is None, reason or "can run"))
+    return rows

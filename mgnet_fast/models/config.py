@@ -1,0 +1,199 @@
+"""What a Multi-Glimpse Network is, apart from its backbone: a frozen, checked set of numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+GlimpseLoss = Literal["reference", "paper"]
+
+
+@dataclass(frozen=True)
+class MGNetConfig:
+    """Every number that defines an MGNet, apart from its backbone.
+
+    Attributes:
+        num_classes: K, number of classes.
+        in_chans: C, channels of the images.
+        num_glimpses: T, glimpses an image gets. ``T = 1`` forces ``alpha`` to 0: with one
+            glimpse there is no glimpse loss and no glimpse head.
+        glimpse_size: height and width of a glimpse in pixels (one number: square). ``None``
+            means ``int(H // down_factor)`` square if ``down_factor`` is given, else the image's
+            own size.
+        scale_range: (s_min, s_max), the range of learned scales (1 is the whole image).
+        gradient_scale: s of equation 5, factor on the gradient into the localization fc.
+        alpha: weight of the glimpse loss (equation 8); the glimpse head exists if it is
+            positive and ``num_glimpses >= 2``.
+        stem_pool: whether a ResNet given by name keeps the max-pool of its stem.
+        glimpse_loss: ``"reference"`` classifies glimpses 2..T on their own, as the published
+            code does; ``"paper"`` glimpses 1..T, as equation 8 reads.
+        mean: per channel, in units of [0, 1]; applied to uint8 images only.
+        std: per channel, in units of [0, 1]; applied to uint8 images only.
+        down_factor: M of the paper, a convenience that depends on the image's height; an
+            explicit ``glimpse_size`` is exact (``int(224 // (7 / 3))`` is 95, not 96).
+
+    Raises:
+        ValueError: a value is out of range, or lengths do not fit ``in_chans``.
+        TypeError: a value has the wrong type.
+    """
+
+    num_classes: int = 1000
+    in_chans: int = 3
+    num_glimpses: int = 4
+    glimpse_size: int | tuple[int, int] | None = 96
+    scale_range: tuple[float, float] = (0.2, 0.5)
+    gradient_scale: float = 0.02
+    alpha: float = 0.6
+    stem_pool: bool = True
+    glimpse_loss: GlimpseLoss = "reference"
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    down_factor: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("num_classes", "in_chans", "num_glimpses"):
+            _require_positive_int(name, getattr(self, name))
+        self._set("glimpse_size", _checked_size(self.glimpse_size))
+        self._set("scale_range", _checked_scale_range(self.scale_range))
+        self._set("gradient_scale", _checked_number("gradient_scale", self.gradient_scale))
+        self._set("alpha", _checked_number("alpha", self.alpha))
+        if not 0.0 <= self.alpha <= 1.0:
+            raise ValueError(f"alpha must lie in [0, 1], got {self.alpha}")
+        if self.num_glimpses == 1:
+            self._set("alpha", 0.0)
+        if not isinstance(self.stem_pool, bool):
+            raise TypeError(f"stem_pool must be a bool, got {self.stem_pool!r}")
+        if self.glimpse_loss not in get_args(GlimpseLoss):
+            raise ValueError(
+                f"glimpse_loss must be one of {get_args(GlimpseLoss)}, got {self.glimpse_loss!r}"
+            )
+        for name in ("mean", "std"):
+            self._set(name, self._checked_channels(name, getattr(self, name)))
+        if self.std is not None and min(self.std) <= 0.0:
+            raise ValueError(f"std must be positive, got {self.std}")
+        self._check_down_factor()
+
+    @property
+    def has_glimpse_head(self) -> bool:
+        """Whether the network classifies single glimpses in training."""
+        return self.alpha > 0.0 and self.num_glimpses >= 2
+
+    def glimpse_shape(self, image_size: int | tuple[int, int]) -> tuple[int, int]:
+        """Height and width of a glimpse of an image of ``image_size`` (one number: square).
+
+        Raises:
+            ValueError: ``down_factor`` leaves no pixel of an image this small.
+        """
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        if isinstance(self.glimpse_size, int):
+            return self.glimpse_size, self.glimpse_size
+        if self.glimpse_size is not None:
+            return self.glimpse_size
+        if self.down_factor is None:
+            return height, width
+        side = int(height // self.down_factor)
+        if side < 1:
+            raise ValueError(
+                f"image height must be at least down_factor = {self.down_factor}, got {height}"
+            )
+        return side, side
+
+    def to_dict(self) -> dict[str, Any]:
+        """The config as plain values that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MGNetConfig:
+        """The inverse of :meth:`to_dict`; lists are accepted for tuples.
+
+        Raises:
+            ValueError: a key is unknown or a value is out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"config has unknown keys {unknown}; known are {known}")
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """The config as one line of JSON."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> MGNetConfig:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError: not a JSON object, or not one of a config.
+        """
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError(f"config must be a JSON object, got {type(values).__name__}")
+        return cls.from_dict(values)
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _checked_channels(self, name: str, value: object) -> tuple[float, ...] | None:
+        if value is None:
+            return None
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise TypeError(f"{name} must be a sequence of {self.in_chans} numbers, got {value!r}")
+        if len(value) != self.in_chans:
+            raise ValueError(
+                f"{name} must have one number for each of in_chans = {self.in_chans} channels, "
+                f"got {len(value)}"
+            )
+        return tuple(_checked_number(name, number) for number in value)
+
+    def _check_down_factor(self) -> None:
+        if self.down_factor is None:
+            return
+        self._set("down_factor", _checked_number("down_factor", self.down_factor))
+        if self.down_factor <= 0.0:
+            raise ValueError(f"down_factor must be positive, got {self.down_factor}")
+        if self.glimpse_size is not None:
+            raise ValueError(
+                "glimpse_size and down_factor are two ways to say one thing: give one of them, "
+                f"got {self.glimpse_size} and {self.down_factor}"
+            )
+
+
+def _require_positive_int(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def _checked_number(name: str, value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return float(value)
+
+
+def _checked_size(size: object) -> int | tuple[int, int] | None:
+    if size is None:
+        return None
+    if isinstance(size, Sequence) and not isinstance(size, str):
+        if len(size) != 2:
+            raise ValueError(f"glimpse_size must be one int or (height, width), got {size!r}")
+        for side in size:
+            _require_positive_int("glimpse_size", side)
+        return size[0], size[1]
+    _require_positive_int("glimpse_size", size)
+    return size  # type: ignore[return-value]
+
+
+def _checked_scale_range(value: object) -> tuple[float, float]:
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        raise TypeError(f"scale_range must be two numbers (s_min, s_max), got {value!r}")
+    low, high = (_checked_number("scale_range", number) for number in value)
+    if not 0.0 < low <= high <= 1.0:
+        raise ValueError(f"scale_range must satisfy 0 < s_min <= s_max <= 1, got ({low}, {high})")
+    return low, high

@@ -1,0 +1,69 @@
+"""Fusing the glimpses seen so far into one state (paper, section 3.2)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class FusionMemory:
+    """Keys and values of the glimpses seen so far; grows by one token a step."""
+
+    def __init__(self) -> None:
+        self.keys: list[Tensor] = []
+        self.values: list[Tensor] = []
+
+    def append(self, key: Tensor, value: Tensor) -> None:
+        """Adds one token: key and value of shape [B, D]."""
+        self.keys.append(key)
+        self.values.append(value)
+
+
+class FeatureFusion(nn.Module):
+    r"""One-head self-attention over the glimpses 1..t, of which only row t is kept.
+
+    .. math::
+        F_t = \mathrm{ReLU}(\mathrm{LN}(W_o \sum_{j \le t} a_j v_j + b_o)), \quad
+        a = \mathrm{softmax}_j(q_t \cdot k_j / \sqrt{D})
+
+    Keys and values of a token do not depend on later glimpses, so each is projected once, when its
+    glimpse arrives, and one query is projected a step: exactly the last row of full attention.
+
+    The parameters are those of :class:`torch.nn.MultiheadAttention` with one head
+    (``mha.in_proj_weight`` [3D, D] and so on), initialised with Kaiming's normal distribution
+    (fan in) and zero biases.
+
+    Source: paper, section 3.2, equations 3 and 4.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.mha = nn.MultiheadAttention(dim, num_heads=1)
+        self.norm = nn.LayerNorm(dim)
+        for parameter in self.mha.parameters():
+            if parameter.dim() == 2:
+                nn.init.kaiming_normal_(parameter)
+            else:
+                nn.init.zeros_(parameter)
+
+    def forward(self, token: Tensor, memory: FusionMemory) -> Tensor:
+        """Appends ``token`` [B, D] to ``memory`` and returns the fused state F_t [B, D]."""
+        projected = F.linear(token, self.mha.in_proj_weight, self.mha.in_proj_bias)
+        query, key, value = projected.chunk(3, dim=-1)
+        memory.append(key, value)
+        attended = _attend(query, memory)
+        return F.relu(self.norm(self.mha.out_proj(attended)))
+
+
+def _attend(query: Tensor, memory: FusionMemory) -> Tensor:
+    if len(memory.keys) == 1:
+        # A softmax over one glimpse is one: the query and the key have no say.
+        return memory.values[0]
+    keys = torch.stack(memory.keys, dim=1)
+    values = torch.stack(memory.values, dim=1)
+    scores = (keys @ query.unsqueeze(-1)).squeeze(-1) / math.sqrt(query.shape[-1])
+    weights = scores.softmax(dim=-1)
+    return (weights.unsqueeze(1) @ values).squeeze(1)

@@ -1,0 +1,87 @@
+"""Networks by name, each with the defaults that its name stands for."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import fields
+from typing import Any
+
+from .backbones import list_backbones
+from .config import MGNetConfig
+from .mgnet import MGNet
+
+_TOY: dict[str, Any] = {
+    "num_classes": 10,
+    "in_chans": 1,
+    "num_glimpses": 3,
+    "glimpse_size": 28,
+    "gradient_scale": 0.02,
+    "mean": (0.1307,),
+    "std": (0.3081,),
+}
+_IMAGENET: dict[str, Any] = {
+    "num_classes": 1000,
+    "in_chans": 3,
+    "num_glimpses": 4,
+    "glimpse_size": 96,
+    "gradient_scale": 0.01,
+    "mean": (0.485, 0.456, 0.406),
+    "std": (0.229, 0.224, 0.225),
+}
+_FEED_FORWARD: dict[str, Any] = {"num_glimpses": 1, "glimpse_size": None}
+
+
+def list_models() -> list[str]:
+    """The names that :func:`create_model` knows."""
+    return [f"{kind}_{name}" for kind in ("mgnet", "ffnet") for name in list_backbones()]
+
+
+def create_model(name: str, pretrained: bool = False, **overrides: Any) -> MGNet:
+    """A network by name.
+
+    Args:
+        name: one of :func:`list_models`, or ``mgnet_`` or ``ffnet_`` followed by
+            ``timm:<name>`` or ``torchvision:<name>``. ``ffnet_*`` is the feed-forward twin:
+            T = 1 and the image's own size.
+        pretrained: load the weights that the package brings (``mgnet_toy`` only).
+        **overrides: fields of :class:`MGNetConfig` that shall differ from the name's defaults.
+            With ``in_chans`` overridden, mean and std have no default (uint8 is only divided by
+            255). With ``down_factor`` given, ``glimpse_size`` has none.
+
+    Raises:
+        ValueError: the name or an override is unknown, or there are no weights for the name.
+        FileNotFoundError: the package was installed without its weights.
+        ImportError: the name asks for a library that is not installed.
+    """
+    kind, backbone = _split(name)
+    known = [field.name for field in fields(MGNetConfig)]
+    unknown = sorted(set(overrides) - set(known))
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise ValueError(f"create_model got unknown options {unknown}{hint}; known are {known}")
+    config = MGNetConfig(**(_defaults(kind, backbone, overrides) | overrides))
+    return MGNet(config, backbone)
+
+
+def _split(name: str) -> tuple[str, str]:
+    kind, _, backbone = name.partition("_")
+    is_foreign = backbone.startswith(("timm:", "torchvision:"))
+    if name in list_models() or (kind in ("mgnet", "ffnet") and is_foreign):
+        return kind, backbone
+    close = difflib.get_close_matches(name, list_models(), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise ValueError(f"model {name!r} is unknown: {hint}known are {', '.join(list_models())}")
+
+
+def _defaults(kind: str, backbone: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    defaults = dict(_TOY if backbone == "toy" else _IMAGENET)
+    if backbone == "resnet18":
+        defaults["gradient_scale"] = 0.02
+    if kind == "ffnet":
+        defaults |= _FEED_FORWARD
+    if overrides.get("in_chans", defaults["in_chans"]) != defaults["in_chans"]:
+        del defaults["mean"], defaults["std"]
+    if overrides.get("down_factor") is not None:
+        defaults["glimpse_size"] = None
+    return defaults

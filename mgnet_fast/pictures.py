@@ -1,0 +1,332 @@
+"""Pictures of where a network looked: scenes with their glimpse boxes above the glimpses.
+
+Laid out like figures 6 and 7 of the Multi-Glimpse Network paper. matplotlib is used through its
+object-oriented interface only: no display, no pyplot state, safe inside notebooks and threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+RIGHT = "#12a150"
+WRONG = "#e5382b"
+INK = "#1c2430"
+MUTED = "#6b7684"
+FRAME = "#c9d0d8"
+
+# Geometry in pixels of the picture. A panel of 224 shows 112-pixel scenes and 28-pixel glimpses
+# at whole multiples, so their pixels stay sharp.
+PANEL = 224
+PANEL_GAP = 14
+BLOCK_GAP = 60
+MARGIN = 48
+CAPTION = 46
+LABEL = 44
+STEPS = 46
+TITLE = 48
+FOOTER = 44
+DPI = 200
+LEGEND = "solid green: right after this glimpse      dashed red: wrong"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixel coordinates of an image: pixel (0, 0) has its centre at (0, 0)."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def region_box(
+    region: Sequence[float] | np.ndarray, height: int, width: int, align_corners: bool = True
+) -> Box:
+    """The rectangle spanned by the outermost sample positions of a region.
+
+    With ``align_corners=True`` the normalised coordinate c lies at pixel (c + 1) / 2 * (size - 1),
+    so region (1, 0, 0) runs from the centre of the first pixel to the centre of the last one;
+    with ``False`` at ((c + 1) * size - 1) / 2, the outer edges of these pixels.
+
+    Args:
+        region: (s, x, y) or (s_x, s_y, x, y); x goes with the width.
+        height, width: size of the image in pixels.
+
+    Raises:
+        ValueError: region has neither 3 nor 4 numbers.
+    """
+    numbers = [float(v) for v in region]
+    if len(numbers) == 3:
+        scale_x, scale_y, x, y = numbers[0], *numbers
+    elif len(numbers) == 4:
+        scale_x, scale_y, x, y = numbers
+    else:
+        raise ValueError(f"region must have 3 or 4 numbers, got {len(numbers)}")
+
+    def pixel(coordinate: float, size: int) -> float:
+        if align_corners:
+            return (coordinate + 1) / 2 * (size - 1)
+        return ((coordinate + 1) * size - 1) / 2
+
+    left, right = pixel(x - scale_x, width), pixel(x + scale_x, width)
+    top, bottom = pixel(y - scale_y, height), pixel(y + scale_y, height)
+    return Box(left, top, right - left, bottom - top)
+
+
+def draw_glimpses(
+    images: Any,
+    regions: Any,
+    glimpses: Any,
+    predictions: Any,
+    labels: Any,
+    path: str | Path,
+    *,
+    confidences: Any = None,
+    class_names: Sequence[str] | None = None,
+    title: str | None = None,
+    align_corners: bool = True,
+    blocks_per_row: int | None = None,
+) -> Path:
+    """Draw each image once per glimpse with its box, above the glimpse itself enlarged.
+
+    A box, its caption and the frame of its glimpse are green where the prediction after that
+    glimpse is right and red (and dashed) where it is wrong.
+
+    Args:
+        images: [N, C, H, W] with C = 1 or 3; uint8, or floats in [0, 1] (clipped).
+        regions: [T, N, 3] or [T, N, 4], as a model returns them in ``n_affparam``.
+        glimpses: [T, N, C, h, w], same value range as the images.
+        predictions: int [T, N], the class after each glimpse.
+        labels: int [N], the true class.
+        path: where to write; the suffix chooses the format (.png, .pdf, .svg).
+        confidences: float [T, N] in [0, 1], written beside the predictions.
+        class_names: name of each class; the class number when absent.
+        title: one line above everything.
+        align_corners: the convention the glimpses were taken with.
+        blocks_per_row: images side by side; chosen for a page of about 4:3 when absent.
+
+    Arrays may be torch tensors (any device) or anything numpy accepts.
+
+    Raises:
+        ValueError: shapes do not fit together, or there is nothing to draw.
+    """
+    data = _Series.check(images, regions, glimpses, predictions, labels, confidences)
+    names = list(class_names) if class_names is not None else None
+    steps, count = data.predictions.shape
+    columns = blocks_per_row or _blocks_per_row(count, steps)
+    rows = math.ceil(count / columns)
+    columns = min(columns, count)
+
+    top = STEPS + (TITLE if title else 0)
+    block_width = steps * PANEL + (steps - 1) * PANEL_GAP
+    block_height = LABEL + 2 * PANEL + CAPTION
+    width = 2 * MARGIN + columns * block_width + (columns - 1) * BLOCK_GAP
+    height = 2 * MARGIN + top + rows * block_height + (rows - 1) * BLOCK_GAP + FOOTER
+
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    page = _Page(figure, width, height)
+    if title:
+        page.text(MARGIN, MARGIN - 14, title, size=12, weight="bold")
+    for column in range(columns):
+        for t in range(steps):
+            middle = _panel_left(column, t, block_width) + PANEL / 2
+            page.text(middle, MARGIN + top - STEPS, f"glimpse {t + 1}", color=MUTED, align="center")
+    for n in range(count):
+        row, column = divmod(n, columns)
+        upper = MARGIN + top + row * (block_height + BLOCK_GAP)
+        label = _name(names, int(data.labels[n]))
+        page.text(_panel_left(column, 0, block_width), upper, f"label {label}", weight="bold")
+        for t in range(steps):
+            left = _panel_left(column, t, block_width)
+            _draw_step(page, data, n, t, left, upper + LABEL, names, align_corners)
+    page.text(MARGIN, height - MARGIN - FOOTER + 20, LEGEND, size=8, color=MUTED)
+
+    path = Path(path)
+    if not path.suffix:
+        raise ValueError(f"path must end in .png, .pdf or .svg, got {str(path)!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)
+    return path
+
+
+@dataclass(frozen=True)
+class _Series:
+    """The checked arrays of one picture, channels last, values in [0, 1]."""
+
+    images: np.ndarray
+    regions: np.ndarray
+    glimpses: np.ndarray
+    predictions: np.ndarray
+    labels: np.ndarray
+    confidences: np.ndarray | None
+
+    @staticmethod
+    def check(
+        images: Any, regions: Any, glimpses: Any, predictions: Any, labels: Any, confidences: Any
+    ) -> _Series:
+        image, box, glimpse = _array(images), _array(regions), _array(glimpses)
+        predicted, label = _array(predictions), _array(labels)
+        if image.ndim != 4 or image.shape[1] not in (1, 3):
+            raise ValueError(f"images must have shape [N, 1 or 3, H, W], got {list(image.shape)}")
+        if box.ndim != 3 or box.shape[1] != len(image) or box.shape[2] not in (3, 4):
+            raise ValueError(
+                f"regions must have shape [T, {len(image)}, 3 or 4], got {list(box.shape)}"
+            )
+        steps, count = box.shape[:2]
+        if steps * count == 0:
+            raise ValueError(f"there must be an image and a glimpse to draw, got {count}, {steps}")
+        wanted = [steps, count, image.shape[1]]
+        if glimpse.ndim != 5 or list(glimpse.shape[:3]) != wanted:
+            raise ValueError(
+                f"glimpses must have shape [{steps}, {count}, {image.shape[1]}, h, w], "
+                f"got {list(glimpse.shape)}"
+            )
+        if predicted.shape != (steps, count):
+            raise ValueError(
+                f"predictions must have shape [{steps}, {count}], got {list(predicted.shape)}"
+            )
+        if label.shape != (count,):
+            raise ValueError(f"labels must have shape [{count}], got {list(label.shape)}")
+        sure = None if confidences is None else _array(confidences)
+        if sure is not None and sure.shape != (steps, count):
+            raise ValueError(
+                f"confidences must have shape [{steps}, {count}], got {list(sure.shape)}"
+            )
+        return _Series(_displayable(image), box, _displayable(glimpse), predicted, label, sure)
+
+
+class _Page:
+    """A figure addressed in pixels from its upper left corner."""
+
+    def __init__(self, figure: Figure, width: int, height: int) -> None:
+        self.figure, self.width, self.height = figure, width, height
+
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        bottom = self.height - top - height
+        return self.figure.add_axes(
+            (left / self.width, bottom / self.height, width / self.width, height / self.height)
+        )
+
+    def text(
+        self,
+        left: float,
+        top: float,
+        text: str,
+        *,
+        size: float = 9.5,
+        color: str = INK,
+        weight: str = "normal",
+        align: str = "left",
+    ) -> None:
+        self.figure.text(
+            left / self.width,
+            1 - top / self.height,
+            text,
+            fontsize=size,
+            color=color,
+            fontweight=weight,
+            ha=align,
+            va="top",
+        )
+
+
+def _draw_step(
+    page: _Page,
+    data: _Series,
+    n: int,
+    t: int,
+    left: float,
+    top: float,
+    names: list[str] | None,
+    align_corners: bool,
+) -> None:
+    predicted = int(data.predictions[t, n])
+    right = predicted == int(data.labels[n])
+    color = RIGHT if right else WRONG
+
+    image = data.images[n]
+    scene = _panel(page, image, left, top, FRAME, 0.8)
+    box = region_box(data.regions[t, n], *image.shape[:2], align_corners=align_corners)
+    scene.add_patch(
+        Rectangle(
+            (box.left, box.top),
+            box.width,
+            box.height,
+            fill=False,
+            edgecolor=color,
+            linewidth=1.8,
+            linestyle="-" if right else (0, (3, 1.5)),
+            clip_on=False,
+            zorder=3,
+        )
+    )
+    caption = f"{'✓' if right else '✗'} {_name(names, predicted)}"
+    page.text(left, top + PANEL + 9, caption, color=color, weight="bold")
+    if data.confidences is not None:
+        sure = f"{100 * float(data.confidences[t, n]):.0f} %"
+        page.text(left + PANEL, top + PANEL + 11, sure, size=8.5, color=MUTED, align="right")
+    _panel(page, data.glimpses[t, n], left, top + PANEL + CAPTION, color, 1.8)
+
+
+def _panel(
+    page: _Page, image: np.ndarray, left: float, top: float, frame: str, line: float
+) -> Axes:
+    height, width = image.shape[:2]
+    shrink = PANEL / max(height, width)
+    axes = page.axes(
+        left + (PANEL - width * shrink) / 2,
+        top + (PANEL - height * shrink) / 2,
+        width * shrink,
+        height * shrink,
+    )
+    axes.imshow(image.squeeze(-1) if image.shape[2] == 1 else image, cmap="gray", vmin=0, vmax=1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_edgecolor(frame)
+        spine.set_linewidth(line)
+    return axes
+
+
+def _panel_left(column: int, step: int, block_width: int) -> int:
+    return MARGIN + column * (block_width + BLOCK_GAP) + step * (PANEL + PANEL_GAP)
+
+
+def _blocks_per_row(count: int, steps: int) -> int:
+    """Columns of blocks whose page comes nearest to 4:3, empty places counted against it."""
+
+    def badness(columns: int) -> float:
+        rows = math.ceil(count / columns)
+        aspect = columns * (steps * PANEL + BLOCK_GAP) / (rows * (2 * PANEL + BLOCK_GAP + LABEL))
+        return abs(math.log(aspect / 1.3)) + 0.5 * (rows * columns - count) / count
+
+    return min(range(1, count + 1), key=badness)
+
+
+def _array(values: Any) -> np.ndarray:
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        if values.is_floating_point():
+            values = values.float()
+    return np.asarray(values)
+
+
+def _displayable(values: np.ndarray) -> np.ndarray:
+    """[..., C, H, W] of uint8 or floats to [..., H, W, C] in [0, 1]."""
+    scaled = values / 255.0 if values.dtype == np.uint8 else np.clip(values, 0.0, 1.0)
+    return np.moveaxis(scaled, -3, -1)
+
+
+def _name(names: list[str] | None, label: int) -> str:
+    return names[label] if names is not None and 0 <= label < len(names) else str(label)

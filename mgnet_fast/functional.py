@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .ops import backends, reference
+from .ops import glimpse as _glimpse
+from .ops import glimpse_from_logits as _glimpse_from_logits
 from .ops.rescale_gradient import rescale_gradient
 
 __all__ = ["glimpse", "glimpse_from_logits", "rescale_gradient"]
@@ -17,6 +20,10 @@ _IMAGE_DTYPES = (torch.float32, torch.uint8, torch.bfloat16, torch.float16, torc
 _OUTPUT_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _REGION_DTYPES = (torch.float32, torch.float64)
 _PADDING_MODES = ("zeros", "border")
+
+# (mean, std, unit, channels, device) -> rows (scale, bias): the same few constants come at every
+# call, and making a tensor of them costs as much as a small glimpse.
+_known_normalizations: dict[Any, Tensor] = {}
 
 
 def glimpse(
@@ -33,27 +40,66 @@ def glimpse(
     memory_format: torch.memory_format | None = None,
     backend: str | None = None,
 ) -> Tensor:
+    r"""Bilinear samples of an axis-parallel region of each image: crop and resize in one.
+
+    For output row r and column c, with :math:`(g_y, g_x)` running evenly over [-1, 1]
+    (MGNet, section 3.1, eq. 1 and 2; Jaderberg et al. 2015):
+
+    .. math:: out[n, :, r, c] = bilinear(image[i_n], \; y_n + s_y g_y(r), \; x_n + s_x g_x(c))
+
+    It equals ``grid_sample(image, affine_grid(theta, ...))`` with
+    ``theta = [[s_x, 0, x], [0, s_y, y]]``, computed in one pass that reads only the pixels it
+    needs, with coordinates in double precision.
+
+    Args:
+        image (Tensor[B, C, H, W]): float32, float64, float16, bfloat16 or uint8, of any strides,
+            on any device. uint8 is divided by 255.
+        region (Tensor[N, 3] or Tensor[N, 4]): rows ``(s, x, y)`` or ``(s_x, s_y, x, y)``: half
+            the extent and the centre, in units where the image spans [-1, 1]; x goes with the
+            width. float32 or float64, never lowered by autocast.
+        size: height and width of the glimpse in pixels, or one number for both.
+        image_index (Tensor[N]): int64 or int32, the image of each region. Default: N = B, one
+            each.
+        align_corners: whether -1 and 1 are the centres of the corner pixels (True, as in the
+            published code) or the image's edges, as in ``grid_sample``.
+        padding_mode: "zeros" (after normalising) or "border".
+        mean, std: per channel, in units of [0, 1]: ``(value - mean) / std``. Constants: no
+            gradient flows to them.
+        dtype: of the result; default: the image's, float32 for uint8.
+        memory_format: ``torch.contiguous_format`` or ``torch.channels_last``; default: the
+            image's.
+        backend: "cpu" or "reference"; default: the fastest that can run
+            (``mgnet_fast.backends()``). "reference" is plain PyTorch.
+
+    Returns:
+        Tensor[N, C, h, w]. All NaN for a region that is not finite; an empty batch gives an
+        empty result.
+
+    Differentiable once, in ``region`` and (float images) in ``image``, bit-reproducible for any
+    number of threads. Where a sample meets a pixel exactly, the derivative is the one towards
+    higher coordinates. A region that is not finite gets a NaN gradient and gives its image none.
+
+    Raises:
+        TypeError: a tensor of the wrong type or dtype.
+        ValueError: a shape, size, mode, device or index that does not fit, or a backend that
+            cannot run, with its reason.
+    """
     _check_image(image)
-    _check_region(region, image)
-    height, width = _height_and_width(size)
-    _check_image_index(image_index, region, image)
-    _check_sampling(align_corners, padding_mode)
-    out_dtype = _output_dtype(image, dtype)
-    channels_last = _is_channels_last(image, memory_format)
-    normalization = _normalization(image, mean, std)
-    backends.choose(image.device.type, backend)
-    return reference.glimpse(
-        image,
-        region,
-        image_index,
-        normalization,
-        height,
-        width,
-        align_corners,
-        padding_mode,
-        out_dtype,
-        channels_last,
+    if isinstance(region, Tensor) and region.dtype not in _REGION_DTYPES:
+        region = _raised_under_autocast(region)
+    _check_region("region", region, image, (3, 4))
+    height, width, index, normalization, out_dtype, channels_last, chosen = _sampling(
+        image, region, size, image_index, padding_mode, mean, std, dtype, memory_format, backend
     )
+    if chosen == "reference" or region.shape[0] == 0 or image.shape[1] == 0:
+        return reference.glimpse(
+            image, region, index, normalization, height, width, align_corners, padding_mode,
+            out_dtype, channels_last,
+        )  # fmt: skip
+    return _glimpse.glimpse(
+        image, region, index, normalization, height, width, align_corners, padding_mode,
+        _name(out_dtype), channels_last, chosen,
+    )  # fmt: skip
 
 
 def glimpse_from_logits(
@@ -72,23 +118,87 @@ def glimpse_from_logits(
     memory_format: torch.memory_format | None = None,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    region = reference.region_from_logits(
-        logits.to(reference.sampling_dtype(image)), scale_range, gradient_scale
+    r"""The glimpse that the localization network asks for, and its region (MGNet, section 3.3).
+
+    With ``p = rescale_gradient(sigmoid(logits), gradient_scale)`` and
+    ``(s_min, s_max) = scale_range`` (eq. 4 and 5):
+
+    .. math:: s = p_0 (s_{max} - s_{min}) + s_{min}, \quad (x, y) = (2 (p_1, p_2) - 1)(1 - s)
+
+    so that a region with ``s_max <= 1`` never leaves the image. Then as :func:`glimpse`, all in
+    one kernel forward and one backward.
+
+    Args:
+        image (Tensor[B, C, H, W]): as in :func:`glimpse`.
+        logits (Tensor[N, 3]): outputs of the localization layer, any floating dtype; half
+            precision is raised to float32 before the sigmoid.
+        size: height and width of the glimpse in pixels, or one number for both.
+        scale_range: smallest and largest s.
+        gradient_scale: the paper's factor s of section 3.3 (.02 for ResNet-18, .01 for the
+            others); multiplies every gradient that reaches the logits.
+
+    The other arguments are those of :func:`glimpse`.
+
+    Returns:
+        The glimpse, Tensor[N, C, h, w], and the region, Tensor[N, 3], float32 (float64 for
+        float64 logits). Both are differentiable, once, in ``logits``; the glimpse in ``image``.
+
+    Raises:
+        TypeError, ValueError: as :func:`glimpse`; also a scale_range that is not two finite
+            numbers with s_min <= s_max.
+    """
+    _check_image(image)
+    if isinstance(logits, Tensor) and logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
+    _check_region("logits", logits, image, (3,))
+    low, high = (float(bound) for bound in scale_range)
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError(f"scale_range must be finite (s_min, s_max), got {scale_range}")
+    height, width, index, normalization, out_dtype, channels_last, chosen = _sampling(
+        image, logits, size, image_index, padding_mode, mean, std, dtype, memory_format, backend
     )
-    samples = glimpse(
-        image,
-        region,
-        size,
-        image_index=image_index,
-        align_corners=align_corners,
-        padding_mode=padding_mode,
-        mean=mean,
-        std=std,
-        dtype=dtype,
-        memory_format=memory_format,
-        backend=backend,
+    if chosen == "reference" or logits.shape[0] == 0 or image.shape[1] == 0:
+        region = reference.region_from_logits(logits, (low, high), gradient_scale)
+        samples = reference.glimpse(
+            image, region, index, normalization, height, width, align_corners, padding_mode,
+            out_dtype, channels_last,
+        )  # fmt: skip
+        return samples, region
+    return _glimpse_from_logits.glimpse_from_logits(
+        image, logits, index, normalization, low, high, float(gradient_scale), height, width,
+        align_corners, padding_mode, _name(out_dtype), channels_last, chosen,
+    )  # fmt: skip
+
+
+def _sampling(
+    image: Tensor,
+    rows: Tensor,
+    size: int | tuple[int, int],
+    image_index: Tensor | None,
+    padding_mode: str,
+    mean: Sequence[float] | Tensor | None,
+    std: Sequence[float] | Tensor | None,
+    dtype: torch.dtype | None,
+    memory_format: torch.memory_format | None,
+    backend: str | None,
+) -> tuple[int, int, Tensor | None, Tensor | None, torch.dtype, bool, str]:
+    """What both ops share, checked and resolved: height, width, index, (scale, bias), dtype,
+    layout, backend."""
+    height, width = _height_and_width(size)
+    _check_image_index(image_index, rows, image)
+    if padding_mode not in _PADDING_MODES:
+        raise ValueError(
+            f"padding_mode must be one of {', '.join(_PADDING_MODES)}, got {padding_mode!r}"
+        )
+    return (
+        height,
+        width,
+        image_index,
+        _normalization(image, mean, std),
+        _output_dtype(image, dtype),
+        _is_channels_last(image, memory_format),
+        backends.choose(image.device.type, backend),
     )
-    return samples, region
 
 
 def _check_image(image: Tensor) -> None:
@@ -102,17 +212,22 @@ def _check_image(image: Tensor) -> None:
         raise ValueError(f"image must be at least 1 x 1 pixels, got {list(image.shape)}")
 
 
-def _check_region(region: Tensor, image: Tensor) -> None:
-    if not isinstance(region, Tensor):
-        raise TypeError(f"region must be a Tensor, got {type(region).__name__}")
-    if region.dim() != 2 or region.shape[1] not in (3, 4):
-        raise ValueError(f"region must have shape [N, 3] or [N, 4], got {list(region.shape)}")
-    if region.dtype not in _REGION_DTYPES:
-        raise TypeError(
-            f"region must have dtype {_names(_REGION_DTYPES)}, got {_name(region.dtype)}"
-        )
-    if region.device != image.device:
-        raise ValueError(f"region must be on image's device {image.device}, got {region.device}")
+def _raised_under_autocast(region: Tensor) -> Tensor:
+    """Half-precision regions are an error, but for those that autocast made."""
+    half = region.dtype in (torch.float16, torch.bfloat16)
+    return region.float() if half and torch.is_autocast_enabled(region.device.type) else region
+
+
+def _check_region(name: str, rows: Tensor, image: Tensor, columns: tuple[int, ...]) -> None:
+    if not isinstance(rows, Tensor):
+        raise TypeError(f"{name} must be a Tensor, got {type(rows).__name__}")
+    if rows.dim() != 2 or rows.shape[1] not in columns:
+        wanted = " or ".join(f"[N, {count}]" for count in columns)
+        raise ValueError(f"{name} must have shape {wanted}, got {list(rows.shape)}")
+    if rows.dtype not in _REGION_DTYPES:
+        raise TypeError(f"{name} must have dtype {_names(_REGION_DTYPES)}, got {_name(rows.dtype)}")
+    if rows.device != image.device:
+        raise ValueError(f"{name} must be on image's device {image.device}, got {rows.device}")
 
 
 def _check_image_index(image_index: Tensor | None, region: Tensor, image: Tensor) -> None:
@@ -135,13 +250,6 @@ def _check_image_index(image_index: Tensor | None, region: Tensor, image: Tensor
     if image_index.device != image.device:
         raise ValueError(
             f"image_index must be on image's device {image.device}, got {image_index.device}"
-        )
-
-
-def _check_sampling(align_corners: bool, padding_mode: str) -> None:
-    if padding_mode not in _PADDING_MODES:
-        raise ValueError(
-            f"padding_mode must be one of {', '.join(_PADDING_MODES)}, got {padding_mode!r}"
         )
 
 
@@ -180,10 +288,17 @@ def _normalization(
     unit = 255.0 if image.dtype == torch.uint8 else 1.0
     if mean is None and std is None and unit == 1.0:
         return None
-    channels = image.shape[1]
-    centre = _per_channel("mean", mean, 0.0, channels, image.device)
-    spread = _per_channel("std", std, 1.0, channels, image.device)
-    return torch.stack([1 / (spread * unit), -centre / spread])
+    channels, device = image.shape[1], image.device
+    constant = not (isinstance(mean, Tensor) or isinstance(std, Tensor))
+    key = (mean and tuple(mean), std and tuple(std), unit, channels, device) if constant else None
+    if key in _known_normalizations and not torch.compiler.is_compiling():
+        return _known_normalizations[key]
+    centre = _per_channel("mean", mean, 0.0, channels, device)
+    spread = _per_channel("std", std, 1.0, channels, device)
+    rows = torch.stack([1 / (spread * unit), -centre / spread])
+    if key is not None and type(rows) is Tensor and not torch.compiler.is_compiling():
+        _known_normalizations[key] = rows
+    return rows
 
 
 def _per_channel(

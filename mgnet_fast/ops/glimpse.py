@@ -1,0 +1,181 @@
+"""The registered ops of the glimpse: forward, gradient to the region, gradient to the image.
+
+``glimpse`` is what functional calls: through torch.library where something must see the op,
+straight through one autograd.Function where nothing does. Both run the same kernels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import implementations
+from .dispatch import is_plain_eager
+
+DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+NO_SECOND_DERIVATIVE = (
+    "the gradient of a glimpse cannot be differentiated again: use backend='reference' and a "
+    "twice differentiable sampler of your own if you need second derivatives"
+)
+
+
+@torch.library.custom_op("mgnet_fast::glimpse", mutates_args=())
+def glimpse_op(
+    image: Tensor,
+    region: Tensor,
+    image_index: Tensor | None,
+    normalization: Tensor | None,
+    height: int,
+    width: int,
+    align_corners: bool,
+    padding_mode: str,
+    out_dtype: str,
+    channels_last: bool,
+    backend: str,
+) -> Tensor:
+    return implementations.of(backend).glimpse(
+        image, region, image_index, normalization, height, width, align_corners, padding_mode,
+        out_dtype, channels_last,
+    )  # fmt: skip
+
+
+@glimpse_op.register_fake
+def _(image, region, image_index, normalization, height, width, align_corners, padding_mode,
+      out_dtype, channels_last, backend):  # type: ignore[no-untyped-def]  # fmt: skip
+    return image.new_empty(
+        (region.shape[0], image.shape[1], height, width),
+        dtype=DTYPES[out_dtype],
+    ).to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+@torch.library.custom_op("mgnet_fast::glimpse_backward_region", mutates_args=())
+def backward_region_op(
+    grad: Tensor,
+    image: Tensor,
+    region: Tensor,
+    image_index: Tensor | None,
+    normalization: Tensor | None,
+    align_corners: bool,
+    padding_mode: str,
+    backend: str,
+) -> Tensor:
+    return implementations.of(backend).glimpse_backward_region(
+        grad, image, region, image_index, normalization, align_corners, padding_mode
+    )
+
+
+@backward_region_op.register_fake
+def _(grad, image, region, image_index, normalization, align_corners, padding_mode,
+      backend):  # type: ignore[no-untyped-def]  # fmt: skip
+    return torch.empty_like(region, memory_format=torch.contiguous_format)
+
+
+@torch.library.custom_op("mgnet_fast::glimpse_backward_image", mutates_args=())
+def backward_image_op(
+    grad: Tensor,
+    image: Tensor,
+    region: Tensor,
+    image_index: Tensor | None,
+    normalization: Tensor | None,
+    align_corners: bool,
+    padding_mode: str,
+    backend: str,
+) -> Tensor:
+    """``image`` gives shape, dtype and layout; its pixels are not read."""
+    return implementations.of(backend).glimpse_backward_image(
+        grad, image, region, image_index, normalization, align_corners, padding_mode
+    )
+
+
+@backward_image_op.register_fake
+def _(grad, image, region, image_index, normalization, align_corners, padding_mode,
+      backend):  # type: ignore[no-untyped-def]  # fmt: skip
+    return torch.empty_like(image)
+
+
+def refuse_second_derivative(ctx: Any, *grads: Tensor) -> None:
+    raise RuntimeError(NO_SECOND_DERIVATIVE)
+
+
+backward_region_op.register_autograd(refuse_second_derivative)
+backward_image_op.register_autograd(refuse_second_derivative)
+
+
+def image_and_region_gradients(
+    ctx: Any, grad: Tensor, wants_image: bool, wants_region: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Both gradients of samples taken with what ``save_sampling`` kept."""
+    image, region, image_index, normalization = ctx.saved_tensors
+    arguments = (grad, image, region, image_index, normalization, *ctx.sampling)
+    # Under create_graph the ops must be seen, so that a second derivative is refused in words.
+    if ctx.dispatched or torch.is_grad_enabled():
+        to_image, to_region = backward_image_op, backward_region_op
+        arguments = (*arguments, ctx.backend)
+    else:
+        kernels = implementations.of(ctx.backend)
+        to_image, to_region = kernels.glimpse_backward_image, kernels.glimpse_backward_region
+    return (
+        to_image(*arguments) if wants_image else None,
+        to_region(*arguments) if wants_region else None,
+    )
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], dispatched: bool) -> None:
+    ctx.save_for_backward(*inputs[:4])
+    ctx.sampling = inputs[6:8]
+    ctx.backend = inputs[10]
+    ctx.dispatched = dispatched
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _save(ctx, inputs, dispatched=True)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    wants_image, wants_region = ctx.needs_input_grad[:2]
+    return (*image_and_region_gradients(ctx, grad, wants_image, wants_region), *[None] * 9)
+
+
+glimpse_op.register_autograd(_backward, setup_context=_setup_context)
+
+
+class _EagerGlimpse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        _save(ctx, inputs, dispatched=False)
+        return implementations.of(inputs[10]).glimpse(*inputs[:10])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return _backward(ctx, grads[0])
+
+
+def glimpse(
+    image: Tensor,
+    region: Tensor,
+    image_index: Tensor | None,
+    normalization: Tensor | None,
+    height: int,
+    width: int,
+    align_corners: bool,
+    padding_mode: str,
+    out_dtype: str,
+    channels_last: bool,
+    backend: str,
+) -> Tensor:
+    inputs = (
+        image, region, image_index, normalization, height, width, align_corners, padding_mode,
+        out_dtype, channels_last, backend,
+    )  # fmt: skip
+    if not is_plain_eager(image, region, image_index, normalization):
+        return glimpse_op(*inputs)
+    if torch.is_grad_enabled() and (image.requires_grad or region.requires_grad):
+        return _EagerGlimpse.apply(*inputs)  # type: ignore[no-any-return]
+    return implementations.of(backend).glimpse(*inputs[:10])

@@ -1,0 +1,162 @@
+"""The registered ops of the glimpse from localization logits: sigmoid, gradient rescaling,
+range map and sampling in one, forward and backward.
+
+Two ways in, as in ops/glimpse.py: registered op or one autograd.Function, same kernels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import implementations
+from .dispatch import is_plain_eager
+from .glimpse import DTYPES, backward_image_op, refuse_second_derivative
+
+
+@torch.library.custom_op("mgnet_fast::glimpse_from_logits", mutates_args=())
+def glimpse_from_logits_op(
+    image: Tensor,
+    logits: Tensor,
+    image_index: Tensor | None,
+    normalization: Tensor | None,
+    scale_min: float,
+    scale_max: float,
+    gradient_scale: float,
+    height: int,
+    width: int,
+    align_corners: bool,
+    padding_mode: str,
+    out_dtype: str,
+    channels_last: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    return implementations.of(backend).glimpse_from_logits(
+        image, logits, image_index, normalization, scale_min, scale_max, height, width,
+        align_corners, padding_mode, out_dtype, channels_last,
+    )  # type: ignore[no-any-return]  # fmt: skip
+
+
+@glimpse_from_logits_op.register_fake
+def _(image, logits, image_index, normalization, scale_min, scale_max, gradient_scale, height,
+      width, align_corners, padding_mode, out_dtype, channels_last,
+      backend):  # type: ignore[no-untyped-def]  # fmt: skip
+    samples = image.new_empty(
+        (logits.shape[0], image.shape[1], height, width),
+        dtype=DTYPES[out_dtype],
+    ).to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    return samples, torch.empty_like(logits, memory_format=torch.contiguous_format)
+
+
+@torch.library.custom_op("mgnet_fast::glimpse_from_logits_backward", mutates_args=())
+def backward_logits_op(
+    grad_samples: Tensor,
+    grad_region: Tensor,
+    image: Tensor,
+    logits: Tensor,
+    image_index: Tensor | None,
+    normalization: Tensor | None,
+    scale_min: float,
+    scale_max: float,
+    gradient_scale: float,
+    align_corners: bool,
+    padding_mode: str,
+    backend: str,
+) -> Tensor:
+    return implementations.of(backend).glimpse_from_logits_backward(  # type: ignore[no-any-return]
+        grad_samples, grad_region, image, logits, image_index, normalization, scale_min,
+        scale_max, gradient_scale, align_corners, padding_mode,
+    )  # fmt: skip
+
+
+@backward_logits_op.register_fake
+def _(grad_samples, grad_region, image, logits, *others):  # type: ignore[no-untyped-def]
+    return torch.empty_like(logits, memory_format=torch.contiguous_format)
+
+
+backward_logits_op.register_autograd(refuse_second_derivative)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], region: Tensor, dispatched: bool) -> None:
+    image, logits, image_index, normalization = inputs[:4]
+    ctx.save_for_backward(image, logits, image_index, normalization, region)
+    ctx.range_map = inputs[4:7]
+    ctx.sampling = inputs[9:11]
+    ctx.backend = inputs[13]
+    ctx.dispatched = dispatched
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    _save(ctx, inputs, output[1], dispatched=True)
+
+
+def _backward(ctx: Any, grad_samples: Tensor, grad_region: Tensor) -> tuple[Tensor | None, ...]:
+    image, logits, image_index, normalization, region = ctx.saved_tensors
+    to_image: Any = backward_image_op
+    to_logits: Any = backward_logits_op
+    backend: tuple[str, ...] = (ctx.backend,)
+    if not (ctx.dispatched or torch.is_grad_enabled()):
+        kernels = implementations.of(ctx.backend)
+        to_image, to_logits = kernels.glimpse_backward_image, kernels.glimpse_from_logits_backward
+        backend = ()
+    wants_image, wants_logits = ctx.needs_input_grad[:2]
+    image_gradient = logits_gradient = None
+    if wants_image:
+        image_gradient = to_image(
+            grad_samples, image, region, image_index, normalization, *ctx.sampling, *backend
+        )
+    if wants_logits:
+        logits_gradient = to_logits(
+            grad_samples, grad_region, image, logits, image_index, normalization,
+            *ctx.range_map, *ctx.sampling, *backend,
+        )  # fmt: skip
+    return (image_gradient, logits_gradient, *[None] * 12)
+
+
+glimpse_from_logits_op.register_autograd(_backward, setup_context=_setup_context)
+
+
+class _EagerGlimpseFromLogits(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+        samples, region = _run(inputs)
+        _save(ctx, inputs, region, dispatched=False)
+        return samples, region
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return _backward(ctx, *grads)
+
+
+def _run(inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    kernels = implementations.of(inputs[13])
+    return kernels.glimpse_from_logits(*inputs[:6], *inputs[7:13])  # type: ignore[no-any-return]
+
+
+def glimpse_from_logits(
+    image: Tensor,
+    logits: Tensor,
+    image_index: Tensor | None,
+    normalization: Tensor | None,
+    scale_min: float,
+    scale_max: float,
+    gradient_scale: float,
+    height: int,
+    width: int,
+    align_corners: bool,
+    padding_mode: str,
+    out_dtype: str,
+    channels_last: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    inputs = (
+        image, logits, image_index, normalization, scale_min, scale_max, gradient_scale, height,
+        width, align_corners, padding_mode, out_dtype, channels_last, backend,
+    )  # fmt: skip
+    if not is_plain_eager(image, logits, image_index, normalization):
+        return glimpse_from_logits_op(*inputs)
+    if torch.is_grad_enabled() and (image.requires_grad or logits.requires_grad):
+        return _EagerGlimpseFromLogits.apply(*inputs)  # type: ignore[no-any-return]
+    return _run(inputs)

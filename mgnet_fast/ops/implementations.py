@@ -1,0 +1,18 @@
+"""From the name of a native backend to the module that launches its kernels.
+
+Such a module has five functions: ``glimpse``, ``glimpse_backward_region``,
+``glimpse_backward_image``, ``glimpse_from_logits`` and ``glimpse_from_logits_backward``.
+The reference is none of them: it is plain PyTorch, differentiated by autograd itself.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from . import cpu
+
+_LAUNCHERS = {"cpu": cpu}
+
+
+def of(backend: str) -> ModuleType:
+    return _LAUNCHERS[backend]

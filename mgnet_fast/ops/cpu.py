@@ -20,3 +20,10 @@ def why_not(device: str) -> str | None:
     if _native is None:
         return f"the compiled extension is not there ({_import_error}); install with a C++ compiler"
     return None
+
+
+def describe() -> str:
+    """The extension in a line: the instruction sets in it and the one in use, or what is wrong."""
+    if _native is None:
+        return f"NOT BUILT, glimpses run in plain PyTorch: {why_not('cpu')}"
+    return f"built for {', '.join(_native.isa_compiled())}; in use: {_native.isa()}"

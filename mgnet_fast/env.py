@@ -1,0 +1,82 @@
+"""What this machine runs mgnet_fast with: ``python -m mgnet_fast.env``, for bug reports."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from typing import Any
+
+import torch
+
+from . import __version__
+from .ops import cpu
+from .ops.backends import ENVIRONMENT_VARIABLE, backends
+
+_PACKAGES = (
+    "torch", "triton", "numpy", "safetensors", "matplotlib", "rich", "typer", "tensorboard",
+    "torchvision", "timm", "kornia", "opencv-python-headless",
+)  # fmt: skip
+
+
+def collect() -> dict[str, Any]:
+    """Versions, processor, devices and backends, as plain data."""
+    return {
+        "mgnet_fast": __version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpu capability of torch": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "cuda of torch": torch.version.cuda,
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "environment": {ENVIRONMENT_VARIABLE: os.environ.get(ENVIRONMENT_VARIABLE)},
+        "extension": cpu.describe(),
+        "backends": [vars(backend) for backend in backends()],
+    }
+
+
+def main() -> None:
+    """Prints what :func:`collect` finds, one fact a line."""
+    facts = collect()
+    rows = facts.pop("backends")
+    packages = facts.pop("packages")
+    for name, value in facts.items():
+        print(f"{name:24} {_text(value)}")
+    print("packages")
+    for name, version in packages.items():
+        print(f"  {name:22} {version or 'not installed'}")
+    print("backends, in the order they are tried")
+    for row in rows:
+        mark = "yes" if row["available"] else "no"
+        print(f"  {row['device']:5} {row['name']:12} {mark:4} {row['reason']}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={item}" for name, item in value.items() if item) or "none set"
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return "none" if value is None else str(value)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
+            names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()

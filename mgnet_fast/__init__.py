@@ -3,16 +3,23 @@
 The op on its own: :func:`glimpse`, :func:`glimpse_from_logits`. The network:
 :func:`create_model`, :class:`MGNet`. What runs here and why: :func:`backends`,
 ``python -m mgnet_fast.env``.
+
+Names are looked up at first use, so that the commands answer without waiting for torch; the ops
+of ``torch.ops.mgnet_fast`` are there once ``mgnet_fast.functional`` is imported.
 """
 
-from .functional import glimpse, glimpse_from_logits, rescale_gradient
-from .models import (
-    MGNet,
-    MGNetConfig,
-    create_model,
-    list_models,
-)
-from .ops.backends import backends
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .functional import glimpse, glimpse_from_logits, rescale_gradient
+    from .models import (
+        MGNet,
+        MGNetConfig,
+        create_model,
+        list_models,
+    )
+    from .ops.backends import backends
 
 __version__ = "0.1.0"
 
@@ -27,3 +34,30 @@ __all__ = [
     "list_models",
     "rescale_gradient",
 ]
+
+_HOME = {
+    "MGNet": "models",
+    "MGNetConfig": "models",
+    "backends": "ops.backends",
+    "create_model": "models",
+    "glimpse": "functional",
+    "glimpse_from_logits": "functional",
+    "list_models": "models",
+    "rescale_gradient": "functional",
+}
+_MODULES = ("data", "evaluation", "functional", "models", "ops", "pictures", "training")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    elif name in _MODULES:
+        value = import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

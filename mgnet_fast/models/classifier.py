@@ -16,4 +16,5 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [B, K] of states or features [B, dim]."""
-        return self.fc(x)
+        logits: Tensor = self.fc(x)
+        return logits

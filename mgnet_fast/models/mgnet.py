@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from .classifier import Classifier
 from .config import MGNetConfig
 from .fusion import FeatureFusion, FusionMemory
 from .localization import LocalizationNetwork
-from .precision import full_precision, glimpse_dtype, glimpse_memory_format
+from .precision import full_precision, glimpse_memory_format
 
 POSITION_DIM = 3  # a region is the three numbers (s, x, y)
 
@@ -44,6 +43,8 @@ class MGNet(nn.Module):
 
     Source: paper, sections 3.1 to 3.4.
     """
+
+    gem: Any  # only for the published training script, which logs from it: see from_hparams
 
     def __init__(
         self, config: MGNetConfig, backbone: nn.Module | str, dim: int | None = None
@@ -108,7 +109,9 @@ class MGNet(nn.Module):
             "n_affparam": torch.stack(n_affparam),
             "n_feature": torch.stack(n_feature),
         }
-        return result | self._glimpse_logits(result["n_feature"])
+        if self.training and self.glimpse_fc is not None:
+            result |= self._glimpse_logits(self.glimpse_fc, result["n_feature"])
+        return result
 
     def first_glimpse(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The whole image made small, [B, C, h, w], and its region (1, 0, 0), [B, 3]."""
@@ -123,13 +126,15 @@ class MGNet(nn.Module):
         The region enters as three raw numbers beside the feature, without a gradient.
         """
         token = torch.cat([feature, region.detach().to(feature.dtype)], dim=1)
-        return self.feat_fusion(token, memory)
+        fused: Tensor = self.feat_fusion(token, memory)
+        return fused
 
     def next_glimpse(self, images: Tensor, fused: Tensor) -> tuple[Tensor, Tensor]:
         """The glimpse [B, C, h, w] that the state ``fused`` [B, D] asks for; its region [B, 3]."""
-        return self.loc_network(
+        glimpse, region = self.loc_network(
             images, fused, self.glimpse_shape(images), **self._sampling_options(images)
         )
+        return glimpse, region
 
     def glimpse_gen(
         self, images: Tensor, region: Tensor, *, is_whole_image: bool = False
@@ -182,21 +187,19 @@ class MGNet(nn.Module):
     def extra_repr(self) -> str:
         return f"num_glimpses={self.config.num_glimpses}, glimpse_size={self.config.glimpse_size}"
 
-    def _glimpse_logits(self, n_feature: Tensor) -> Mapping[str, Tensor]:
-        if self.glimpse_fc is None or not self.training:
-            return {}
+    def _glimpse_logits(self, head: nn.Module, n_feature: Tensor) -> dict[str, Tensor]:
         classified = n_feature if self.config.glimpse_loss == "paper" else n_feature[1:]
         if classified.shape[0] == 0:
             return {}
         with full_precision(n_feature.device.type):
-            return {"n_aux_logit": self.glimpse_fc(classified)}
+            return {"n_aux_logit": head(classified)}
 
     def _sampling_options(self, images: Tensor) -> dict[str, Any]:
         is_bytes = images.dtype == torch.uint8
         return {
             "mean": self.config.mean if is_bytes else None,
             "std": self.config.std if is_bytes else None,
-            "dtype": glimpse_dtype(self.loc_network.fc.weight),
+            "dtype": self.loc_network.fc.weight.dtype,
             "memory_format": glimpse_memory_format(self.backbone),
         }
 

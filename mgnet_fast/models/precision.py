@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 def full_precision(device_type: str) -> AbstractContextManager[object]:
@@ -17,11 +17,6 @@ def full_precision(device_type: str) -> AbstractContextManager[object]:
     if torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
-
-
-def glimpse_dtype(parameter: Tensor) -> torch.dtype:
-    """The dtype of glimpses for a network with such parameters."""
-    return parameter.dtype
 
 
 def glimpse_memory_format(backbone: nn.Module) -> torch.memory_format:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
+
+from safetensors.torch import load_file
 
 from .backbones import list_backbones
 from .config import MGNetConfig
 from .mgnet import MGNet
+from .weights import load_weights
 
 _TOY: dict[str, Any] = {
     "num_classes": 10,
@@ -28,6 +32,8 @@ _IMAGENET: dict[str, Any] = {
     "mean": (0.485, 0.456, 0.406),
     "std": (0.229, 0.224, 0.225),
 }
+_ASSETS = Path(__file__).parent.parent / "assets"
+_SHIPPED = ("mgnet_toy",)
 _FEED_FORWARD: dict[str, Any] = {"num_glimpses": 1, "glimpse_size": None}
 
 
@@ -60,8 +66,15 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> MGNet
         close = difflib.get_close_matches(unknown[0], known, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise ValueError(f"create_model got unknown options {unknown}{hint}; known are {known}")
-    config = MGNetConfig(**(_defaults(kind, backbone, overrides) | overrides))
-    return MGNet(config, backbone)
+    if pretrained and name not in _SHIPPED:
+        raise ValueError(
+            f"pretrained weights are shipped for {', '.join(_SHIPPED)} only, got {name!r}"
+        )
+    config = MGNetConfig(**(name_defaults(kind, backbone, overrides) | overrides))
+    model = MGNet(config, backbone)
+    if pretrained:
+        _load_shipped(model, name)
+    return model
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -74,7 +87,21 @@ def _split(name: str) -> tuple[str, str]:
     raise ValueError(f"model {name!r} is unknown: {hint}known are {', '.join(list_models())}")
 
 
-def _defaults(kind: str, backbone: str, overrides: dict[str, Any]) -> dict[str, Any]:
+def _load_shipped(model: MGNet, name: str) -> None:
+    path = _ASSETS / f"{name}.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"the weights of {name} are missing from this installation ({path}): "
+            "create it with pretrained=False, or install the package again"
+        )
+    weights = load_file(path)
+    if not model.config.has_glimpse_head:  # the head serves training only
+        weights = {key: weights[key] for key in weights if not key.startswith("glimpse_fc.")}
+    load_weights(model, weights, f"pretrained {name}")
+
+
+def name_defaults(kind: str, backbone: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """The fields of :class:`MGNetConfig` that a name sets, where ``overrides`` do not speak."""
     defaults = dict(_TOY if backbone == "toy" else _IMAGENET)
     if backbone == "resnet18":
         defaults["gradient_scale"] = 0.02

@@ -78,6 +78,11 @@ class ResNet(nn.Module):
     Source: He et al. 2015; Xie et al. 2016; Zagoruyko and Komodakis 2016.
     """
 
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
     def __init__(self, shape: _Shape, in_chans: int = 3, stem_pool: bool = True) -> None:
         super().__init__()
         block = _Bottleneck if shape.is_bottleneck else _BasicBlock

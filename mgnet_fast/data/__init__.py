@@ -1,0 +1,34 @@
+"""Data: the IDX format, MNIST, and scenes made from it on the fly."""
+
+from mgnet_fast.data.datasets import DATASETS, dataset_noise, load_dataset
+from mgnet_fast.data.idx import read_idx
+from mgnet_fast.data.mnist import Digits, find_mnist, load_mnist, read_digits
+from mgnet_fast.data.translated_mnist import (
+    MNIST_MEAN,
+    MNIST_STD,
+    NOISE_STD,
+    SCENE_SIZE,
+    TEST_SEED,
+    TranslatedMNIST,
+    load_translated_mnist,
+    place,
+)
+
+__all__ = [
+    "DATASETS",
+    "MNIST_MEAN",
+    "MNIST_STD",
+    "NOISE_STD",
+    "SCENE_SIZE",
+    "TEST_SEED",
+    "Digits",
+    "TranslatedMNIST",
+    "dataset_noise",
+    "find_mnist",
+    "load_dataset",
+    "load_mnist",
+    "load_translated_mnist",
+    "place",
+    "read_digits",
+    "read_idx",
+]

@@ -1,0 +1,39 @@
+"""Random numbers addressed by (seed, purpose, epoch): the same however they are consumed."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+_WORD = 2**64
+
+
+class Purpose(IntEnum):
+    """What a stream is for; streams of different purpose are independent."""
+
+    ORDER = 1
+    PLACE = 2
+    NOISE_START = 3
+    NOISE = 4
+
+
+def bit_stream(seed: int, purpose: Purpose, epoch: int) -> np.random.Philox:
+    """A counter-based bit stream whose key is (seed, purpose and epoch)."""
+    key = np.array([seed % _WORD, (int(purpose) << 56 | epoch) % _WORD], dtype=np.uint64)
+    return np.random.Philox(key=key)
+
+
+def uniform(bits: np.random.Philox, count: int) -> npt.NDArray[np.float64]:
+    """float64 [count], uniform in [0, 1).
+
+    Made from raw bits, which numpy promises never to change, unlike its distributions.
+    """
+    raw = np.asarray(bits.random_raw(count), dtype=np.uint64)
+    return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def permutation(bits: np.random.Philox, count: int) -> npt.NDArray[np.int64]:
+    """int64 [count], a random order of 0..count-1."""
+    return np.argsort(np.asarray(bits.random_raw(count), dtype=np.uint64), kind="stable")

@@ -1,0 +1,17 @@
+"""Training: objective, recipes, the loop, and whole runs."""
+
+from mgnet_fast.training.launch import RunSummary, run
+from mgnet_fast.training.objective import Objective
+from mgnet_fast.training.recipe import RECIPES, Recipe, get_recipe
+from mgnet_fast.training.trainer import EpochReport, Trainer
+
+__all__ = [
+    "RECIPES",
+    "EpochReport",
+    "Objective",
+    "Recipe",
+    "RunSummary",
+    "Trainer",
+    "get_recipe",
+    "run",
+]

@@ -1,0 +1,239 @@
+"""A whole training run: check everything, train, leave checkpoint and log in a folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mgnet_fast.data import dataset_noise, find_mnist, load_dataset
+from mgnet_fast.evaluation.accuracy import Accuracy, evaluate
+from mgnet_fast.models import MGNet, create_model
+from mgnet_fast.models.checkpoints import save_checkpoint
+from mgnet_fast.training.distributed import Workers, device_for, joined_workers
+from mgnet_fast.training.progress import Progress
+from mgnet_fast.training.recipe import Recipe, get_recipe
+from mgnet_fast.training.run_log import RunLog, read_log
+from mgnet_fast.training.snapshot import FILE_NAME as SNAPSHOT_NAME
+from mgnet_fast.training.snapshot import read_snapshot
+from mgnet_fast.training.trainer import Trainer
+
+MODEL_NAME = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A finished run.
+
+    Attributes:
+        accuracy: of the shipped weights on the test scenes, after each glimpse.
+        epochs: of the recipe.
+        seconds: spent in the epochs of this run, those before a resume included.
+        checkpoint: the weights (safetensors).
+        log: the run's log (JSON lines).
+    """
+
+    accuracy: Accuracy
+    epochs: int
+    seconds: float
+    checkpoint: Path
+    log: Path
+
+
+def run(
+    *,
+    data_dir: str | Path,
+    out: str | Path,
+    dataset: str = "translated-mnist",
+    model: str = "mgnet_toy",
+    recipe: str | Recipe = "default",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    num_glimpses: int | None = None,
+    glimpse_loss: str = "reference",
+    noise_std: float | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: str = "fp32",
+    compiled: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+    tensorboard: bool = True,
+) -> RunSummary:
+    """Trains a network; leaves ``model.safetensors``, ``log.jsonl`` and ``training.pt`` in `out`.
+
+    Everything that can be checked is checked before the first step. After every epoch
+    ``training.pt`` is replaced as a whole, so an interrupted run loses at most the epoch it was
+    in; `resume` goes on from there with the same numbers, bit for bit. Under ``torchrun`` every
+    process calls this function with the same arguments.
+
+    Args:
+        data_dir: folder with MNIST's four IDX files.
+        out: folder of the run; made if it is not there.
+        dataset: "translated-mnist" or "noisy-translated-mnist" (noise of .3).
+        model: a name of `mgnet_fast.list_models`.
+        recipe: "default", "paper", or a `Recipe`.
+        epochs, batch_size: in place of the recipe's; None keeps them.
+        num_glimpses: in place of the model's; None keeps it.
+        glimpse_loss: "reference" (glimpses 2..T) or "paper" (1..T).
+        noise_std: in place of the dataset's.
+        seed: of the first weights and of the training scenes. The test scenes are always the
+            same.
+        threads: of PyTorch while the run lasts; None leaves them.
+        device: "cpu", "cuda" or "cuda:N".
+        precision: "fp32" or "bf16" (autocast).
+        compiled: use ``torch.compile``.
+        resume: go on with the run in `out`.
+        progress: show a bar, or plain lines where there is no terminal.
+        tensorboard: write TensorBoard's files to ``out/tensorboard`` if it is installed.
+
+    Raises:
+        ValueError: an argument, a data file, or the run to resume is not what it must be.
+    """
+    chosen = get_recipe(recipe, epochs=epochs, batch_size=batch_size)
+    folder = Path(out)
+    _check_options(seed, threads)
+    noise = dataset_noise(dataset, noise_std)
+    find_mnist(data_dir)
+    saved = _saved_run(folder, resume)
+    facts = {
+        "dataset": dataset,
+        "noise_std": noise,
+        "model": model,
+        "num_glimpses": num_glimpses,
+        "glimpse_loss": glimpse_loss,
+        "seed": seed,
+        "precision": precision,
+    }
+    if saved is not None:
+        _check_same_run(folder, saved, chosen, facts)
+    with joined_workers(device) as workers, _threads(threads):
+        place = device_for(device, workers)
+        network = _network(model, chosen, num_glimpses, glimpse_loss, seed).to(place)
+        train = load_dataset(dataset, data_dir, "train", seed=seed, noise_std=noise)
+        test = load_dataset(dataset, data_dir, "test", noise_std=noise)
+        trainer = Trainer(
+            network, train, test, chosen, workers=workers, precision=precision, compiled=compiled
+        )
+        if saved is not None:
+            trainer.load_state(saved)
+        _prepare_folder(folder, workers)
+        return _fit(trainer, folder, facts, progress=progress, tensorboard=tensorboard)
+
+
+def _fit(
+    trainer: Trainer, folder: Path, facts: dict[str, Any], *, progress: bool, tensorboard: bool
+) -> RunSummary:
+    workers, recipe, done = trainer.workers, trainer.recipe, trainer.epochs_done
+    log = RunLog(folder, epochs_done=done, tensorboard=tensorboard) if workers.is_main else None
+    if log is not None and done == 0:
+        log.write({"kind": "run", **facts, **_machine(trainer), "recipe": recipe.to_dict()})
+    bar = Progress(
+        trainer.total_steps,
+        done_steps=done * trainer.steps_per_epoch,
+        enabled=progress and workers.is_main,
+    )
+    accuracy: Accuracy | None = None
+    try:
+        for report in trainer.fit(folder, log, bar, facts):
+            accuracy = report.accuracy
+    finally:
+        bar.close()
+        if log is not None:
+            log.close()
+    if accuracy is None:
+        accuracy = evaluate(trainer.average.model, trainer.test_scenes)
+    checkpoint = folder / MODEL_NAME
+    if workers.is_main:
+        save_checkpoint(trainer.average.model, checkpoint)
+    workers.barrier()
+    rows = read_log(folder / "log.jsonl")
+    seconds = sum(row["seconds"] for row in rows if row.get("kind") == "epoch")
+    return RunSummary(accuracy, recipe.epochs, seconds, checkpoint, folder / "log.jsonl")
+
+
+def _check_options(seed: int, threads: int | None) -> None:
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, got {seed}")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+
+
+def _saved_run(folder: Path, resume: bool) -> dict[str, Any] | None:
+    if resume:
+        return read_snapshot(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"out must be a folder, got a file: {folder}")
+    if (folder / SNAPSHOT_NAME).exists():
+        raise ValueError(
+            f"out must be a new folder, got {folder} with a run in it: resume it or choose another"
+        )
+    return None
+
+
+def _check_same_run(
+    folder: Path, saved: dict[str, Any], recipe: Recipe, facts: dict[str, Any]
+) -> None:
+    different = recipe.differences(saved["recipe"])
+    before = saved["facts"]
+    different += [f"{k}: {before.get(k)} -> {v}" for k, v in facts.items() if before.get(k) != v]
+    if different:
+        raise ValueError(
+            f"the run in {folder} can only be resumed as it was started; "
+            f"these differ (its -> wanted): {'; '.join(different)}"
+        )
+
+
+def _network(
+    name: str, recipe: Recipe, num_glimpses: int | None, glimpse_loss: str, seed: int
+) -> MGNet:
+    overrides: dict[str, Any] = {
+        "alpha": recipe.alpha,
+        "gradient_scale": recipe.gradient_scale,
+        "glimpse_loss": glimpse_loss,
+    }
+    if num_glimpses is not None:
+        overrides["num_glimpses"] = num_glimpses
+    torch.manual_seed(seed)
+    network = create_model(name, **overrides)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def _prepare_folder(folder: Path, workers: Workers) -> None:
+    if workers.is_main:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        try:
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ValueError(f"out must be a folder to write in, got {folder} ({error})") from error
+    workers.barrier()
+
+
+def _machine(trainer: Trainer) -> dict[str, Any]:
+    return {
+        "device": trainer.device.type,
+        "threads": torch.get_num_threads(),
+        "processes": trainer.workers.world_size,
+        "torch": torch.__version__,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

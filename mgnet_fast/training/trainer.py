@@ -1,0 +1,241 @@
+"""The training loop: one epoch after another, each one saved, logged and resumable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mgnet_fast.data.translated_mnist import TranslatedMNIST
+from mgnet_fast.evaluation.accuracy import Accuracy, check_fit, evaluate
+from mgnet_fast.models import MGNet
+from mgnet_fast.training.averaging import WeightAverage
+from mgnet_fast.training.distributed import Workers
+from mgnet_fast.training.objective import Objective
+from mgnet_fast.training.progress import Progress
+from mgnet_fast.training.recipe import Recipe
+from mgnet_fast.training.run_log import RunLog
+from mgnet_fast.training.schedule import OneCycle
+from mgnet_fast.training.snapshot import write_snapshot
+
+PARTS = ("loss", "global", "glimpse", "size")
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch: loss parts averaged over its steps, and accuracy on the test scenes."""
+
+    epoch: int
+    parts: dict[str, float]
+    accuracy: Accuracy
+    lr: float
+    seconds: float
+    images_per_second: float
+
+    def to_row(self) -> dict[str, Any]:
+        return {
+            "kind": "epoch",
+            "epoch": self.epoch,
+            **{name: round(value, 6) for name, value in self.parts.items()},
+            "accuracy": [round(value, 6) for value in self.accuracy.accuracy],
+            "mean_scale": [round(value, 4) for value in self.accuracy.mean_scale],
+            "lr": float(f"{self.lr:.6g}"),
+            "seconds": round(self.seconds, 2),
+            "images_per_second": round(self.images_per_second, 1),
+        }
+
+
+class Trainer:
+    """Trains a model on scenes by a recipe, in one process or several.
+
+    Everything is decided by the recipe, the scenes' seed and the model's first weights: the
+    order and content of batches by (seed, epoch), the schedule by the step. So a run resumed
+    after epoch n goes on with the same numbers, bit for bit, on the same machine with the same
+    number of threads. Several processes each take their share of the same global batches.
+
+    Args:
+        model: on its device.
+        train, test: scenes; `test` is evaluated as it is (epoch 0) after every epoch.
+        recipe: every number of the optimisation.
+        workers: this process among those that train together.
+        precision: "fp32", or "bf16" for autocast.
+        compiled: run the training forward through ``torch.compile``.
+
+    Attributes:
+        average: holds the weights that are evaluated and shipped.
+        epochs_done: whole epochs so far.
+
+    Raises:
+        ValueError: model, scenes, recipe and workers do not fit each other.
+    """
+
+    def __init__(
+        self,
+        model: MGNet,
+        train: TranslatedMNIST,
+        test: TranslatedMNIST,
+        recipe: Recipe,
+        *,
+        workers: Workers | None = None,
+        precision: str = "fp32",
+        compiled: bool = False,
+    ) -> None:
+        self.workers = workers or Workers()
+        _check(model, train, test, recipe, self.workers, precision)
+        self.model, self.train_scenes, self.test_scenes, self.recipe = model, train, test, recipe
+        self.device = next(model.parameters()).device
+        self.precision = precision
+        self.steps_per_epoch = len(train) // recipe.batch_size
+        self.total_steps = self.steps_per_epoch * recipe.epochs
+        self.schedule = OneCycle(recipe, self.total_steps)
+        self.objective = Objective(
+            alpha=model.config.alpha,
+            size_weight=recipe.size_weight,
+            min_scale=model.config.scale_range[0],
+            label_smoothing=recipe.label_smoothing,
+        )
+        self.optimizer = torch.optim.SGD(
+            model.parameters(),
+            lr=recipe.peak_lr,
+            momentum=recipe.max_momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.nesterov,
+        )
+        self.average = WeightAverage(model, recipe.average_decay)
+        self.epochs_done = 0
+        self._forward = self._wrapped(compiled)
+
+    def fit(
+        self, folder: Path, log: RunLog | None, progress: Progress, facts: dict[str, Any]
+    ) -> Iterator[EpochReport]:
+        """Trains the epochs that are left; yields after each one, when it is saved.
+
+        Args:
+            folder: where the snapshot is replaced after each epoch.
+            log, progress: told of every epoch, by the main process; other processes have no log.
+            facts: what the snapshot shall say about the run beside the trainer's own state.
+        """
+        while self.epochs_done < self.recipe.epochs:
+            report = self._epoch(progress)
+            self.epochs_done = report.epoch
+            if self.workers.is_main:
+                write_snapshot(folder, {**self.state(), "facts": facts})
+                if log is not None:
+                    log.write(report.to_row())
+                progress.epoch(
+                    report.epoch, self.recipe.epochs, report.accuracy.accuracy, report.seconds
+                )
+            self.workers.barrier()
+            yield report
+
+    def state(self) -> dict[str, Any]:
+        """Everything that decides the epochs to come."""
+        return {
+            "recipe": self.recipe.to_dict(),
+            "epochs_done": self.epochs_done,
+            "model": self.model.state_dict(),
+            "average": self.average.model.state_dict(),
+            "average_steps": self.average.steps,
+            "optimizer": self.optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes over what `state` gave, into the same model and recipe."""
+        self.model.load_state_dict(state["model"])
+        self.average.model.load_state_dict(state["average"])
+        self.average.steps = state["average_steps"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epochs_done = state["epochs_done"]
+        torch.set_rng_state(state["rng"])
+
+    def _wrapped(self, compiled: bool) -> nn.Module:
+        forward: nn.Module = self.model
+        if compiled:
+            forward = torch.compile(forward)  # type: ignore[assignment]
+        if self.workers.world_size > 1:
+            # With one glimpse nothing is located, so the locator's weights get no gradient.
+            return DistributedDataParallel(
+                forward,
+                device_ids=[self.device.index] if self.device.type == "cuda" else None,
+                find_unused_parameters=self.model.config.num_glimpses == 1,
+            )
+        return forward
+
+    def _epoch(self, progress: Progress) -> EpochReport:
+        start = time.perf_counter()
+        self.model.train()
+        sums = torch.zeros(len(PARTS), dtype=torch.float64)
+        step = self.epochs_done * self.steps_per_epoch
+        lr = 0.0
+        for images, labels in self.train_scenes.batches(
+            self.recipe.batch_size,
+            epoch=self.epochs_done,
+            shuffle=True,
+            drop_last=True,
+            rank=self.workers.rank,
+            world_size=self.workers.world_size,
+        ):
+            lr = self.schedule.apply(self.optimizer, step)
+            values = self._step(images.to(self.device), labels.to(self.device))
+            sums += values.double().cpu()
+            step += 1
+            progress.step(self.epochs_done + 1, self.recipe.epochs, float(values[0]))
+        seconds = time.perf_counter() - start
+        if self.workers.world_size > 1:
+            torch.distributed.all_reduce(sums_on := sums.to(self.device))
+            sums = sums_on.cpu() / self.workers.world_size
+        means = (sums / self.steps_per_epoch).tolist()
+        return EpochReport(
+            epoch=self.epochs_done + 1,
+            parts=dict(zip(PARTS, means, strict=True)),
+            accuracy=evaluate(self.average.model, self.test_scenes),
+            lr=lr,
+            seconds=seconds,
+            images_per_second=self.steps_per_epoch * self.recipe.batch_size / seconds,
+        )
+
+    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            output = self._forward(images)
+        parts = self.objective(output, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        parts["loss"].backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.average.update()
+        return torch.stack([parts[name].detach() for name in PARTS])
+
+
+def _check(
+    model: MGNet,
+    train: TranslatedMNIST,
+    test: TranslatedMNIST,
+    recipe: Recipe,
+    workers: Workers,
+    precision: str,
+) -> None:
+    check_fit(model, train)
+    check_fit(model, test)
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"precision must be fp32 or bf16, got {precision!r}")
+    if recipe.batch_size % workers.world_size:
+        raise ValueError(
+            f"batch_size must be a multiple of {workers.world_size} processes, "
+            f"got {recipe.batch_size}"
+        )
+    if len(train) < recipe.batch_size:
+        raise ValueError(
+            f"batch_size must be at most the {len(train)} training scenes, got {recipe.batch_size}"
+        )
+    if len(test) == 0:
+        raise ValueError("test must hold at least one scene, got 0")
+    for name, wanted in (("alpha", recipe.alpha), ("gradient_scale", recipe.gradient_scale)):
+        got = getattr(model.config, name)
+        if got != wanted and not (name == "alpha" and model.config.num_glimpses == 1):
+            raise ValueError(f"model must have the recipe's {name} = {wanted}, got {got}")

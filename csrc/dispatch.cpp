@@ -1,0 +1,346 @@
+#include "dispatch.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <memory>
+#include <new>
+#include <stdexcept>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "kernels.h"
+
+namespace mgnet {
+namespace {
+
+std::vector<const Kernels*> usable_kernels() {
+  std::vector<const Kernels*> usable;
+#if defined(MGNET_HAS_AVX512)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    usable.push_back(&avx512::kernels);
+  }
+#endif
+#if defined(MGNET_HAS_AVX2)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2")) {
+    usable.push_back(&avx2::kernels);
+  }
+#endif
+  usable.push_back(&portable::kernels);
+  return usable;
+}
+
+const std::vector<const Kernels*>& usable() {
+  static const std::vector<const Kernels*> list = usable_kernels();
+  return list;
+}
+
+std::atomic<const Kernels*> chosen{nullptr};
+
+const Kernels& kernels() {
+  const Kernels* choice = chosen.load(std::memory_order_relaxed);
+  return choice ? *choice : *usable().front();
+}
+
+struct AlignedMemory {
+  explicit AlignedMemory(size_t bytes)
+      : data(
+            static_cast<char*>(::operator new(std::max<size_t>(bytes, 64), std::align_val_t(64)))) {
+  }
+  ~AlignedMemory() { ::operator delete(data, std::align_val_t(64)); }
+  AlignedMemory(const AlignedMemory&) = delete;
+  AlignedMemory& operator=(const AlignedMemory&) = delete;
+  char* data;
+};
+
+// Work below this is not worth waking a thread for.
+constexpr double kParallelMicroseconds = 50.0;
+
+int useful_threads(double microseconds, int64_t units, int threads) {
+#ifdef _OPENMP
+  if (threads <= 1 || microseconds < kParallelMicroseconds) return 1;
+  const double worth = microseconds / (kParallelMicroseconds / 2);
+  return static_cast<int>(std::min<double>({double(threads), worth, double(units)}));
+#else
+  (void)microseconds, (void)units, (void)threads;
+  return 1;
+#endif
+}
+
+// Calls body(first, last, scratch) for contiguous ranges of units. With one thread no parallel
+// region is entered at all: a forked process inherits no thread pool to enter one with.
+template <class Body>
+void for_units(int64_t units, int threads, size_t scratch_bytes, const Body& body) {
+  const size_t piece = (scratch_bytes + 63) / 64 * 64;
+  AlignedMemory memory(piece * static_cast<size_t>(std::max(threads, 1)));
+  if (threads <= 1) {
+    body(int64_t{0}, units, static_cast<void*>(memory.data));
+    return;
+  }
+#ifdef _OPENMP
+#pragma omp parallel num_threads(threads)
+  {
+    const int64_t team = omp_get_num_threads(), me = omp_get_thread_num();
+    const int64_t first = units * me / team, last = units * (me + 1) / team;
+    if (first < last) body(first, last, static_cast<void*>(memory.data + piece * me));
+  }
+#endif
+}
+
+void require(bool condition, const std::string& message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+std::string got(int64_t value) { return ", got " + std::to_string(value); }
+
+bool is_float_type(int type) { return type >= kFloat32 && type <= kBFloat16; }
+
+double read_element(const void* data, int type, int64_t at) {
+  switch (type) {
+    case kFloat32:
+      return static_cast<const float*>(data)[at];
+    case kFloat64:
+      return static_cast<const double*>(data)[at];
+    default:
+      throw std::invalid_argument("dtype must be float32 or float64" + got(type));
+  }
+}
+
+void write_element(void* data, int type, int64_t at, double value) {
+  if (type == kFloat64) {
+    static_cast<double*>(data)[at] = value;
+  } else {
+    static_cast<float*>(data)[at] = static_cast<float>(value);
+  }
+}
+
+// Per-unit sums of all regions: double[count * units_per_glimpse][kRegionSums].
+std::vector<double> region_sums(const Job& job, int threads) {
+  const Kernels& k = kernels();
+  const int64_t per_glimpse = k.units_per_glimpse(job), count = job.regions.count;
+  const int64_t units = count * per_glimpse;
+  std::vector<double> sums(static_cast<size_t>(units) * kRegionSums);
+  if (units > 0) {
+    threads = useful_threads(2 * estimated_microseconds(job), units, threads);
+    for_units(units, threads, k.scratch_bytes(job),
+              [&](int64_t first, int64_t last, void* scratch) {
+                k.backward_region(job, first, last, sums.data(), scratch);
+              });
+  }
+  std::vector<double> totals(static_cast<size_t>(count) * kRegionSums, 0.0);
+  for (int64_t n = 0; n < count; ++n) {
+    for (int64_t part = 0; part < per_glimpse; ++part) {
+      for (int i = 0; i < kRegionSums; ++i) {
+        totals[n * kRegionSums + i] += sums[(n * per_glimpse + part) * kRegionSums + i];
+      }
+    }
+  }
+  return totals;
+}
+
+struct Squashed {
+  double p[3], scale, x, y;
+};
+
+Squashed region_from_logits(const Logits& logits, int64_t n) {
+  Squashed out;
+  for (int k = 0; k < 3; ++k) {
+    const double value =
+        read_element(logits.data, logits.type, n * logits.stride_n + k * logits.stride_k);
+    out.p[k] = 1.0 / (1.0 + std::exp(-value));
+  }
+  out.scale = out.p[0] * (logits.scale_max - logits.scale_min) + logits.scale_min;
+  out.x = (2.0 * out.p[1] - 1.0) * (1.0 - out.scale);
+  out.y = (2.0 * out.p[2] - 1.0) * (1.0 - out.scale);
+  return out;
+}
+
+void check_logits(const Job& job, const Logits& logits) {
+  require(logits.type == kFloat32 || logits.type == kFloat64,
+          "logits dtype must be float32 or float64" + got(logits.type));
+  require(job.regions.columns == 3, "region must have 3 columns" + got(job.regions.columns));
+}
+
+}  // namespace
+
+std::vector<std::string> available_isas() {
+  std::vector<std::string> names;
+  for (const Kernels* k : usable()) names.push_back(k->name);
+  return names;
+}
+
+std::string selected_isa() { return kernels().name; }
+
+void select_isa(const std::string& name) {
+  for (const Kernels* k : usable()) {
+    if (name == k->name) {
+      chosen.store(k, std::memory_order_relaxed);
+      return;
+    }
+  }
+  std::string list;
+  for (const std::string& isa : available_isas()) list += (list.empty() ? "" : ", ") + isa;
+  throw std::invalid_argument("isa must be one of " + list + ", got " + name);
+}
+
+double estimated_microseconds(const Job& job) {
+  const double outputs = double(job.regions.count) * double(job.images.channels) *
+                         double(job.glimpses.height) * double(job.glimpses.width);
+  return outputs * (job.images.type == kFloat32 ? 0.3e-3 : 1e-3);
+}
+
+void check_job(const Job& job) {
+  const Images& images = job.images;
+  const Regions& regions = job.regions;
+  const Glimpses& glimpses = job.glimpses;
+  require(images.type >= kFloat32 && images.type <= kUInt8,
+          "image dtype code must be 0 to 4" + got(images.type));
+  require(is_float_type(glimpses.type), "glimpse dtype code must be 0 to 3" + got(glimpses.type));
+  require(regions.type == kFloat32 || regions.type == kFloat64,
+          "region dtype must be float32 or float64" + got(regions.type));
+  require(regions.columns == 3 || regions.columns == 4,
+          "region must have 3 or 4 columns" + got(regions.columns));
+  require(regions.count >= 0 && images.count >= 0 && images.channels >= 0,
+          "sizes must not be negative");
+  require(glimpses.height >= 0 && glimpses.width >= 0, "size must not be negative");
+  require(job.sampling.padding == kZeros || job.sampling.padding == kBorder,
+          "padding_mode code must be 0 (zeros) or 1 (border)" + got(job.sampling.padding));
+  require((job.sampling.scale == nullptr) == (job.sampling.bias == nullptr),
+          "scale and bias must be given together");
+  if (regions.image_index) {
+    for (int64_t n = 0; n < regions.count; ++n) {
+      const int64_t index = regions.image_index[n];
+      if (index < 0 || index >= images.count) {
+        throw std::invalid_argument("image_index must be in [0, " + std::to_string(images.count) +
+                                    "), got " + std::to_string(index) + " at position " +
+                                    std::to_string(n));
+      }
+    }
+  } else if (regions.count != 0) {  // an empty tensor's pointer is null, too
+    require(
+        regions.count == images.count,
+        "without image_index there must be one region per image: " + std::to_string(images.count) +
+            " images, " + std::to_string(regions.count) + " regions");
+  }
+  if (regions.count == 0) return;
+  constexpr int64_t kLargest = INT32_MAX;
+  if (!images.pool) {
+    require(images.height >= 1 && images.width >= 1 && images.height < kLargest &&
+                images.width < kLargest,
+            "image must have at least one pixel, got height " + std::to_string(images.height) +
+                " and width " + std::to_string(images.width));
+    return;
+  }
+  for (int64_t b = 0; b < images.count; ++b) {
+    const int64_t* row = images.pool + b * kPoolColumns;
+    require(row[kPoolHeight] >= 1 && row[kPoolWidth] >= 1 && row[kPoolHeight] < kLargest &&
+                row[kPoolWidth] < kLargest,
+            "pooled image " + std::to_string(b) + " must have at least one pixel");
+  }
+}
+
+void glimpse_forward(const Job& job, int threads) {
+  check_job(job);
+  const Kernels& k = kernels();
+  const int64_t units = job.regions.count * k.units_per_glimpse(job);
+  if (units == 0 || job.glimpses.height == 0 || job.glimpses.width == 0) return;
+  threads = useful_threads(estimated_microseconds(job), units, threads);
+  for_units(units, threads, k.scratch_bytes(job), [&](int64_t first, int64_t last, void* scratch) {
+    k.forward(job, first, last, scratch);
+  });
+}
+
+void glimpse_backward_region(const Job& job, void* region_gradient, int threads) {
+  check_job(job);
+  const std::vector<double> totals = region_sums(job, threads);
+  const int columns = job.regions.columns;
+  for (int64_t n = 0; n < job.regions.count; ++n) {
+    const double* sums = totals.data() + n * kRegionSums;
+    if (columns == 3) {
+      write_element(region_gradient, job.regions.type, n * 3, sums[0] + sums[1]);
+      write_element(region_gradient, job.regions.type, n * 3 + 1, sums[2]);
+      write_element(region_gradient, job.regions.type, n * 3 + 2, sums[3]);
+    } else {
+      for (int i = 0; i < 4; ++i) {
+        write_element(region_gradient, job.regions.type, n * 4 + i, sums[i]);
+      }
+    }
+  }
+}
+
+void glimpse_backward_image(const Job& job, ImageGradient gradient, int threads) {
+  check_job(job);
+  require(is_float_type(gradient.type),
+          "image gradient dtype code must be 0 to 3" + got(gradient.type));
+  const int64_t images = job.images.count, count = job.regions.count;
+  std::vector<int64_t> first(static_cast<size_t>(images) + 1, 0), order(count), next;
+  for (int64_t n = 0; n < count; ++n) {
+    ++first[(job.regions.image_index ? job.regions.image_index[n] : n) + 1];
+  }
+  for (int64_t b = 0; b < images; ++b) first[b + 1] += first[b];
+  next.assign(first.begin(), first.end());
+  for (int64_t n = 0; n < count; ++n) {
+    order[next[job.regions.image_index ? job.regions.image_index[n] : n]++] = n;
+  }
+  gradient.first_of_image = first.data();
+  gradient.glimpse_order = order.data();
+  const Kernels& k = kernels();
+  const int64_t units = images * job.images.channels;
+  if (units == 0) return;
+  const double pixels = double(units) * double(job.images.height) * double(job.images.width);
+  threads = useful_threads(4 * estimated_microseconds(job) + pixels * 0.2e-3, units, threads);
+  for_units(units, threads, k.image_scratch_bytes(job, gradient),
+            [&](int64_t begin, int64_t end, void* scratch) {
+              k.backward_image(job, gradient, begin, end, scratch);
+            });
+}
+
+void glimpse_from_logits_forward(const Job& job, const Logits& logits, int threads) {
+  check_job(job);
+  check_logits(job, logits);
+  void* region = const_cast<void*>(job.regions.data);
+  for (int64_t n = 0; n < job.regions.count; ++n) {
+    const Squashed squashed = region_from_logits(logits, n);
+    const int64_t at = n * job.regions.stride_n, step = job.regions.stride_k;
+    write_element(region, job.regions.type, at, squashed.scale);
+    write_element(region, job.regions.type, at + step, squashed.x);
+    write_element(region, job.regions.type, at + 2 * step, squashed.y);
+  }
+  glimpse_forward(job, threads);
+}
+
+void glimpse_from_logits_backward(const Job& job, const Logits& logits,
+                                  const LogitsGradient& gradient, int threads) {
+  check_job(job);
+  check_logits(job, logits);
+  std::vector<double> totals(static_cast<size_t>(job.regions.count) * kRegionSums, 0.0);
+  if (gradient.glimpse_gradient) totals = region_sums(job, threads);
+  for (int64_t n = 0; n < job.regions.count; ++n) {
+    const double* sums = totals.data() + n * kRegionSums;
+    double d_scale = sums[0] + sums[1], d_x = sums[2], d_y = sums[3];
+    if (gradient.region_gradient) {
+      const int64_t at = n * gradient.stride_n;
+      const void* incoming = gradient.region_gradient;
+      d_scale += read_element(incoming, job.regions.type, at);
+      d_x += read_element(incoming, job.regions.type, at + gradient.stride_k);
+      d_y += read_element(incoming, job.regions.type, at + 2 * gradient.stride_k);
+    }
+    const Squashed forward = region_from_logits(logits, n);
+    // x and y shrink as the scale grows.
+    d_scale -= d_x * (2.0 * forward.p[1] - 1.0) + d_y * (2.0 * forward.p[2] - 1.0);
+    const double d_p[3] = {d_scale * (logits.scale_max - logits.scale_min),
+                           2.0 * d_x * (1.0 - forward.scale), 2.0 * d_y * (1.0 - forward.scale)};
+    for (int k = 0; k < 3; ++k) {
+      const double p = forward.p[k];
+      write_element(gradient.gradient, logits.type, n * 3 + k,
+                    d_p[k] * gradient.gradient_scale * p * (1.0 - p));
+    }
+  }
+}
+
+}  // namespace mgnet

@@ -1,0 +1,94 @@
+// Plain descriptions of the work, passed from the bindings through the dispatcher to the kernels.
+// They hold no functions on purpose: this header is included by objects that are compiled with
+// different instruction sets, and an inline function in it could be linked from the wrong one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mgnet {
+
+enum ElementType : int { kFloat32 = 0, kFloat64 = 1, kFloat16 = 2, kBFloat16 = 3, kUInt8 = 4 };
+enum Padding : int { kZeros = 0, kBorder = 1 };
+
+// Columns of one row of a pool table: images of different sizes in one flat buffer.
+enum PoolColumn : int {
+  kPoolOffset = 0,
+  kPoolHeight,
+  kPoolWidth,
+  kPoolStrideC,
+  kPoolStrideH,
+  kPoolStrideW,
+  kPoolColumns
+};
+
+// All strides and offsets are in elements.
+struct Images {
+  const void* data;
+  int type;
+  int64_t count, channels, height, width;
+  int64_t stride_n, stride_c, stride_h, stride_w;
+  const int64_t* pool;  // [count, kPoolColumns] or null
+};
+
+struct Regions {
+  const void* data;
+  int type;     // kFloat32 or kFloat64
+  int columns;  // 3: (s, x, y), 4: (s_x, s_y, x, y)
+  int64_t stride_n, stride_k;
+  const int64_t* image_index;  // [count] or null: region n looks at image n
+  int64_t count;
+};
+
+struct Glimpses {  // [count, channels, height, width], the output or its gradient
+  void* data;
+  int type;
+  int64_t height, width;
+  int64_t stride_n, stride_c, stride_h, stride_w;
+};
+
+struct Sampling {
+  const double* scale;  // [channels] or null: value * scale + bias, before padding
+  const double* bias;
+  bool align_corners;
+  int padding;
+};
+
+struct Job {
+  Images images;
+  Regions regions;
+  Glimpses glimpses;
+  Sampling sampling;
+};
+
+// The gradient of the images. Without a pool it has strides of its own, with one the pool's.
+struct ImageGradient {
+  void* data;
+  int type;
+  int64_t stride_n, stride_c, stride_h, stride_w;
+  const int64_t* first_of_image;  // [count + 1]: where an image's glimpses begin in glimpse_order
+  const int64_t* glimpse_order;   // glimpses grouped by image, in index order within an image
+};
+
+// Number of sums that the gradient of one region is made of: s_x, s_y, x, y.
+enum { kRegionSums = 4 };
+
+// One instruction set's kernels. Work is cut into units that do not depend on each other; a unit is
+// always computed the same way, so results do not depend on how units are spread over threads.
+struct Kernels {
+  const char* name;
+  // Units of one glimpse, forward and backward to the region.
+  int64_t (*units_per_glimpse)(const Job&);
+  // Bytes of scratch memory, aligned to 64, that one thread needs.
+  size_t (*scratch_bytes)(const Job&);
+  void (*forward)(const Job&, int64_t first_unit, int64_t last_unit, void* scratch);
+  // sums: double[units][kRegionSums], the unit's share of the gradient of its region.
+  void (*backward_region)(const Job&, int64_t first_unit, int64_t last_unit, double* sums,
+                          void* scratch);
+  // Units are planes: image * channels + channel.
+  size_t (*image_scratch_bytes)(const Job&, const ImageGradient&);
+  void (*backward_image)(const Job&, const ImageGradient&, int64_t first_unit, int64_t last_unit,
+                         void* scratch);
+};
+
+}  // namespace mgnet

@@ -1,0 +1,168 @@
+// Everything about a glimpse that does not depend on the pixels: one table per axis. The map is
+// separable, so w + h entries, computed in double, serve all rows, columns and channels.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "element.h"
+#include "glimpse_math.h"
+#include "isa.h"
+#include "job.h"
+
+namespace mgnet {
+namespace MGNET_ISA {
+
+// Tables are padded to whole vectors of the widest instruction set; the padding holds valid taps.
+enum { kPadLanes = 16 };
+
+MGNET_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+MGNET_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+MGNET_INLINE int64_t padded(int64_t count) {
+  return (count + kPadLanes - 1) / kPadLanes * kPadLanes;
+}
+
+// Hands out 64-byte aligned pieces of a thread's scratch memory. With no memory it only counts.
+struct Arena {
+  char* begin;
+  size_t used;
+  template <class T>
+  MGNET_INLINE T* take(Arena& arena, int64_t count) {
+    T* piece = (T*)(arena.begin + arena.used);
+    arena.used += ((size_t)count * sizeof(T) + 63) / 64 * 64;
+    return piece;
+  }
+};
+
+template <class Real>
+struct AxisTable {
+  int32_t* index;
+  Real* left;
+  Real* right;
+  Real* left_slope;
+  Real* right_slope;
+  Real* weight;  // left + right: 1 inside the image
+  Real* slope;   // left_slope + right_slope: 0 inside the image
+  double* base;
+};
+
+template <class Real>
+MGNET_INLINE AxisTable<Real> take_axis_table(Arena& arena, int64_t count) {
+  const int64_t size = padded(count);
+  AxisTable<Real> table;
+  table.index = Arena::take<int32_t>(arena, size);
+  table.left = Arena::take<Real>(arena, size);
+  table.right = Arena::take<Real>(arena, size);
+  table.left_slope = Arena::take<Real>(arena, size);
+  table.right_slope = Arena::take<Real>(arena, size);
+  table.weight = Arena::take<Real>(arena, size);
+  table.slope = Arena::take<Real>(arena, size);
+  table.base = Arena::take<double>(arena, size);
+  return table;
+}
+
+template <class Real, bool kSlopes>
+static void fill_axis_table(const AxisTable<Real>& table, double scale, double shift, int64_t size,
+                            int64_t count, bool align_corners, bool border) {
+  int32_t* MGNET_RESTRICT index = table.index;
+  Real* MGNET_RESTRICT left = table.left;
+  Real* MGNET_RESTRICT right = table.right;
+  Real* MGNET_RESTRICT left_slope = table.left_slope;
+  Real* MGNET_RESTRICT right_slope = table.right_slope;
+  Real* MGNET_RESTRICT weight = table.weight;
+  Real* MGNET_RESTRICT slope = table.slope;
+  double* MGNET_RESTRICT base = table.base;
+  const int64_t entries = padded(count);
+  for (int64_t i = 0; i < entries; ++i) {
+    const double position = base_position(i, count, align_corners);
+    const Tap tap =
+        fold_tap(source_pixel(position, scale, shift, size, align_corners), size, border);
+    index[i] = tap.index;
+    left[i] = (Real)tap.left;
+    right[i] = (Real)tap.right;
+    weight[i] = (Real)(tap.left + tap.right);
+    if (kSlopes) {
+      base[i] = position;
+      left_slope[i] = (Real)tap.left_slope;
+      right_slope[i] = (Real)tap.right_slope;
+      slope[i] = (Real)(tap.left_slope + tap.right_slope);
+    }
+  }
+}
+
+struct Region {
+  double scale_x, scale_y, x, y;
+  bool finite;
+};
+
+MGNET_INLINE Region read_region(const Regions& regions, int64_t n) {
+  double v[4] = {0.0, 0.0, 0.0, 0.0};
+  const int64_t start = n * regions.stride_n;
+  for (int k = 0; k < regions.columns; ++k) {
+    const int64_t at = start + k * regions.stride_k;
+    v[k] = regions.type == kFloat64 ? ((const double*)regions.data)[at]
+                                    : (double)((const float*)regions.data)[at];
+  }
+  const bool one_scale = regions.columns == 3;
+  Region region;
+  region.scale_x = v[0];
+  region.scale_y = one_scale ? v[0] : v[1];
+  region.x = v[one_scale ? 1 : 2];
+  region.y = v[one_scale ? 2 : 3];
+  // x - x is 0 exactly for finite x.
+  region.finite = region.scale_x - region.scale_x == 0.0 &&
+                  region.scale_y - region.scale_y == 0.0 && region.x - region.x == 0.0 &&
+                  region.y - region.y == 0.0;
+  return region;
+}
+
+// The image a glimpse looks at.
+struct Source {
+  int64_t offset, height, width, stride_c, stride_h, stride_w;
+};
+
+MGNET_INLINE Source image_source(const Images& images, int64_t image) {
+  if (images.pool) {
+    const int64_t* row = images.pool + image * kPoolColumns;
+    return {row[kPoolOffset],  row[kPoolHeight],  row[kPoolWidth],
+            row[kPoolStrideC], row[kPoolStrideH], row[kPoolStrideW]};
+  }
+  return {image * images.stride_n, images.height,   images.width,
+          images.stride_c,         images.stride_h, images.stride_w};
+}
+
+MGNET_INLINE int64_t image_of_glimpse(const Regions& regions, int64_t n) {
+  return regions.image_index ? regions.image_index[n] : n;
+}
+
+// The tables of the glimpse that a thread is working on.
+template <class Real>
+struct GlimpseTables {
+  AxisTable<Real> columns, rows;
+  Region region;
+  Source source;
+};
+
+template <class Real>
+MGNET_INLINE GlimpseTables<Real> take_glimpse_tables(Arena& arena, const Job& job) {
+  GlimpseTables<Real> tables;
+  tables.columns = take_axis_table<Real>(arena, job.glimpses.width);
+  tables.rows = take_axis_table<Real>(arena, job.glimpses.height);
+  return tables;
+}
+
+template <class Real, bool kSlopes>
+static void fill_glimpse_tables(GlimpseTables<Real>& tables, const Job& job, int64_t n) {
+  const bool align = job.sampling.align_corners;
+  const bool border = job.sampling.padding == kBorder;
+  tables.region = read_region(job.regions, n);
+  tables.source = image_source(job.images, image_of_glimpse(job.regions, n));
+  if (!tables.region.finite) return;
+  fill_axis_table<Real, kSlopes>(tables.columns, tables.region.scale_x, tables.region.x,
+                                 tables.source.width, job.glimpses.width, align, border);
+  fill_axis_table<Real, kSlopes>(tables.rows, tables.region.scale_y, tables.region.y,
+                                 tables.source.height, job.glimpses.height, align, border);
+}
+
+}  // namespace MGNET_ISA
+}  // namespace mgnet

@@ -89,7 +89,7 @@ RECIPES: dict[str, Recipe] = {
     # Stronger weight decay, because the run is short; a shorter warm-up, because the first
     # epochs only learn to tell a digit from the background.
     "default": Recipe(
-        epochs=40,
+        epochs=50,
         weight_decay=5e-4,
         pct_start=0.15,
         div_factor=10.0,

@@ -1,29 +1,217 @@
-"""The native CPU backend: hands tensors to the C++ kernels as addresses, sizes and strides."""
+"""The native CPU backend: hands tensors to the C++ kernels as addresses, sizes and strides.
+
+The groups of numbers and their order are those of csrc/bindings.cpp. Tensors that are made here
+to be passed on stay referenced until the call returns.
+"""
 
 from __future__ import annotations
 
-# torch first: its OpenMP runtime must be the one that the extension finds loaded.
-import torch  # noqa: F401
+import importlib
+import warnings
+from typing import Any
 
-_import_error: str | None = None
+# torch first: its OpenMP runtime must be the one that the extension finds loaded.
+import torch
+from torch import Tensor
+
+_native: Any = None
+_reason = "the extension was not built; install mgnet_fast where a C++ compiler is found"
 try:
-    from .. import _native
-except ImportError as error:
-    _native = None  # type: ignore[assignment]
-    _import_error = str(error)
+    _native = importlib.import_module("mgnet_fast._native")
+except ModuleNotFoundError:
+    pass
+except ImportError as error:  # built, but broken: worth a word at once
+    _reason = f"the extension cannot be loaded: {error}"
+    warnings.warn(f"mgnet_fast runs without its C++ kernels: {_reason}", stacklevel=2)
+
+_CODES = {
+    torch.float32: 0,
+    torch.float64: 1,
+    torch.float16: 2,
+    torch.bfloat16: 3,
+    torch.uint8: 4,
+}
+_TYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+_PADDING_CODES = {"zeros": 0, "border": 1}
 
 
 def why_not(device: str) -> str | None:
     """Why this backend cannot serve tensors on ``device``, or None where it can."""
     if device != "cpu":
         return "it serves CPU tensors only"
-    if _native is None:
-        return f"the compiled extension is not there ({_import_error}); install with a C++ compiler"
-    return None
+    return _reason if _native is None else None
 
 
 def describe() -> str:
-    """The extension in a line: the instruction sets in it and the one in use, or what is wrong."""
+    """The extension in a line: the instruction sets that run here, or what is wrong."""
     if _native is None:
-        return f"NOT BUILT, glimpses run in plain PyTorch: {why_not('cpu')}"
-    return f"built for {', '.join(_native.isa_compiled())}; in use: {_native.isa()}"
+        return f"NOT IN USE, glimpses run in plain PyTorch: {_reason}"
+    others = [name for name in _native.available_isas() if name != _native.selected_isa()]
+    openmp = "OpenMP" if _native.openmp else "one thread only, built without OpenMP"
+    return f"{_native.selected_isa()} in use (also {', '.join(others) or 'none'}), {openmp}"
+
+
+def glimpse(
+    image: Tensor,
+    region: Tensor,
+    image_index: Tensor | None,
+    normalization: Tensor | None,
+    height: int,
+    width: int,
+    align_corners: bool,
+    padding_mode: str,
+    out_dtype: str,
+    channels_last: bool,
+) -> Tensor:
+    samples = _empty_samples(image, region, height, width, out_dtype, channels_last)
+    index = _as_index(image_index)
+    rows = _as_rows(normalization)
+    _native.glimpse_forward(
+        *_image(image), *_region(region, index), *_samples(samples), *_norm(rows),
+        align_corners, _PADDING_CODES[padding_mode], torch.get_num_threads(),
+    )  # fmt: skip
+    return samples
+
+
+def glimpse_backward_region(
+    grad: Tensor,
+    image: Tensor,
+    region: Tensor,
+    image_index: Tensor | None,
+    normalization: Tensor | None,
+    align_corners: bool,
+    padding_mode: str,
+) -> Tensor:
+    gradient = torch.empty(region.shape, dtype=region.dtype)
+    index = _as_index(image_index)
+    rows = _as_rows(normalization)
+    _native.glimpse_backward_region(
+        *_image(image), *_region(region, index), *_samples(grad), *_norm(rows), align_corners,
+        _PADDING_CODES[padding_mode], gradient.data_ptr(), torch.get_num_threads(),
+    )  # fmt: skip
+    return gradient
+
+
+def glimpse_backward_image(
+    grad: Tensor,
+    image: Tensor,
+    region: Tensor,
+    image_index: Tensor | None,
+    normalization: Tensor | None,
+    align_corners: bool,
+    padding_mode: str,
+) -> Tensor:
+    gradient = torch.empty_like(image)
+    index = _as_index(image_index)
+    rows = _as_rows(normalization)
+    _native.glimpse_backward_image(
+        *_image(image), *_region(region, index), *_samples(grad), *_norm(rows), align_corners,
+        _PADDING_CODES[padding_mode], gradient.data_ptr(), _CODES[gradient.dtype],
+        *gradient.stride(), torch.get_num_threads(),
+    )  # fmt: skip
+    return gradient
+
+
+def glimpse_from_logits(
+    image: Tensor,
+    logits: Tensor,
+    image_index: Tensor | None,
+    normalization: Tensor | None,
+    scale_min: float,
+    scale_max: float,
+    height: int,
+    width: int,
+    align_corners: bool,
+    padding_mode: str,
+    out_dtype: str,
+    channels_last: bool,
+) -> tuple[Tensor, Tensor]:
+    samples = _empty_samples(image, logits, height, width, out_dtype, channels_last)
+    region = torch.empty(logits.shape, dtype=logits.dtype)
+    index = _as_index(image_index)
+    rows = _as_rows(normalization)
+    _native.glimpse_from_logits_forward(
+        *_image(image), *_logits(logits, scale_min, scale_max), *_region(region, index),
+        *_samples(samples), *_norm(rows), align_corners, _PADDING_CODES[padding_mode],
+        torch.get_num_threads(),
+    )  # fmt: skip
+    return samples, region
+
+
+def glimpse_from_logits_backward(
+    grad_samples: Tensor,
+    grad_region: Tensor,
+    image: Tensor,
+    logits: Tensor,
+    region: Tensor,
+    image_index: Tensor | None,
+    normalization: Tensor | None,
+    scale_min: float,
+    scale_max: float,
+    gradient_scale: float,
+    align_corners: bool,
+    padding_mode: str,
+) -> Tensor:
+    gradient = torch.empty(logits.shape, dtype=logits.dtype)
+    index = _as_index(image_index)
+    rows = _as_rows(normalization)
+    incoming = grad_region.to(region.dtype)
+    _native.glimpse_from_logits_backward(
+        *_image(image), *_logits(logits, scale_min, scale_max), *_region(region, index),
+        *_samples(grad_samples), *_norm(rows), align_corners, _PADDING_CODES[padding_mode],
+        incoming.data_ptr(), *incoming.stride(), gradient_scale, gradient.data_ptr(),
+        torch.get_num_threads(),
+    )  # fmt: skip
+    return gradient
+
+
+def _empty_samples(
+    image: Tensor, rows: Tensor, height: int, width: int, out_dtype: str, channels_last: bool
+) -> Tensor:
+    return torch.empty(
+        (rows.shape[0], image.shape[1], height, width),
+        dtype=_TYPES[out_dtype],
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+    )
+
+
+def _as_index(image_index: Tensor | None) -> Tensor | None:
+    return None if image_index is None else image_index.to(torch.int64).contiguous()
+
+
+def _as_rows(normalization: Tensor | None) -> Tensor | None:
+    return None if normalization is None else normalization.to(torch.float64).contiguous()
+
+
+def _image(image: Tensor) -> tuple[int, ...]:
+    return (image.data_ptr(), _CODES[image.dtype], *image.shape, *image.stride(), 0)
+
+
+def _region(region: Tensor, index: Tensor | None) -> tuple[int, ...]:
+    count, columns = region.shape
+    address = 0 if index is None else index.data_ptr()
+    return (
+        region.data_ptr(), _CODES[region.dtype], columns, *region.stride(), address, count,
+    )  # fmt: skip
+
+
+def _logits(logits: Tensor, scale_min: float, scale_max: float) -> tuple[int | float, ...]:
+    return (
+        logits.data_ptr(), _CODES[logits.dtype], *logits.stride(), scale_min, scale_max,
+    )  # fmt: skip
+
+
+def _samples(samples: Tensor) -> tuple[int, ...]:
+    return (samples.data_ptr(), _CODES[samples.dtype], *samples.shape[2:], *samples.stride())
+
+
+def _norm(rows: Tensor | None) -> tuple[int, int]:
+    if rows is None:
+        return (0, 0)
+    address = rows.data_ptr()
+    return (address, address + rows.stride(0) * rows.element_size())

@@ -56,6 +56,7 @@ def backward_logits_op(
     grad_region: Tensor,
     image: Tensor,
     logits: Tensor,
+    region: Tensor,
     image_index: Tensor | None,
     normalization: Tensor | None,
     scale_min: float,
@@ -66,7 +67,7 @@ def backward_logits_op(
     backend: str,
 ) -> Tensor:
     return implementations.of(backend).glimpse_from_logits_backward(  # type: ignore[no-any-return]
-        grad_samples, grad_region, image, logits, image_index, normalization, scale_min,
+        grad_samples, grad_region, image, logits, region, image_index, normalization, scale_min,
         scale_max, gradient_scale, align_corners, padding_mode,
     )  # fmt: skip
 
@@ -109,7 +110,7 @@ def _backward(ctx: Any, grad_samples: Tensor, grad_region: Tensor) -> tuple[Tens
         )
     if wants_logits:
         logits_gradient = to_logits(
-            grad_samples, grad_region, image, logits, image_index, normalization,
+            grad_samples, grad_region, image, logits, region, image_index, normalization,
             *ctx.range_map, *ctx.sampling, *backend,
         )  # fmt: skip
     return (image_gradient, logits_gradient, *[None] * 12)

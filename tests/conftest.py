@@ -1,0 +1,39 @@
+"""What every test folder shares: the backends under test, poisoned memory, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from mgnet_fast.ops import backends
+
+NATIVE_BACKENDS = ("cpu",)
+
+
+@pytest.fixture(params=NATIVE_BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each native backend in turn; one that cannot run here is skipped with its reason."""
+    name: str = request.param
+    try:
+        backends.can_run(name, "cpu", raise_error=True)
+    except ValueError as reason:
+        pytest.skip(str(reason))
+    return name
+
+
+@pytest.fixture
+def poisoned_memory() -> Iterator[None]:
+    """Fresh tensors are full of NaN, so that an element nobody writes is seen."""
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def restored_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)

@@ -1,0 +1,48 @@
+"""How far a result may be from the float64 reference, by its dtype: the only such numbers.
+
+``absolute`` is for images of N(0, 1) and gradients of the size said where it is used;
+``relative`` is one rounding to the type (half an ulp is 2^-24, 2^-11, 2^-8 of the value).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    absolute: float
+    relative: float
+
+
+OUTPUT = {
+    torch.float64: Tolerance(1e-12, 0.0),
+    torch.float32: Tolerance(2e-6, 0.0),
+    torch.float16: Tolerance(2e-6, 2**-11),
+    torch.bfloat16: Tolerance(2e-6, 2**-8),
+}
+# In units of the root of the sum of the squared terms that a gradient is the sum of.
+GRADIENT = {
+    torch.float64: Tolerance(1e-12, 0.0),
+    torch.float32: Tolerance(2e-6, 0.0),
+    torch.float16: Tolerance(2e-6, 2**-11),
+    torch.bfloat16: Tolerance(2e-6, 2**-8),
+}
+
+
+def assert_close(actual: Tensor, expected: Tensor, tolerance: Tolerance, unit: float = 1.0) -> None:
+    """NaN exactly where NaN is expected, and everything else within the tolerance."""
+    assert actual.shape == expected.shape
+    actual = actual.double()
+    expected = expected.double()
+    assert torch.equal(actual.isnan(), expected.isnan()), "NaN in other places than expected"
+    error = (actual - expected).abs().nan_to_num(0.0)
+    allowed = tolerance.absolute * unit + tolerance.relative * expected.abs().nan_to_num(0.0)
+    worst = int((error - allowed).argmax()) if error.numel() else 0
+    assert bool((error <= allowed).all()), (
+        f"off by {error.flatten()[worst]:.3g} where {allowed.flatten()[worst]:.3g} is allowed "
+        f"(expected {expected.flatten()[worst]:.9g}, got {actual.flatten()[worst]:.9g})"
+    )

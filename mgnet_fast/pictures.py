@@ -257,7 +257,8 @@ def _draw_step(
 
     image = data.images[n]
     scene = _panel(page, image, left, top, FRAME, 0.8)
-    box = region_box(data.regions[t, n], *image.shape[:2], align_corners=align_corners)
+    height, width = image.shape[:2]
+    box = region_box(data.regions[t, n], height, width, align_corners)
     scene.add_patch(
         Rectangle(
             (box.left, box.top),

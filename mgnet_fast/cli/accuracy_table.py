@@ -1,0 +1,41 @@
+"""Accuracy after each glimpse as a table, the same in every command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from . import console
+
+if TYPE_CHECKING:
+    from ..evaluation import Accuracy
+
+
+def accuracy_table(title: str, accuracy: Accuracy, costs: list[int] | None = None) -> Table:
+    """One row a glimpse: accuracy with its interval, multiply-adds, how large a part is seen.
+
+    Args:
+        title: above the table.
+        accuracy: the numbers.
+        costs: multiply-adds of 1..T glimpses; without them the column is left out.
+    """
+    table = console.new_table(title)
+    table.add_column("glimpses", justify="right")
+    table.add_column("accuracy", justify="right", min_width=9)
+    table.add_column(f"{100 * accuracy.confidence:.0f} % interval", justify="right", min_width=17)
+    if costs is not None:
+        table.add_column("multiply-adds", justify="right", min_width=14)
+    table.add_column("side seen", justify="right", min_width=9)
+    for step, share in enumerate(accuracy.accuracy):
+        low, high = accuracy.interval[step]
+        row = [
+            str(step + 1),
+            f"{100 * share:.2f} %",
+            f"{100 * low:.2f} to {100 * high:.2f} %",
+            f"{100 * accuracy.mean_scale[step]:.0f} %",
+        ]
+        if costs is not None:
+            row.insert(3, console.multiply_adds(costs[step], 10**6))
+        table.add_row(*row)
+    return table

@@ -1,0 +1,115 @@
+"""The command line as a whole: which commands there are, and how it ends.
+
+Nothing here or in the modules of the commands imports torch before a command runs, so that help
+and wrong usage answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from . import console
+from .demo_command import demo
+from .env_command import env
+from .eval_command import evaluate
+from .flops_command import flops
+from .train_command import train
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+INTERRUPTED = 130  # what newer releases of typer make of a keyboard interrupt
+PROGRAM = "mgnet-fast"
+DEBUG_OPTION = "--debug"
+
+app = typer.Typer(
+    name=PROGRAM,
+    help="Classify images by a few small, learned glimpses.",
+    epilog="New here? Run: mgnet-fast demo",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.command()(train)
+app.command("eval")(evaluate)
+app.command()(flops)
+app.command()(env)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options_of_all_commands(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG_OPTION, help="Show the traceback of an error; works anywhere.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits: 0 done, 1 failed, 2 wrong usage."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = DEBUG_OPTION in words
+    words = [word for word in words if word != DEBUG_OPTION]
+    try:
+        code = typer.main.get_command(app).main(
+            args=words, prog_name=PROGRAM, standalone_mode=False
+        )
+    except KeyboardInterrupt:
+        console.print_error("interrupted")
+        sys.exit(FAILED)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has seen enough; a second error at shutdown would
+        # follow if Python flushed the closed pipe.
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(FAILED)
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(_report(error))
+    if code == INTERRUPTED:
+        console.print_error("interrupted")
+        code = FAILED
+    sys.exit(code if isinstance(code, int) else DONE)
+
+
+def _report(error: Exception) -> int:
+    """Says in a sentence what went wrong, and returns the exit code."""
+    if isinstance(error, typer.Abort):
+        console.print_error("interrupted")
+        return FAILED
+    # typer brings click's exceptions along under a module name that differs between releases.
+    describe = getattr(error, "format_message", None)
+    if describe is not None:
+        context = getattr(error, "ctx", None)
+        message = describe()
+        if not message:  # help was asked for by giving no command
+            return WRONG_USAGE
+        console.print_error(message, hint=f"see: {getattr(context, 'command_path', PROGRAM)} -h")
+        return int(getattr(error, "exit_code", WRONG_USAGE))
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        console.print_error(f"{place}{error.strerror}")
+    elif isinstance(error, (ValueError, TypeError, OSError, ImportError)):
+        console.print_error(str(error))
+    else:
+        console.print_error(
+            f"{type(error).__name__}: {error}", hint=f"add {DEBUG_OPTION} to see where it arose"
+        )
+    return FAILED

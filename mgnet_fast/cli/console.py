@@ -1,0 +1,74 @@
+"""What all commands print alike: errors, tables, numbers, and what to do next."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def output() -> Console:
+    """Standard output; made anew at each call so that redirection is respected."""
+    return Console(highlight=False)
+
+
+def print_error(message: str, hint: str | None = None) -> None:
+    """One sentence on standard error, and perhaps where help is."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    errors.print(Text.assemble(("error: ", "bold red"), message))
+    if hint:
+        errors.print(Text(hint, style="dim"))
+
+
+def print_next(console: Console, *commands: tuple[str, str]) -> None:
+    """What to do next: commands and what each is good for."""
+    console.print()
+    width = max(len(command) for command, _ in commands)
+    for place, (command, purpose) in enumerate(commands):
+        console.print(
+            Text.assemble(
+                ("next: " if place == 0 else "      ", "bold"),
+                (command.ljust(width), "cyan"),
+                ("  " + purpose if purpose else "", "dim"),
+            ),
+            soft_wrap=True,
+        )
+
+
+def print_json(value: Any) -> None:
+    """Numbers for other programs, one document on standard output."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def new_table(title: str, caption: str | None = None) -> Table:
+    """An empty table in the style of all commands."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption=caption,
+        caption_justify="left",
+        caption_style="dim",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="dim",
+    )
+
+
+def multiply_adds(count: int, unit: int) -> str:
+    """An exact count in units of 10^6 (M) or 10^9 (G)."""
+    digits, name = {10**6: (6, "M"), 10**9: (9, "G")}[unit]
+    return f"{count // unit}.{count % unit:0{digits}d} {name}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that reads best, with three digits."""
+    unit, factor = ("s", 1.0) if seconds >= 1 else ("ms", 1e3) if seconds >= 1e-3 else ("us", 1e6)
+    value = seconds * factor
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"

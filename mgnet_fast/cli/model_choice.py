@@ -1,0 +1,21 @@
+"""Names and files of models as given on the command line."""
+
+from __future__ import annotations
+
+import difflib
+
+import typer
+
+
+def check_model_name(name: str, option: str) -> None:
+    """Refuses an unknown model name as wrong usage, naming the closest one."""
+    from ..models import list_models
+
+    known = list_models()
+    if name in known or ":" in name:
+        return
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise typer.BadParameter(
+        f"model {name!r} is unknown.{hint} Known: {', '.join(known)}", param_hint=option
+    )

@@ -1,0 +1,208 @@
+"""``mgnet-fast train``: train a network on translated MNIST, alone or under torchrun."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import console
+from .accuracy_table import accuracy_table
+from .eval_command import Dataset
+from .model_choice import check_model_name
+
+RUNNING = "How to run"
+
+
+class GlimpseLoss(StrEnum):
+    """Which glimpses the glimpse head classifies."""
+
+    reference = "reference"
+    paper = "paper"
+
+
+class RecipeName(StrEnum):
+    """Recipes that ship."""
+
+    default = "default"
+    paper = "paper"
+
+
+def _change(help_text: str, *names: str, **options: Any) -> Any:
+    """An option that replaces a number of the recipe."""
+    return typer.Option(
+        *names,
+        help=help_text,
+        metavar="N" if "min" in options else "X",
+        show_default=False,
+        rich_help_panel="Instead of the recipe's own",
+        **options,
+    )
+
+
+def train(
+    data: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Folder with MNIST's four *-ubyte files, plain or .gz."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the run: checkpoint, log, state to resume.",
+            show_default="runs/DATASET",
+        ),
+    ] = None,
+    dataset: Annotated[
+        Dataset,
+        typer.Option(metavar="NAME", help="Either translated-mnist or noisy-translated-mnist."),
+    ] = Dataset.translated,
+    model: Annotated[str, typer.Option(metavar="NAME", help="What to train.")] = "mgnet_toy",
+    recipe: Annotated[
+        RecipeName,
+        typer.Option(
+            metavar="NAME", help="How: as the shipped checkpoint (default) or as the paper."
+        ),
+    ] = RecipeName.default,
+    num_glimpses: Annotated[
+        int | None,
+        typer.Option(
+            "--num-glimpses",
+            "-T",
+            metavar="N",
+            min=1,
+            help="Glimpses an image.",
+            show_default="the model's",
+        ),
+    ] = None,
+    glimpse_loss: Annotated[
+        GlimpseLoss,
+        typer.Option(
+            metavar="NAME",
+            help="Classify glimpses 2..T alone as well (reference), or 1..T (paper).",
+        ),
+    ] = GlimpseLoss.reference,
+    noise_std: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0,
+            help="Noise, in units of the pixel range.",
+            show_default="the dataset's: 0, or 0.3 if noisy",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Of the first weights and the scenes.")
+    ] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")
+    ] = False,
+    epochs: Annotated[int | None, _change("Passes over the digits.", min=1)] = None,
+    batch_size: Annotated[int | None, _change("Scenes a step, over all processes.", min=1)] = None,
+    peak_lr: Annotated[float | None, _change("Highest learning rate of the cycle.", "--lr")] = None,
+    weight_decay: Annotated[float | None, _change("On every parameter.")] = None,
+    alpha: Annotated[float | None, _change("Weight of the glimpse loss, 0 to 1.")] = None,
+    gradient_scale: Annotated[
+        float | None, _change("Factor on the gradient into the localization.")
+    ] = None,
+    size_weight: Annotated[float | None, _change("Weight of the size regulariser.")] = None,
+    label_smoothing: Annotated[float | None, _change("Of both classifications, 0 to 1.")] = None,
+    average_decay: Annotated[
+        float | None, _change("Of the average of weights that is kept; 0: the last weights.")
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Threads of each process.",
+            show_default="torch's choice",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N.", rich_help_panel=RUNNING)
+    ] = "cpu",
+    bf16: Annotated[
+        bool, typer.Option("--bf16", help="bfloat16 autocast.", rich_help_panel=RUNNING)
+    ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=RUNNING)
+    ] = False,
+    no_tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--no-tensorboard",
+            help="No TensorBoard files, though it is installed.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress bar.", rich_help_panel=RUNNING)
+    ] = False,
+) -> None:
+    """Train a network; an interrupted run goes on with --resume.
+
+    Several processes: torchrun --nproc-per-node 2 -m mgnet_fast train ...
+    """
+    check_model_name(model, "--model")
+    from ..training import get_recipe, run
+    from ..training.snapshot import FILE_NAME as STATE
+
+    folder = out or Path("runs") / dataset.value
+    changed = get_recipe(
+        recipe.value,
+        peak_lr=peak_lr,
+        weight_decay=weight_decay,
+        alpha=alpha,
+        gradient_scale=gradient_scale,
+        size_weight=size_weight,
+        label_smoothing=label_smoothing,
+        average_decay=average_decay,
+    )
+    try:
+        summary = run(
+            data_dir=data,
+            out=folder,
+            dataset=dataset.value,
+            model=model,
+            recipe=changed,
+            epochs=epochs,
+            batch_size=batch_size,
+            num_glimpses=num_glimpses,
+            glimpse_loss=glimpse_loss.value,
+            noise_std=noise_std,
+            seed=seed,
+            threads=threads,
+            device=device,
+            precision="bf16" if bf16 else "fp32",
+            compiled=compiled,
+            resume=resume,
+            progress=not quiet,
+            tensorboard=not no_tensorboard,
+        )
+    except KeyboardInterrupt:
+        saved = (folder / STATE).is_file()
+        console.print_error(
+            "interrupted" + (f"; its whole epochs are kept in {folder}" if saved else ""),
+            hint="go on with the same command and --resume" if saved else None,
+        )
+        raise typer.Exit(1) from None
+    if os.environ.get("RANK", "0") != "0":
+        return
+    screen = console.output()
+    minutes, seconds = divmod(round(summary.seconds), 60)
+    epochs_text = f"{summary.epochs} epoch{'s' if summary.epochs > 1 else ''}"
+    title = f"{model} after {epochs_text}, {minutes} min {seconds} s"
+    screen.print(accuracy_table(title, summary.accuracy))
+    screen.print(f"checkpoint  {summary.checkpoint}\nlog         {summary.log}", soft_wrap=True)
+    console.print_next(screen, _after_training(model, summary.checkpoint, data))
+
+
+def _after_training(model: str, checkpoint: Path, data: Path) -> tuple[str, str]:
+    if model == "mgnet_toy":
+        return f"mgnet-fast demo --checkpoint {checkpoint}", "see where it looks"
+    return f"mgnet-fast eval {checkpoint} --data {data}", "its accuracy and multiply-adds"

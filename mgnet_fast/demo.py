@@ -1,0 +1,282 @@
+"""What the demo does: real digits in large scenes, how right, where looked, how fast.
+
+Everything it needs is shipped: 500 test digits and the trained toy network. Every number comes
+from the run itself, on the machine it runs on.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .assets import digit_paths, toy_checkpoint_path
+from .data import MNIST_MEAN, MNIST_STD, TEST_SEED, TranslatedMNIST, read_digits
+from .data.mnist import Digits
+from .functional import glimpse
+from .models import MGNet, create_model
+from .models.checkpoints import load_checkpoint
+from .models.published import published_forward
+from .pictures import draw_glimpses
+
+# The published way computes its sampling grid in float32: 6e-5 off at 224 pixels, a little more
+# after a network that chooses its next region by it.
+AGREEMENT = 1e-3
+LEAST_SAMPLE_SECONDS = 2e-3
+LEAST_PAIRS = 5
+
+
+def load_model(checkpoint: str | Path | None = None) -> MGNet:
+    """The shipped toy network, or one of your own from a checkpoint, ready to classify.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no checkpoint, or not one for images of one channel and ten classes.
+    """
+    model = load_checkpoint(checkpoint or toy_checkpoint_path())
+    config = model.config
+    if (config.in_chans, config.num_classes) != (1, 10):
+        raise ValueError(
+            "checkpoint must be of a network for translated MNIST (1 channel, 10 classes), "
+            f"got {config.in_chans} channels, {config.num_classes} classes"
+        )
+    return model.eval()
+
+
+def load_scenes(count: int | None = None) -> TranslatedMNIST:
+    """The first ``count`` shipped digits (default all 500) at fixed places in 112x112 scenes.
+
+    Raises:
+        ValueError: count is not in 1..500.
+    """
+    digits = read_digits(*digit_paths())
+    available = len(digits.labels)
+    count = available if count is None else count
+    if not 1 <= count <= available:
+        raise ValueError(f"count must be from 1 to the {available} shipped digits, got {count}")
+    return TranslatedMNIST(Digits(digits.images[:count], digits.labels[:count]), seed=TEST_SEED)
+
+
+@contextmanager
+def fixed_threads(threads: int) -> Iterator[None]:
+    """Sets torch's number of threads, and puts back what it was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A written picture and what is on it: scenes by how the network fared with them."""
+
+    path: Path
+    right_throughout: int
+    corrected: int
+    wrong: int
+
+
+@torch.inference_mode()
+def draw_examples(model: MGNet, scenes: TranslatedMNIST, path: str | Path) -> Picture:
+    """Draws nine scenes with their glimpses: up to three each of wrong, corrected, right."""
+    images = scenes.scenes(np.arange(len(scenes)))
+    output = model(images)
+    confidences, predictions = output["n_logit"].softmax(-1).max(-1)
+    right = predictions == scenes.labels
+    groups = pick_examples(right)
+    chosen = torch.tensor([n for group in groups for n in group])
+    regions = output["n_affparam"][:, chosen]
+    shown = images[chosen]
+    size = model.config.glimpse_shape((images.shape[-2], images.shape[-1]))
+    steps = len(regions)
+    written = draw_glimpses(
+        shown,
+        regions,
+        torch.stack([glimpse(shown, region, size) for region in regions]),
+        predictions[:, chosen],
+        scenes.labels[chosen],
+        path,
+        confidences=confidences[:, chosen],
+        title=f"{steps} glimpse{'s' if steps > 1 else ''} of {size[0]}x{size[1]} pixels "
+        f"from scenes of {images.shape[-2]}x{images.shape[-1]}",
+        blocks_per_row=3,
+    )
+    return Picture(written, *(len(group) for group in groups))
+
+
+def pick_examples(right: Tensor, count: int = 9) -> tuple[list[int], list[int], list[int]]:
+    """Indices of scenes right after every glimpse, corrected on the way, and wrong at the end.
+
+    Args:
+        right: bool [T, N].
+        count: how many in all, shared evenly as far as each kind has that many; the commoner
+            kinds fill up the rest.
+    """
+    wrong = (~right[-1]).nonzero().flatten().tolist()
+    always = right.all(0).nonzero().flatten().tolist()
+    corrected = (right[-1] & ~right.all(0)).nonzero().flatten().tolist()
+    share = count // 3
+    few_wrong, few_corrected = wrong[:share], corrected[:share]
+    few_right = always[: count - len(few_wrong) - len(few_corrected)]
+    missing = count - len(few_right) - len(few_wrong) - len(few_corrected)
+    few_corrected += corrected[share : share + missing]
+    missing = count - len(few_right) - len(few_wrong) - len(few_corrected)
+    few_wrong += wrong[share : share + missing]
+    return few_right, few_corrected, few_wrong
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """This package against the published algorithm in one case.
+
+    Attributes:
+        case: what ran, in words.
+        difference: largest difference of the results over the largest result.
+        published_seconds, package_seconds: median time of a call; NaN where not measured.
+        ratio, ratio_low, ratio_high: median, 20th and 80th percentile over the pairs of
+            published time / package time; NaN where the results do not agree.
+        pairs: how many pairs of measurements.
+    """
+
+    case: str
+    difference: float
+    published_seconds: float = math.nan
+    package_seconds: float = math.nan
+    ratio: float = math.nan
+    ratio_low: float = math.nan
+    ratio_high: float = math.nan
+    pairs: int = 0
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the results are the same up to rounding; without it no speed is measured."""
+        return self.difference <= AGREEMENT
+
+
+Run = Callable[[], Tensor]
+
+
+def compare_speed(model: MGNet, scenes: TranslatedMNIST, seconds: float) -> Iterator[Comparison]:
+    """Measures one case after the other, about ``seconds`` in all."""
+    cases = [
+        _glimpse_case,
+        _toy_case(model, scenes, 1),
+        _toy_case(model, scenes, 256),
+        _resnet_case,
+    ]
+    for case in cases:
+        name, published, package = case()
+        yield compare(name, published, package, seconds / len(cases))
+
+
+@torch.inference_mode()
+def compare(name: str, published: Run, package: Run, seconds: float) -> Comparison:
+    """First whether both give the same result, then interleaved pairs of measurements."""
+    wanted, got = published(), package()
+    difference = float((wanted - got).abs().max() / wanted.abs().max().clamp_min(1e-12))
+    agreement = Comparison(name, difference)
+    if not agreement.agrees:
+        return agreement
+    first, second = _measure_pairs(published, package, seconds)
+    ratios = first / second
+    low, middle, high = np.percentile(ratios, [20, 50, 80])
+    return Comparison(
+        name,
+        difference,
+        published_seconds=float(np.median(first)),
+        package_seconds=float(np.median(second)),
+        ratio=float(middle),
+        ratio_low=float(low),
+        ratio_high=float(high),
+        pairs=len(ratios),
+    )
+
+
+def _measure_pairs(first: Run, second: Run, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds a call, measured in pairs whose order alternates, so that a machine which slows
+    down or speeds up meanwhile moves both of a pair alike."""
+    runs = (first, second)
+    repeats = [max(1, math.ceil(LEAST_SAMPLE_SECONDS / _time(run, 3))) for run in runs]
+    pairs: list[tuple[float, float]] = []
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end or len(pairs) < LEAST_PAIRS:
+            order = (0, 1) if len(pairs) % 2 == 0 else (1, 0)
+            taken = [0.0, 0.0]
+            for which in order:
+                taken[which] = _time(runs[which], repeats[which])
+            pairs.append((taken[0], taken[1]))
+    finally:
+        if was_enabled:
+            gc.enable()
+    measured = np.array(pairs)
+    return measured[:, 0], measured[:, 1]
+
+
+def _time(run: Run, repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        run()
+    return (time.perf_counter() - start) / repeats
+
+
+def _glimpse_case() -> tuple[str, Run, Run]:
+    image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    region = torch.tensor([[0.35, 0.1, -0.2]])
+
+    def published() -> Tensor:
+        scale, x, y = region.unbind(1)
+        zero = torch.zeros_like(scale)
+        theta = torch.stack([scale, zero, x, zero, scale, y], 1).view(-1, 2, 3)
+        grid = F.affine_grid(theta, [1, 3, 96, 96], align_corners=True)
+        return F.grid_sample(image, grid, align_corners=True)
+
+    return "glimpse, 224 to 96 pixels", published, lambda: glimpse(image, region, 96)
+
+
+def _toy_case(
+    model: MGNet, scenes: TranslatedMNIST, batch: int
+) -> Callable[[], tuple[str, Run, Run]]:
+    def case() -> tuple[str, Run, Run]:
+        pixels = scenes.scenes(np.arange(batch) % len(scenes)).float() / 255
+        images = (pixels - MNIST_MEAN) / MNIST_STD
+        name = f"toy net, {_steps(model)}, batch {batch}"
+        return (name, *_model_runs(model, images))
+
+    return case
+
+
+def _resnet_case() -> tuple[str, Run, Run]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = create_model("mgnet_resnet18", num_classes=100).eval()
+        images = torch.randn(1, 3, 224, 224)
+    return (f"ResNet-18, {_steps(model)}, batch 1", *_model_runs(model, images))
+
+
+def _model_runs(model: MGNet, images: Tensor) -> tuple[Run, Run]:
+    """The published algorithm in NCHW, as it was written, and this package in channels_last."""
+    fast = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fast_images = images.contiguous(memory_format=torch.channels_last)
+    return (
+        lambda: published_forward(model, images)["n_logit"],
+        lambda: fast(fast_images)["n_logit"],
+    )
+
+
+def _steps(model: MGNet) -> str:
+    return f"T = {model.config.num_glimpses}"

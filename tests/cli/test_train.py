@@ -1,0 +1,152 @@
+"""``mgnet-fast train``: options reach the trainer, runs resume, errors come before any work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mgnet_fast import training
+from mgnet_fast.evaluation import Accuracy
+from mgnet_fast.training import RunSummary, get_recipe
+
+TINY = ("--batch-size", 100, "--lr", 0.02, "--threads", 1, "--no-tensorboard", "--quiet")
+
+
+def test_a_run_leaves_checkpoint_and_log_and_says_what_next(
+    command, mnist_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    result = command("train", "--data", mnist_folder, "--out", out, "--epochs", 1, *TINY)
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
+    assert lines[0].startswith("mgnet_toy after 1 epoch, 0 min")
+    assert lines[-1].startswith(f"next: mgnet-fast demo --checkpoint {out}/model.safetensors")
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert log[0]["recipe"]["peak_lr"] == 0.02
+    assert f"{100 * log[1]['accuracy'][-1]:.2f} %" in result.out
+
+    evaluated = command("eval", out / "model.safetensors", "--data", mnist_folder, "--json")
+    assert json.loads(evaluated.out)["accuracy"] == pytest.approx(log[1]["accuracy"], abs=1e-6)
+
+    again = command("train", "--data", mnist_folder, "--out", out, "--epochs", 1, *TINY)
+    assert again.code == 1
+    assert "with a run in it" in again.err
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
+    """What reaches the trainer, which does nothing here."""
+    seen: list[dict[str, Any]] = []
+
+    def run(**options: Any) -> RunSummary:
+        seen.append(options)
+        accuracy = Accuracy((80, 90), 100, (1.0, 0.25))
+        return RunSummary(accuracy, 2, 61.2, tmp_path / "model.safetensors", tmp_path / "log.jsonl")
+
+    monkeypatch.setattr(training, "run", run)
+    return seen
+
+
+def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) -> None:
+    words = (
+        "train --data d --out o --dataset noisy-translated-mnist --model mgnet_resnet18 "
+        "--recipe paper -T 5 --glimpse-loss paper --noise-std 0.5 --seed 7 --resume --epochs 3 "
+        "--batch-size 64 --lr 0.3 --weight-decay 0.01 --alpha 0.5 --gradient-scale 0.1 "
+        "--size-weight 0.2 --label-smoothing 0.05 --average-decay 0.9 --threads 2 --device cuda:1 "
+        "--bf16 --compile --no-tensorboard --quiet"
+    )
+    assert command(*words.split()).code == 0
+    recipe = get_recipe(
+        "paper",
+        peak_lr=0.3,
+        weight_decay=0.01,
+        alpha=0.5,
+        gradient_scale=0.1,
+        size_weight=0.2,
+        label_smoothing=0.05,
+        average_decay=0.9,
+    )
+    assert calls == [
+        {
+            "data_dir": Path("d"),
+            "out": Path("o"),
+            "dataset": "noisy-translated-mnist",
+            "model": "mgnet_resnet18",
+            "recipe": recipe,
+            "epochs": 3,
+            "batch_size": 64,
+            "num_glimpses": 5,
+            "glimpse_loss": "paper",
+            "noise_std": 0.5,
+            "seed": 7,
+            "threads": 2,
+            "device": "cuda:1",
+            "precision": "bf16",
+            "compiled": True,
+            "resume": True,
+            "progress": False,
+            "tensorboard": False,
+        }
+    ]
+
+
+def test_defaults_are_the_shipped_recipe(command, calls: list[dict[str, Any]]) -> None:
+    assert command("train", "--data", "d").code == 0
+    (options,) = calls
+    assert options["recipe"] == get_recipe("default")
+    assert options["out"] == Path("runs/translated-mnist")
+    assert options["epochs"] is None
+    assert options["precision"] == "fp32"
+    assert options["progress"]
+    assert options["tensorboard"]
+
+
+def test_only_the_first_of_several_processes_reports(
+    command, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert command("train", "--data", "d") == (0, "", "")
+    monkeypatch.setenv("RANK", "0")
+    assert "90.00 %" in command("train", "--data", "d").out
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_interrupting_says_how_to_go_on(
+    command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, saved: bool
+) -> None:
+    def run(**_: Any) -> None:
+        if saved:
+            (tmp_path / "training.pt").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "run", run)
+    result = command("train", "--data", "d", "--out", tmp_path)
+    assert result.code == 1
+    assert ("--resume" in result.err) == saved
+    assert result.err.startswith("error: interrupted")
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--data", "absent"], "data_dir must be a folder with the MNIST files, got absent"),
+        (["--data", "{data}", "--lr", "-1"], "peak_lr must be above 0, got -1"),
+        (["--data", "{data}", "--alpha", "2"], "alpha must be in [0, 1], got 2"),
+        (["--data", "{data}", "--batch-size", "501"], "at most the 500 training scenes, got 501"),
+        (["--data", "{data}", "--device", "tpu9000"], "tpu9000"),
+        (["--data", "{data}", "--resume"], "must hold a run to resume"),
+    ],
+)
+def test_errors_come_before_any_work(
+    command, mnist_folder: Path, tmp_path: Path, words: list[str], wanted: str
+) -> None:
+    out = tmp_path / "run"
+    words = [word.format(data=mnist_folder) for word in words]
+    result = command("train", *words, "--out", out)
+    assert result.code == 1
+    assert wanted in result.err
+    assert len(result.err.splitlines()) == 1
+    assert not (out / "training.pt").exists()

@@ -4,6 +4,11 @@
 
 #include "generic.h"
 #include "image_gradient.h"
+#include "planar.h"
+
+#if defined(MGNET_ISA_AVX2) || defined(MGNET_ISA_AVX512)
+#include "simd_avx2.h"
+#endif
 
 namespace mgnet {
 namespace MGNET_ISA {
@@ -14,10 +19,19 @@ int64_t units_per_glimpse(const Job& job) { return job.images.channels; }
 size_t scratch_bytes(const Job& job) {
   Arena arena{nullptr, 0};
   take_plane_scratch<double>(arena, job);
-  return arena.used;
+  size_t bytes = arena.used;
+#if defined(MGNET_ISA_AVX2)
+  arena.used = 0;
+  take_planar_scratch<Lanes8>(arena, job);
+  bytes = bytes > arena.used ? bytes : arena.used;
+#endif
+  return bytes;
 }
 
 void forward(const Job& job, int64_t first, int64_t last, void* scratch) {
+#if defined(MGNET_ISA_AVX2)
+  if (planar_takes<Lanes8>(job)) return forward_planar<Lanes8>(job, first, last, scratch);
+#endif
   switch (job.images.type) {
     case kFloat32:
       return forward_generic<Float32>(job, first, last, scratch);
@@ -33,6 +47,11 @@ void forward(const Job& job, int64_t first, int64_t last, void* scratch) {
 }
 
 void backward_region(const Job& job, int64_t first, int64_t last, double* sums, void* scratch) {
+#if defined(MGNET_ISA_AVX2)
+  if (planar_takes<Lanes8>(job)) {
+    return backward_region_planar<Lanes8>(job, first, last, sums, scratch);
+  }
+#endif
   switch (job.images.type) {
     case kFloat32:
       return backward_region_generic<Float32>(job, first, last, sums, scratch);

@@ -1,0 +1,325 @@
+// Float images whose rows are contiguous: the fast path of training.
+//
+// The vectors of a block (eight or sixteen outputs of a row) need the same permutes and weights in
+// every row, so a block goes down a tile of rows before the next block begins: everything that
+// belongs to the columns stays in registers. A tile is small enough for its source rows to stay in
+// the first-level cache for the neighbouring blocks.
+#pragma once
+
+#include "generic.h"
+
+namespace mgnet {
+namespace MGNET_ISA {
+
+enum { kTileRows = 16 };
+
+template <class Lanes>
+struct PlanarScratch {
+  GlimpseTables<float> tables;
+  typename Lanes::Plan* plans;
+  int32_t* starts;      // first output of each block; the last block overlaps the one before
+  int64_t* row_offset;  // tables.rows.index times the stride of the image
+  float* base;          // tables.rows.base, as float
+  float* tile;          // rows of the glimpse that do not lie in memory as float
+  double* sums_x;       // per column
+  double* sums_y;       // per lane
+  double* sums_y_base;
+  int64_t blocks;
+};
+
+template <class Lanes>
+MGNET_INLINE PlanarScratch<Lanes> take_planar_scratch(Arena& arena, const Job& job) {
+  const int64_t w = job.glimpses.width, h = job.glimpses.height;
+  PlanarScratch<Lanes> scratch;
+  scratch.tables = take_glimpse_tables<float>(arena, job);
+  scratch.blocks = (w + Lanes::kCount - 1) / Lanes::kCount;
+  scratch.plans = Arena::take<typename Lanes::Plan>(arena, scratch.blocks);
+  scratch.starts = Arena::take<int32_t>(arena, scratch.blocks);
+  scratch.row_offset = Arena::take<int64_t>(arena, h);
+  scratch.base = Arena::take<float>(arena, h);
+  scratch.tile = Arena::take<float>(arena, kTileRows * padded(w));
+  scratch.sums_x = Arena::take<double>(arena, padded(w));
+  scratch.sums_y = Arena::take<double>(arena, Lanes::kCount);
+  scratch.sums_y_base = Arena::take<double>(arena, Lanes::kCount);
+  return scratch;
+}
+
+template <class Lanes>
+MGNET_INLINE bool planar_takes(const Job& job) {
+  if (job.images.type != kFloat32 || job.glimpses.width < Lanes::kCount) return false;
+  if (!job.images.pool) return job.images.stride_w == 1 && job.images.width > 1;
+  for (int64_t b = 0; b < job.images.count; ++b) {
+    const Source source = image_source(job.images, b);
+    if (source.stride_w != 1 || source.width < 2) return false;
+  }
+  return true;
+}
+
+template <class Lanes, bool kSlopes>
+static void fill_planar_tables(PlanarScratch<Lanes>& scratch, const Job& job, int64_t n) {
+  fill_glimpse_tables<float, kSlopes>(scratch.tables, job, n);
+  if (!scratch.tables.region.finite) return;
+  const int64_t w = job.glimpses.width;
+  for (int64_t k = 0; k < scratch.blocks; ++k) {
+    const int64_t start = smaller(k * Lanes::kCount, w - Lanes::kCount);
+    scratch.starts[k] = (int32_t)start;
+    Lanes::plan_block(scratch.plans[k], scratch.tables.columns.index + start,
+                      scratch.tables.source.width);
+  }
+  for (int64_t i = 0; i < job.glimpses.height; ++i) {
+    scratch.row_offset[i] = scratch.tables.rows.index[i] * scratch.tables.source.stride_h;
+    if (kSlopes) scratch.base[i] = (float)scratch.tables.rows.base[i];
+  }
+}
+
+// One plane at work.
+struct Plane {
+  const float* pixels;
+  int64_t step_h;  // from the upper to the lower row of a tap
+  bool normalise;
+  float scale, bias;
+};
+
+MGNET_INLINE Plane plane_of(const Job& job, const Source& source, int64_t channel) {
+  Plane plane;
+  plane.pixels = (const float*)job.images.data + source.offset + channel * source.stride_c;
+  plane.step_h = source.height > 1 ? source.stride_h : 0;
+  plane.normalise = job.sampling.scale != nullptr;
+  plane.scale = plane.normalise ? (float)job.sampling.scale[channel] : 1.0f;
+  plane.bias = plane.normalise ? (float)job.sampling.bias[channel] : 0.0f;
+  return plane;
+}
+
+// Rows [first, last) of one block; out is the block's place in row `first`.
+template <class Lanes, int kMode, bool kNormalise>
+static void forward_block(const PlanarScratch<Lanes>& scratch, const Plane& plane, int64_t k,
+                          int64_t first, int64_t last, float* out, int64_t out_stride) {
+  using Floats = typename Lanes::Floats;
+  using Fetch = typename Lanes::template Fetch<kMode>;
+  const AxisTable<float>& columns = scratch.tables.columns;
+  const AxisTable<float>& rows = scratch.tables.rows;
+  const int64_t start = scratch.starts[k];
+  const Fetch fetch = Fetch::of(scratch.plans[k]);
+  Floats left_weight = Lanes::load(columns.left + start);
+  Floats right_weight = Lanes::load(columns.right + start);
+  Floats bias;
+  if (kNormalise) {
+    left_weight = Lanes::multiply(left_weight, Lanes::all(plane.scale));
+    right_weight = Lanes::multiply(right_weight, Lanes::all(plane.scale));
+    bias = Lanes::multiply(Lanes::all(plane.bias), Lanes::load(columns.weight + start));
+  }
+  for (int64_t i = first; i < last; ++i) {
+    const float* upper = plane.pixels + scratch.row_offset[i];
+    const float* lower = upper + plane.step_h;
+    const Floats upper_weight = Lanes::all(rows.left[i]), lower_weight = Lanes::all(rows.right[i]);
+    Floats left, right;
+    Fetch::template taps<1>(fetch, upper, lower, &upper_weight, &lower_weight, &left, &right);
+    Floats value;
+    if (kNormalise) {
+      value = Lanes::fused(left_weight, left, Lanes::multiply(Lanes::all(rows.weight[i]), bias));
+      value = Lanes::fused(right_weight, right, value);
+    } else {
+      value = Lanes::fused(right_weight, right, Lanes::multiply(left_weight, left));
+    }
+    Lanes::store(out, value);
+    out += out_stride;
+  }
+}
+
+// The same for the gradient: adds to the sums of the block.
+template <class Lanes, int kMode, bool kNormalise>
+static void backward_block(const PlanarScratch<Lanes>& scratch, const Plane& plane, int64_t k,
+                           int64_t first, int64_t last, const float* gradient,
+                           int64_t gradient_stride) {
+  using Floats = typename Lanes::Floats;
+  using Fetch = typename Lanes::template Fetch<kMode>;
+  const AxisTable<float>& columns = scratch.tables.columns;
+  const AxisTable<float>& rows = scratch.tables.rows;
+  const int64_t start = scratch.starts[k];
+  const int fresh = (int)(k * Lanes::kCount - start);  // lanes below belong to the block before
+  const Fetch fetch = Fetch::of(scratch.plans[k]);
+  Floats left_weight = Lanes::load(columns.left + start);
+  Floats right_weight = Lanes::load(columns.right + start);
+  Floats left_slope = Lanes::load(columns.left_slope + start);
+  Floats right_slope = Lanes::load(columns.right_slope + start);
+  Floats bias_weight, bias_slope;
+  if (kNormalise) {
+    const Floats scale = Lanes::all(plane.scale), bias = Lanes::all(plane.bias);
+    left_weight = Lanes::multiply(left_weight, scale);
+    right_weight = Lanes::multiply(right_weight, scale);
+    left_slope = Lanes::multiply(left_slope, scale);
+    right_slope = Lanes::multiply(right_slope, scale);
+    bias_weight = Lanes::multiply(bias, Lanes::load(columns.weight + start));
+    bias_slope = Lanes::multiply(bias, Lanes::load(columns.slope + start));
+  }
+  Floats sum_x = Lanes::all(0.0f), sum_y = sum_x, sum_y_base = sum_x;
+  for (int64_t i = first; i < last; ++i) {
+    const float* upper = plane.pixels + scratch.row_offset[i];
+    const float* lower = upper + plane.step_h;
+    const Floats upper_weight[2] = {Lanes::all(rows.left[i]), Lanes::all(rows.left_slope[i])};
+    const Floats lower_weight[2] = {Lanes::all(rows.right[i]), Lanes::all(rows.right_slope[i])};
+    Floats left[2], right[2];
+    Fetch::template taps<2>(fetch, upper, lower, upper_weight, lower_weight, left, right);
+    Floats along_x, along_y;
+    if (kNormalise) {
+      along_x = Lanes::multiply(Lanes::all(rows.weight[i]), bias_slope);
+      along_x = Lanes::fused(left_slope, left[0], along_x);
+      along_y = Lanes::multiply(Lanes::all(rows.slope[i]), bias_weight);
+      along_y = Lanes::fused(left_weight, left[1], along_y);
+    } else {
+      along_x = Lanes::multiply(left_slope, left[0]);
+      along_y = Lanes::multiply(left_weight, left[1]);
+    }
+    along_x = Lanes::fused(right_slope, right[0], along_x);
+    along_y = Lanes::fused(right_weight, right[1], along_y);
+    Floats g = Lanes::load(gradient);
+    if (fresh > 0) g = Lanes::keep_from(g, fresh);
+    gradient += gradient_stride;
+    sum_x = Lanes::fused(g, along_x, sum_x);
+    sum_y = Lanes::fused(g, along_y, sum_y);
+    sum_y_base = Lanes::fused(Lanes::multiply(g, Lanes::all(scratch.base[i])), along_y, sum_y_base);
+  }
+  Lanes::add_to_doubles(scratch.sums_x + start, sum_x);
+  Lanes::add_to_doubles(scratch.sums_y, sum_y);
+  Lanes::add_to_doubles(scratch.sums_y_base, sum_y_base);
+}
+
+// Calls body<mode>() for the mode of a block.
+template <class Lanes, class Body, int kMode = 0>
+MGNET_INLINE void with_mode(int mode, const Body& body) {
+  if constexpr (kMode < Lanes::kModes) {
+    if (mode == kMode) {
+      body.template operator()<kMode>();
+    } else {
+      with_mode<Lanes, Body, kMode + 1>(mode, body);
+    }
+  }
+}
+
+template <class Lanes>
+struct ForwardTile {
+  const PlanarScratch<Lanes>& scratch;
+  const Plane& plane;
+  int64_t k, first, last;
+  float* out;
+  int64_t stride;
+  template <int kMode>
+  void operator()() const {
+    if (plane.normalise) {
+      forward_block<Lanes, kMode, true>(scratch, plane, k, first, last, out, stride);
+    } else {
+      forward_block<Lanes, kMode, false>(scratch, plane, k, first, last, out, stride);
+    }
+  }
+};
+
+template <class Lanes>
+struct BackwardTile {
+  const PlanarScratch<Lanes>& scratch;
+  const Plane& plane;
+  int64_t k, first, last;
+  const float* gradient;
+  int64_t stride;
+  template <int kMode>
+  void operator()() const {
+    if (plane.normalise) {
+      backward_block<Lanes, kMode, true>(scratch, plane, k, first, last, gradient, stride);
+    } else {
+      backward_block<Lanes, kMode, false>(scratch, plane, k, first, last, gradient, stride);
+    }
+  }
+};
+
+MGNET_INLINE bool rows_are_floats(const Glimpses& glimpses) {
+  return glimpses.type == kFloat32 && glimpses.stride_w == 1;
+}
+
+template <class Lanes>
+static void forward_planar(const Job& job, int64_t first_unit, int64_t last_unit, void* memory) {
+  Arena arena{(char*)memory, 0};
+  PlanarScratch<Lanes> scratch = take_planar_scratch<Lanes>(arena, job);
+  const Glimpses& to = job.glimpses;
+  const bool direct = rows_are_floats(to);
+  for (int64_t unit = first_unit; unit < last_unit; ++unit) {
+    const int64_t n = unit / job.images.channels, channel = unit % job.images.channels;
+    if (unit == first_unit || channel == 0) fill_planar_tables<Lanes, false>(scratch, job, n);
+    if (!scratch.tables.region.finite) {
+      fill_plane<float>(job, n, channel, scratch.tile, __builtin_nanf(""));
+      continue;
+    }
+    const Plane plane = plane_of(job, scratch.tables.source, channel);
+    for (int64_t first = 0; first < to.height; first += kTileRows) {
+      const int64_t last = smaller(first + kTileRows, to.height);
+      float* out =
+          direct ? (float*)to.data + glimpse_row_offset(to, n, channel, first) : scratch.tile;
+      const int64_t stride = direct ? to.stride_h : padded(to.width);
+      for (int64_t k = 0; k < scratch.blocks; ++k) {
+        const ForwardTile<Lanes> tile{scratch, plane, k, first, last, out + scratch.starts[k],
+                                      stride};
+        with_mode<Lanes>(scratch.plans[k].mode, tile);
+      }
+      for (int64_t i = first; !direct && i < last; ++i) {
+        store_row(to.type, scratch.tile + (i - first) * stride, to.data,
+                  glimpse_row_offset(to, n, channel, i), to.stride_w, to.width);
+      }
+    }
+  }
+}
+
+template <class Lanes>
+static void backward_region_planar(const Job& job, int64_t first_unit, int64_t last_unit,
+                                   double* sums, void* memory) {
+  Arena arena{(char*)memory, 0};
+  PlanarScratch<Lanes> scratch = take_planar_scratch<Lanes>(arena, job);
+  const Glimpses& from = job.glimpses;
+  const bool direct = rows_are_floats(from);
+  for (int64_t unit = first_unit; unit < last_unit; ++unit) {
+    const int64_t n = unit / job.images.channels, channel = unit % job.images.channels;
+    if (unit == first_unit || channel == 0) fill_planar_tables<Lanes, true>(scratch, job, n);
+    double* total = sums + unit * kRegionSums;
+    if (!scratch.tables.region.finite) {
+      for (int i = 0; i < kRegionSums; ++i) total[i] = __builtin_nan("");
+      continue;
+    }
+    const Plane plane = plane_of(job, scratch.tables.source, channel);
+    for (int64_t j = 0; j < from.width; ++j) scratch.sums_x[j] = 0.0;
+    for (int lane = 0; lane < Lanes::kCount; ++lane) {
+      scratch.sums_y[lane] = scratch.sums_y_base[lane] = 0.0;
+    }
+    for (int64_t first = 0; first < from.height; first += kTileRows) {
+      const int64_t last = smaller(first + kTileRows, from.height);
+      const float* gradient =
+          direct ? (const float*)from.data + glimpse_row_offset(from, n, channel, first)
+                 : scratch.tile;
+      const int64_t stride = direct ? from.stride_h : padded(from.width);
+      for (int64_t i = first; !direct && i < last; ++i) {
+        load_row(from.type, scratch.tile + (i - first) * stride, from.data,
+                 glimpse_row_offset(from, n, channel, i), from.stride_w, from.width);
+      }
+      for (int64_t k = 0; k < scratch.blocks; ++k) {
+        const BackwardTile<Lanes> tile{scratch, plane, k, first, last, gradient + scratch.starts[k],
+                                       stride};
+        with_mode<Lanes>(scratch.plans[k].mode, tile);
+      }
+    }
+    double scale_x = 0.0, shift_x = 0.0, scale_y = 0.0, shift_y = 0.0;
+    for (int64_t j = 0; j < from.width; ++j) {
+      scale_x += scratch.sums_x[j] * scratch.tables.columns.base[j];
+      shift_x += scratch.sums_x[j];
+    }
+    for (int lane = 0; lane < Lanes::kCount; ++lane) {
+      scale_y += scratch.sums_y_base[lane];
+      shift_y += scratch.sums_y[lane];
+    }
+    const bool align = job.sampling.align_corners;
+    const double per_x = pixels_per_position(scratch.tables.source.width, align);
+    const double per_y = pixels_per_position(scratch.tables.source.height, align);
+    total[0] = scale_x * per_x;
+    total[1] = scale_y * per_y;
+    total[2] = shift_x * per_x;
+    total[3] = shift_y * per_y;
+  }
+}
+
+}  // namespace MGNET_ISA
+}  // namespace mgnet

@@ -245,7 +245,7 @@ def _glimpse_case() -> tuple[str, Run, Run]:
         grid = F.affine_grid(theta, [1, 3, 96, 96], align_corners=True)
         return F.grid_sample(image, grid, align_corners=True)
 
-    return "glimpse, 224 to 96 pixels", published, lambda: glimpse(image, region, 96)
+    return "glimpse, 224 to 96 px", published, lambda: glimpse(image, region, 96)
 
 
 def _toy_case(
@@ -254,7 +254,7 @@ def _toy_case(
     def case() -> tuple[str, Run, Run]:
         pixels = scenes.scenes(np.arange(batch) % len(scenes)).float() / 255
         images = (pixels - MNIST_MEAN) / MNIST_STD
-        name = f"toy net, {_steps(model)}, batch {batch}"
+        name = f"toy, {_steps(model)}, batch {batch}"
         return (name, *_model_runs(model, images))
 
     return case
@@ -279,4 +279,4 @@ def _model_runs(model: MGNet, images: Tensor) -> tuple[Run, Run]:
 
 
 def _steps(model: MGNet) -> str:
-    return f"T = {model.config.num_glimpses}"
+    return f"T={model.config.num_glimpses}"

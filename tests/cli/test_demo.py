@@ -32,9 +32,10 @@ def test_demo_prints_accuracy_picture_speed_and_next(
     accuracy = evaluate(load_model(checkpoint), load_scenes(40)).accuracy
     for share in accuracy:
         assert f"{100 * share:.2f} %" in result.out
-    for case in ("glimpse, 224 to 96 pixels", "toy net, T = 3, batch 1", "batch 256", "ResNet-18"):
+    for case in ("glimpse, 224 to 96 px", "toy, T=3, batch 1", "toy, T=3, batch 256", "ResNet-18"):
         assert case in result.out
     assert "-  " not in result.out.split("ResNet-18")[1].splitlines()[0]
+    assert "…" not in result.out, "a column is cut"
     assert "next: mgnet-fast train --data DIR" in result.out
     height, width, _ = matplotlib.image.imread(picture).shape
     assert height > 1000

@@ -13,8 +13,11 @@ from rich.text import Text
 
 
 def output() -> Console:
-    """Standard output; made anew at each call so that redirection is respected."""
-    return Console(highlight=False)
+    """Standard output; made anew at each call so that redirection is respected.
+
+    No markup: brackets in file names are printed as they are.
+    """
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def print_error(message: str, hint: str | None = None) -> None:

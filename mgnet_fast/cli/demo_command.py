@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from . import console
 from .accuracy_table import accuracy_table
@@ -94,7 +95,7 @@ def print_picture(screen: Console, picture: Picture) -> None:
         (picture.wrong, "wrong at the end"),
     )
     shown = ", ".join(f"{count} {kind}" for count, kind in kinds if count)
-    screen.print(f"[bold]{picture.path}[/bold]: {shown}", soft_wrap=True)
+    screen.print(Text.assemble((str(picture.path), "bold"), f": {shown}"), soft_wrap=True)
 
 
 def _machine() -> tuple[str, str]:
@@ -126,5 +127,5 @@ def speed_table(rows: list[Comparison], threads: int, processor: str, backend: s
                 f"{row.difference:.0e}" if row.difference else "0",
             )
         else:
-            table.add_row(row.case, "-", "-", "-", "", f"[red]{row.difference:.0e}[/red]")
+            table.add_row(row.case, "-", "-", "-", "", Text(f"{row.difference:.0e}", style="red"))
     return table

@@ -99,7 +99,9 @@ def flops(
     screen = console.output()
     for entry in counts:
         screen.print(_table(entry))
-    screen.print(f"[dim]convention {convention.value}: {MEANING[convention]}[/dim]", soft_wrap=True)
+    screen.print(
+        f"convention {convention.value}: {MEANING[convention]}", style="dim", soft_wrap=True
+    )
     console.print_next(screen, ("mgnet-fast demo", "what the saving is worth in time here"))
 
 

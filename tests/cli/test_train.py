@@ -18,12 +18,13 @@ TINY = ("--batch-size", 100, "--lr", 0.02, "--threads", 1, "--no-tensorboard", "
 def test_a_run_leaves_checkpoint_and_log_and_says_what_next(
     command, mnist_folder: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
+    out = tmp_path / "run[red]"  # brackets, which rich would take for markup
     result = command("train", "--data", mnist_folder, "--out", out, "--epochs", 1, *TINY)
     assert result.code == 0, result.err
     lines = result.out.splitlines()
     assert lines[0].startswith("mgnet_toy after 1 epoch, 0 min")
     assert lines[-1].startswith(f"next: mgnet-fast demo --checkpoint {out}/model.safetensors")
+    assert f"log         {out}/log.jsonl" in lines
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert log[0]["recipe"]["peak_lr"] == 0.02
     assert f"{100 * log[1]['accuracy'][-1]:.2f} %" in result.out

@@ -230,7 +230,7 @@ def _as_glimpse(
 ) -> Tensor:
     """The image itself as a glimpse: converted and normalised, not sampled."""
     if images.dtype == torch.uint8:
-        images = images.to(dtype) / 255
+        images = images.to(torch.promote_types(dtype, torch.float32)) / 255
         if mean is not None:
             images = images - images.new_tensor(mean).view(-1, 1, 1)
         if std is not None:

@@ -34,7 +34,8 @@ def published_forward(
     n_logit: list[Tensor] = []
     n_affparam: list[Tensor] = []
     n_feature: list[Tensor] = []
-    for _ in range(num_glimpses or model.config.num_glimpses):
+    steps = model.config.num_glimpses if num_glimpses is None else num_glimpses
+    for _ in range(steps):
         n_affparam.append(region)
         n_feature.append(model.backbone(_sampled(model, images, region)))
         fused = _fused(model, n_feature, n_affparam)

@@ -73,7 +73,7 @@ def network_from_hparams(hparams: Any, backbone: nn.Module, dim: int) -> MGNet:
     """See :meth:`MGNet.from_hparams`."""
     model = MGNet(config_from_hparams(hparams, _in_chans(backbone)), backbone, dim)
     named = _backbone_name(_as_mapping(hparams))
-    if named is not None and identified_backbone(model.state_dict()) == named:
+    if named == identified_backbone(model.state_dict()) and _has_stem_pool(backbone):
         model.backbone_name = named
     model.gem = UnmeasuredGradients(model.config.num_glimpses)
     return model
@@ -146,6 +146,11 @@ def _refuse_foreign_options(values: Mapping[str, Any]) -> None:
     for name, accepted in neutral.items():
         if name in values and values[name] not in accepted:
             raise ValueError(f"hparams.{name} must be {accepted[0]!r}, got {values[name]!r}")
+
+
+def _has_stem_pool(backbone: nn.Module) -> bool:
+    """Whether the stem, which has no parameters to tell by, is as the name says."""
+    return isinstance(getattr(backbone, "maxpool", nn.MaxPool2d(1)), nn.MaxPool2d)
 
 
 def _in_chans(backbone: nn.Module) -> int:

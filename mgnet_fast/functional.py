@@ -12,6 +12,7 @@ from torch import Tensor
 from .ops import backends, reference
 from .ops import glimpse as _glimpse
 from .ops import glimpse_from_logits as _glimpse_from_logits
+from .ops.dispatch import is_plain_eager, under_functorch
 from .ops.rescale_gradient import rescale_gradient
 
 __all__ = ["glimpse", "glimpse_from_logits", "rescale_gradient"]
@@ -69,7 +70,8 @@ def glimpse(
         memory_format: ``torch.contiguous_format`` or ``torch.channels_last``; default: the
             image's.
         backend: "cpu" or "reference"; default: the fastest that can run
-            (``mgnet_fast.backends()``). "reference" is plain PyTorch.
+            (``mgnet_fast.backends()``), "reference" under torch.func's transforms.
+            "reference" is plain PyTorch.
 
     Returns:
         Tensor[N, C, h, w]. All NaN for a region that is not finite; an empty batch gives an
@@ -152,7 +154,7 @@ def glimpse_from_logits(
         logits = logits.float()
     _check_region("logits", logits, image, (3,))
     low, high = (float(bound) for bound in scale_range)
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+    if not -math.inf < low <= high < math.inf:
         raise ValueError(f"scale_range must be finite (s_min, s_max), got {scale_range}")
     height, width, index, normalization, out_dtype, channels_last, chosen = _sampling(
         image, logits, size, image_index, padding_mode, mean, std, dtype, memory_format, backend
@@ -197,8 +199,15 @@ def _sampling(
         _normalization(image, mean, std),
         _output_dtype(image, dtype),
         _is_channels_last(image, memory_format),
-        backends.choose(image.device.type, backend),
+        _choose_backend(image, backend),
     )
+
+
+def _choose_backend(image: Tensor, requested: str | None) -> str:
+    # Registered ops do not go through functorch's transforms (vmap, grad); plain PyTorch does.
+    if requested is None and under_functorch():
+        return "reference"
+    return backends.choose(image.device.type, requested)
 
 
 def _check_image(image: Tensor) -> None:
@@ -241,7 +250,9 @@ def _check_image_index(image_index: Tensor | None, region: Tensor, image: Tensor
     if not isinstance(image_index, Tensor):
         raise TypeError(f"image_index must be a Tensor, got {type(image_index).__name__}")
     if image_index.dtype not in (torch.int64, torch.int32):
-        raise TypeError(f"image_index must have dtype int64 or int32, got {image_index.dtype}")
+        raise TypeError(
+            f"image_index must have dtype int64 or int32, got {_name(image_index.dtype)}"
+        )
     if image_index.shape != region.shape[:1]:
         raise ValueError(
             f"image_index must have shape [{region.shape[0]}], one for each region, "
@@ -254,7 +265,12 @@ def _check_image_index(image_index: Tensor | None, region: Tensor, image: Tensor
 
 
 def _height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
+    if isinstance(size, int | torch.SymInt):
+        height = width = size
+    elif isinstance(size, Sequence) and len(size) == 2:
+        height, width = size
+    else:
+        raise TypeError(f"size must be an int or (height, width), got {size}")
     if height < 1 or width < 1:
         raise ValueError(f"size must be at least 1 pixel each way, got {size}")
     return height, width
@@ -291,12 +307,13 @@ def _normalization(
     channels, device = image.shape[1], image.device
     constant = not (isinstance(mean, Tensor) or isinstance(std, Tensor))
     key = (mean and tuple(mean), std and tuple(std), unit, channels, device) if constant else None
-    if key in _known_normalizations and not torch.compiler.is_compiling():
+    keep = key is not None and is_plain_eager(image)  # never across a trace or a fake mode
+    if keep and key in _known_normalizations:
         return _known_normalizations[key]
     centre = _per_channel("mean", mean, 0.0, channels, device)
     spread = _per_channel("std", std, 1.0, channels, device)
     rows = torch.stack([1 / (spread * unit), -centre / spread])
-    if key is not None and type(rows) is Tensor and not torch.compiler.is_compiling():
+    if keep:
         _known_normalizations[key] = rows
     return rows
 
@@ -314,7 +331,7 @@ def _per_channel(
         vector = value.detach().to(device=device, dtype=torch.float64)
     else:
         values = [float(item) for item in value]
-        if not all(math.isfinite(item) for item in values) or (name == "std" and 0.0 in values):
+        if not all(abs(item) < math.inf for item in values) or (name == "std" and 0.0 in values):
             raise ValueError(f"{name} must be finite{' and not 0' * (name == 'std')}, got {values}")
         vector = torch.tensor(values, dtype=torch.float64, device=device)
     if vector.shape != (channels,):

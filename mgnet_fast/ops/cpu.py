@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import dtypes
+
 _native: Any = None
 _reason = "the extension was not built; install mgnet_fast where a C++ compiler is found"
 try:
@@ -30,12 +32,6 @@ _CODES = {
     torch.float16: 2,
     torch.bfloat16: 3,
     torch.uint8: 4,
-}
-_TYPES = {
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
 }
 _PADDING_CODES = {"zeros": 0, "border": 1}
 
@@ -175,7 +171,7 @@ def _empty_samples(
 ) -> Tensor:
     return torch.empty(
         (rows.shape[0], image.shape[1], height, width),
-        dtype=_TYPES[out_dtype],
+        dtype=dtypes.BY_NAME[out_dtype],
         memory_format=torch.channels_last if channels_last else torch.contiguous_format,
     )
 

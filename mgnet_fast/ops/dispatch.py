@@ -7,17 +7,20 @@ call (compilers, export, dispatch and functorch modes, tensor subclasses) gets t
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
 
+_functorch_level: Any = None
 try:  # questions that torch answers only through private names; without them, always dispatch
     from torch._C import _functorch, _get_tracing_state, _len_torch_dispatch_stack
 
     _functorch_level = _functorch.maybe_current_level
-except (ImportError, AttributeError):  # pragma: no cover - depends on the torch version
-    _functorch_level = None
+except (ImportError, AttributeError):  # another version of torch
+    pass
 
 
 def is_plain_eager(*tensors: Tensor | None) -> bool:
@@ -28,7 +31,10 @@ def is_plain_eager(*tensors: Tensor | None) -> bool:
         if tensor is not None and type(tensor) not in _PLAIN_TYPES:
             return False
     return (
-        _len_torch_dispatch_stack() == 0
-        and _functorch_level() is None
-        and _get_tracing_state() is None
+        _len_torch_dispatch_stack() == 0 and not under_functorch() and _get_tracing_state() is None
     )
+
+
+def under_functorch() -> bool:
+    """Whether a transform of torch.func (grad, vmap, ...) is running."""
+    return _functorch_level is not None and _functorch_level() is not None

@@ -11,19 +11,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import implementations
+from . import dtypes, implementations
 from .dispatch import is_plain_eager
 
-DTYPES = {
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
 NO_SECOND_DERIVATIVE = (
     "the gradient of a glimpse cannot be differentiated again: use backend='reference' and a "
     "twice differentiable sampler of your own if you need second derivatives"
 )
+
+
+def empty_samples(
+    image: Tensor, count: int, height: int, width: int, out_dtype: str, channels_last: bool
+) -> Tensor:
+    """What a forward kernel writes to: [count, C, height, width], uninitialised."""
+    return torch.empty(
+        (count, image.shape[1], height, width),
+        dtype=dtypes.BY_NAME[out_dtype],
+        device=image.device,
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+    )
 
 
 @torch.library.custom_op("mgnet_fast::glimpse", mutates_args=())
@@ -47,12 +53,12 @@ def glimpse_op(
 
 
 @glimpse_op.register_fake
-def _(image, region, image_index, normalization, height, width, align_corners, padding_mode,
-      out_dtype, channels_last, backend):  # type: ignore[no-untyped-def]  # fmt: skip
-    return image.new_empty(
-        (region.shape[0], image.shape[1], height, width),
-        dtype=DTYPES[out_dtype],
-    ).to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+def _(
+    image: Tensor, region: Tensor, image_index: Tensor | None, normalization: Tensor | None,
+    height: int, width: int, align_corners: bool, padding_mode: str, out_dtype: str,
+    channels_last: bool, backend: str,
+) -> Tensor:  # fmt: skip
+    return empty_samples(image, region.shape[0], height, width, out_dtype, channels_last)
 
 
 @torch.library.custom_op("mgnet_fast::glimpse_backward_region", mutates_args=())
@@ -72,8 +78,7 @@ def backward_region_op(
 
 
 @backward_region_op.register_fake
-def _(grad, image, region, image_index, normalization, align_corners, padding_mode,
-      backend):  # type: ignore[no-untyped-def]  # fmt: skip
+def _(grad: Tensor, image: Tensor, region: Tensor, *others: Any) -> Tensor:
     return torch.empty_like(region, memory_format=torch.contiguous_format)
 
 
@@ -95,8 +100,7 @@ def backward_image_op(
 
 
 @backward_image_op.register_fake
-def _(grad, image, region, image_index, normalization, align_corners, padding_mode,
-      backend):  # type: ignore[no-untyped-def]  # fmt: skip
+def _(grad: Tensor, image: Tensor, *others: Any) -> Tensor:
     return torch.empty_like(image)
 
 
@@ -177,5 +181,5 @@ def glimpse(
     if not is_plain_eager(image, region, image_index, normalization):
         return glimpse_op(*inputs)
     if torch.is_grad_enabled() and (image.requires_grad or region.requires_grad):
-        return _EagerGlimpse.apply(*inputs)  # type: ignore[no-any-return]
+        return _EagerGlimpse.apply(*inputs)
     return implementations.of(backend).glimpse(*inputs[:10])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from . import implementations
 from .dispatch import is_plain_eager
-from .glimpse import DTYPES, backward_image_op, refuse_second_derivative
+from .glimpse import backward_image_op, empty_samples, refuse_second_derivative
 
 
 @torch.library.custom_op("mgnet_fast::glimpse_from_logits", mutates_args=())
@@ -36,17 +36,16 @@ def glimpse_from_logits_op(
     return implementations.of(backend).glimpse_from_logits(
         image, logits, image_index, normalization, scale_min, scale_max, height, width,
         align_corners, padding_mode, out_dtype, channels_last,
-    )  # type: ignore[no-any-return]  # fmt: skip
+    )  # fmt: skip
 
 
 @glimpse_from_logits_op.register_fake
-def _(image, logits, image_index, normalization, scale_min, scale_max, gradient_scale, height,
-      width, align_corners, padding_mode, out_dtype, channels_last,
-      backend):  # type: ignore[no-untyped-def]  # fmt: skip
-    samples = image.new_empty(
-        (logits.shape[0], image.shape[1], height, width),
-        dtype=DTYPES[out_dtype],
-    ).to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+def _(
+    image: Tensor, logits: Tensor, image_index: Tensor | None, normalization: Tensor | None,
+    scale_min: float, scale_max: float, gradient_scale: float, height: int, width: int,
+    align_corners: bool, padding_mode: str, out_dtype: str, channels_last: bool, backend: str,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    samples = empty_samples(image, logits.shape[0], height, width, out_dtype, channels_last)
     return samples, torch.empty_like(logits, memory_format=torch.contiguous_format)
 
 
@@ -66,14 +65,16 @@ def backward_logits_op(
     padding_mode: str,
     backend: str,
 ) -> Tensor:
-    return implementations.of(backend).glimpse_from_logits_backward(  # type: ignore[no-any-return]
+    return implementations.of(backend).glimpse_from_logits_backward(
         grad_samples, grad_region, image, logits, region, image_index, normalization, scale_min,
         scale_max, gradient_scale, align_corners, padding_mode,
     )  # fmt: skip
 
 
 @backward_logits_op.register_fake
-def _(grad_samples, grad_region, image, logits, *others):  # type: ignore[no-untyped-def]
+def _(
+    grad_samples: Tensor, grad_region: Tensor, image: Tensor, logits: Tensor, *others: Any
+) -> Tensor:
     return torch.empty_like(logits, memory_format=torch.contiguous_format)
 
 
@@ -133,7 +134,7 @@ class _EagerGlimpseFromLogits(torch.autograd.Function):
 
 def _run(inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
     kernels = implementations.of(inputs[13])
-    return kernels.glimpse_from_logits(*inputs[:6], *inputs[7:13])  # type: ignore[no-any-return]
+    return kernels.glimpse_from_logits(*inputs[:6], *inputs[7:13])
 
 
 def glimpse_from_logits(
@@ -159,5 +160,5 @@ def glimpse_from_logits(
     if not is_plain_eager(image, logits, image_index, normalization):
         return glimpse_from_logits_op(*inputs)
     if torch.is_grad_enabled() and (image.requires_grad or logits.requires_grad):
-        return _EagerGlimpseFromLogits.apply(*inputs)  # type: ignore[no-any-return]
+        return _EagerGlimpseFromLogits.apply(*inputs)
     return _run(inputs)

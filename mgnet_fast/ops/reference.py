@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .dispatch import is_plain_eager
 from .rescale_gradient import rescale_gradient
 
 
@@ -47,7 +48,13 @@ def glimpse(
 ) -> Tensor:
     """Bilinear samples of ``image`` on the affine grid of each region, [N, C, height, width]."""
     dtype = sampling_dtype(image)
-    source = image if image_index is None else image[image_index]
+    finite = torch.isfinite(region).all(dim=1, keepdim=True)
+    source = image
+    if image_index is not None:
+        inside = (image_index >= 0) & (image_index < image.shape[0])
+        _check_index(image_index, inside, image.shape[0])
+        source = image[torch.where(inside, image_index, torch.zeros_like(image_index))]
+        finite = finite & inside[:, None]
     source = source.to(dtype)
     if normalization is not None:
         scale, bias = normalization.to(dtype)[:, None, :, None, None]
@@ -59,7 +66,6 @@ def glimpse(
         empty = source[:, :, :1, :1].expand(size) + region.sum(dim=1)[:, None, None, None]
         return empty.to(out_dtype).contiguous(memory_format=layout)
 
-    finite = torch.isfinite(region).all(dim=1, keepdim=True)
     usable = torch.where(finite, region, torch.zeros_like(region)).to(dtype)
     scale_x, scale_y = usable[:, 0], usable[:, -3]
     zero = torch.zeros_like(scale_x)
@@ -77,12 +83,22 @@ def glimpse(
     return samples.to(out_dtype).contiguous(memory_format=layout)
 
 
-def _poison(region: Tensor, finite: Tensor) -> Tensor:
-    """Zero for each finite region, else NaN, and a NaN gradient to that region alone [N].
+def _check_index(image_index: Tensor, inside: Tensor, count: int) -> None:
+    """Raises for an index out of range where looking is free; elsewhere the glimpse is NaN."""
+    if image_index.device.type == "cpu" and is_plain_eager(image_index) and not inside.all():
+        position = int((~inside).nonzero()[0])
+        raise ValueError(
+            f"image_index must be in [0, {count}), got {int(image_index[position])} "
+            f"at position {position}"
+        )
+
+
+def _poison(region: Tensor, usable: Tensor) -> Tensor:
+    """Zero for each usable region, else NaN, and a NaN gradient to that region alone [N].
 
     Both factors are masked: a mask on the product alone would turn the zero gradient of the
-    finite rows into 0 * NaN.
+    usable rows into 0 * NaN.
     """
     nan = torch.full_like(region, float("nan"))
     zero = torch.zeros_like(region)
-    return (torch.where(finite, zero, region) * torch.where(finite, zero, nan)).sum(dim=1)
+    return (torch.where(usable, zero, region) * torch.where(usable, zero, nan)).sum(dim=1)

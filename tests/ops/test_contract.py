@@ -1,0 +1,85 @@
+"""What the ops say when an argument does not fit: the argument, what is wanted, what was got."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from mgnet_fast import glimpse, glimpse_from_logits
+
+IMAGE = torch.zeros(2, 3, 8, 8)
+REGION = torch.ones(2, 3)
+
+WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"image": [1, 2]}, TypeError, r"image must be a Tensor, got list"),
+    ({"image": IMAGE[0]}, ValueError, r"image must have shape \[B, C, H, W\], got \[3, 8, 8\]"),
+    ({"image": IMAGE.int()}, TypeError, r"image must have dtype .*uint8.*, got int32"),
+    ({"image": IMAGE[:, :, :0]}, ValueError, r"image must be at least 1 x 1 pixels"),
+    ({"region": None}, TypeError, r"region must be a Tensor, got NoneType"),
+    (
+        {"region": torch.ones(4, 2)},
+        ValueError,
+        r"region must have shape \[N, 3\] or \[N, 4\], got \[4, 2\]",
+    ),
+    ({"region": torch.ones(3)}, ValueError, r"region must have shape .*, got \[3\]"),
+    ({"region": REGION.half()}, TypeError, r"region must have dtype float32, float64, got float16"),
+    ({"region": REGION.long()}, TypeError, r"region must have dtype .*, got int64"),
+    ({"region": torch.ones(3, 3)}, ValueError, r"one row for each of the 2 images .* got 3 rows"),
+    (
+        {"region": torch.ones(2, 3, device="meta")},
+        ValueError,
+        r"region must be on image's device cpu, got meta",
+    ),
+    ({"size": 0}, ValueError, r"size must be at least 1 pixel each way, got 0"),
+    ({"size": (4, -1)}, ValueError, r"size must be at least 1 pixel each way, got \(4, -1\)"),
+    ({"size": (4, 4, 4)}, TypeError, r"size must be an int or \(height, width\), got \(4, 4, 4\)"),
+    ({"size": 2.5}, TypeError, r"size must be an int or \(height, width\), got 2.5"),
+    ({"image_index": [0, 1]}, TypeError, r"image_index must be a Tensor, got list"),
+    (
+        {"image_index": torch.zeros(2)},
+        TypeError,
+        r"image_index must have dtype int64 or int32, got float32",
+    ),
+    (
+        {"image_index": torch.zeros(3, dtype=torch.int64)},
+        ValueError,
+        r"image_index must have shape \[2\], one for each region, got \[3\]",
+    ),
+    ({"image_index": torch.tensor([0, 2])}, ValueError, r"image_index.*2"),
+    ({"image_index": torch.tensor([-1, 0])}, ValueError, r"image_index.*-1"),
+    ({"padding_mode": "reflection"}, ValueError, r"padding_mode must be one of zeros, border"),
+    ({"dtype": torch.int8}, TypeError, r"dtype must be float32, .*, got int8"),
+    ({"memory_format": torch.channels_last_3d}, ValueError, r"memory_format must be"),
+    ({"mean": (0.5,)}, ValueError, r"mean must hold one number for each of the 3 channels"),
+    ({"std": (0.5, 0.0, 1.0)}, ValueError, r"std must be finite and not 0, got \[0.5, 0.0, 1.0\]"),
+    ({"std": torch.ones(2)}, ValueError, r"std must hold one number for each of the 3 channels"),
+    ({"mean": (0.1, float("nan"), 0.0)}, ValueError, r"mean must be finite, got"),
+    ({"backend": "tpu"}, ValueError, r"backend must be one of .*reference, got 'tpu'"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), WRONG, ids=lambda case: str(case)[:40])
+def test_wrong_arguments(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    arguments = {"image": IMAGE, "region": REGION, "size": 4} | change
+    for backend in ("reference", None):
+        with pytest.raises(error, match=message):
+            glimpse(**{"backend": backend} | arguments)
+
+
+def test_wrong_logits() -> None:
+    with pytest.raises(ValueError, match=r"logits must have shape \[N, 3\], got \[2, 4\]"):
+        glimpse_from_logits(IMAGE, torch.ones(2, 4), 4)
+    with pytest.raises(TypeError, match=r"logits must have dtype .* got int64"):
+        glimpse_from_logits(IMAGE, REGION.long(), 4)
+    with pytest.raises(ValueError, match=r"scale_range must be finite \(s_min, s_max\)"):
+        glimpse_from_logits(IMAGE, REGION, 4, scale_range=(0.5, 0.2))
+    with pytest.raises(ValueError, match=r"image_index.*5"):
+        glimpse_from_logits(IMAGE, REGION, 4, image_index=torch.tensor([5, 0]))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs two kinds of device")
+def test_devices_are_named() -> None:
+    with pytest.raises(ValueError, match=r"region must be on image's device cpu, got cuda:0"):
+        glimpse(IMAGE, REGION.cuda(), 4)

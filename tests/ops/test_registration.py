@@ -1,0 +1,192 @@
+"""The ops as torch sees them: opcheck, compile, export, autocast, transforms, modes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from support.cases import LAYOUTS, random_image, random_region
+from torch import Tensor, nn
+
+import mgnet_fast.functional  # noqa: F401  registers the ops
+from mgnet_fast import glimpse, glimpse_from_logits
+from mgnet_fast.ops.dispatch import is_plain_eager
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def _rows(unit: float) -> Tensor:
+    return torch.stack([torch.full((3,), 1 / unit), torch.zeros(3)]).double()
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "sliced"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8, torch.bfloat16], ids=str)
+def test_opcheck(backend: str, dtype: torch.dtype, layout: str) -> None:
+    image = LAYOUTS[layout](random_image((2, 3, 12, 10), dtype))
+    region = random_region(4).requires_grad_()
+    index = torch.tensor([0, 1, 1, 0])
+    grad = torch.randn(4, 3, 6, 5)
+    rows = _rows(255.0) if dtype == torch.uint8 else None
+    if dtype != torch.uint8:
+        image.requires_grad_()
+    sampling = (6, 5, True, "zeros", "float32")
+    ops = torch.ops.mgnet_fast
+    torch.library.opcheck(ops.glimpse, (image, region, index, rows, *sampling, True, backend))
+    torch.library.opcheck(
+        ops.glimpse_from_logits,
+        (image, region, index, rows, 0.2, 0.5, 0.02, *sampling, False, backend),
+    )
+    plain_image, plain_region = image.detach(), region.detach()
+    geometry = (True, "border", backend)
+    torch.library.opcheck(
+        ops.glimpse_backward_region, (grad, plain_image, plain_region, index, rows, *geometry)
+    )
+    torch.library.opcheck(
+        ops.glimpse_from_logits_backward,
+        (grad, torch.randn(4, 3), plain_image, plain_region, plain_region, index, rows,
+         0.2, 0.5, 0.02, *geometry),
+    )  # fmt: skip
+    if dtype != torch.uint8:
+        torch.library.opcheck(
+            ops.glimpse_backward_image, (grad, plain_image, plain_region, index, rows, *geometry)
+        )
+
+
+class TwoGlimpses(nn.Module):
+    def __init__(self, backend: str | None) -> None:
+        super().__init__()
+        self.backend = backend
+        self.locate = nn.Linear(3 * 6 * 6, 3)
+
+    def forward(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+        first = glimpse(image, region, 6, mean=MEAN, std=STD, backend=self.backend)
+        logits = self.locate(first.flatten(1))
+        return glimpse_from_logits(image, logits, 6, mean=MEAN, std=STD, backend=self.backend)
+
+
+def both_gradients(module: Any, image: Tensor, region: Tensor) -> list[Tensor]:
+    region = region.clone().requires_grad_()
+    samples, second = module(image, region)
+    (samples.square().sum() + second.sum()).backward()
+    assert region.grad is not None
+    return [samples.detach(), second.detach(), region.grad]
+
+
+def test_compiles_without_graph_breaks_or_recompiles(backend: str) -> None:
+    torch._dynamo.reset()
+    module = TwoGlimpses(backend)
+    compiled = torch.compile(module, fullgraph=True, dynamic=True, backend="aot_eager")
+    for batch in (2, 3, 5, 7):
+        image = random_image((batch, 3, 20 + batch, 31), torch.uint8)
+        region = random_region(batch)
+        with torch.compiler.set_stance("fail_on_recompile" if batch > 3 else "default"):
+            got = both_gradients(compiled, image, region)
+        for ours, eager in zip(got, both_gradients(module, image, region), strict=True):
+            torch.testing.assert_close(ours, eager, rtol=1e-5, atol=1e-5)
+
+
+def test_compiles_with_inductor(backend: str) -> None:
+    torch._dynamo.reset()
+    module = TwoGlimpses(backend)
+    compiled = torch.compile(module, fullgraph=True)
+    image, region = random_image((2, 3, 21, 31), torch.float32), random_region(2)
+    for ours, eager in zip(
+        both_gradients(compiled, image, region), both_gradients(module, image, region), strict=True
+    ):
+        torch.testing.assert_close(ours, eager, rtol=1e-5, atol=1e-5)
+
+
+def test_exports_with_dynamic_batch_and_size(backend: str) -> None:
+    module = TwoGlimpses(backend)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    height, width = torch.export.Dim("height", min=2), torch.export.Dim("width", min=2)
+    example = (random_image((2, 3, 20, 31), torch.uint8), random_region(2))
+    program = torch.export.export(
+        module,
+        example,
+        dynamic_shapes=({0: batch, 2: height, 3: width}, {0: batch}),
+    )
+    names = {str(node.target) for node in program.graph.nodes}
+    assert "mgnet_fast.glimpse.default" in names
+    assert "mgnet_fast.glimpse_from_logits.default" in names
+    image, region = random_image((5, 3, 44, 17), torch.uint8), random_region(5)
+    for ours, eager in zip(program.module()(image, region), module(image, region), strict=True):
+        torch.testing.assert_close(ours, eager)
+
+
+def test_autocast_lowers_neither_region_nor_image(backend: str) -> None:
+    image = random_image((2, 3, 500, 500), torch.float32)
+    region = random_region(2)
+    expected = glimpse(image, region, 32, backend=backend)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = glimpse(image, region, 32, backend=backend)
+        samples, located = glimpse_from_logits(
+            image, torch.randn(2, 3).bfloat16(), 32, backend=backend
+        )
+        made_by_autocast = glimpse(image, located.bfloat16(), 32, backend=backend)
+    assert got.dtype == torch.float32
+    assert torch.equal(got, expected)
+    assert samples.dtype == located.dtype == made_by_autocast.dtype == torch.float32
+
+
+def test_what_must_see_the_op_sees_it(backend: str) -> None:
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Recorder(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.names: list[str] = []
+
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            self.names.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    image, region = random_image((2, 3, 20, 21), torch.float32), random_region(2)
+    assert is_plain_eager(image, region)
+    with Recorder() as recorder:
+        seen = glimpse(image, region, 8, backend=backend)
+    assert "mgnet_fast.glimpse.default" in recorder.names
+    assert torch.equal(seen, glimpse(image, region, 8, backend=backend))
+
+    with torch._subclasses.FakeTensorMode() as mode:
+        fake = glimpse(
+            mode.from_tensor(image), mode.from_tensor(region), 8, mean=MEAN, std=STD,
+            backend=backend,
+        )  # fmt: skip
+    assert fake.shape == (2, 3, 8, 8)
+    # the constants of the fake call are not kept for the real one
+    real = glimpse(image, region, 8, mean=MEAN, std=STD, backend=backend)
+    assert type(real) is Tensor
+
+
+def test_both_ways_give_the_same(backend: str) -> None:
+    """The registered op and the direct eager call run the same kernels."""
+    image = random_image((2, 3, 40, 41), torch.float32).requires_grad_()
+    region = random_region(2).requires_grad_()
+    direct = glimpse(image, region, 16, backend=backend)
+    registered = torch.ops.mgnet_fast.glimpse(
+        image, region, None, None, 16, 16, True, "zeros", "float32", False, backend
+    )
+    assert torch.equal(direct, registered)
+    grad = torch.randn_like(direct)
+    for ours, theirs in zip(
+        torch.autograd.grad(direct, (image, region), grad),
+        torch.autograd.grad(registered, (image, region), grad),
+        strict=True,
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_transforms_of_torch_func_take_the_reference() -> None:
+    image, region = random_image((2, 3, 20, 21), torch.float64), random_region(2).double()
+
+    def loss(image: Tensor, region: Tensor) -> Tensor:
+        return glimpse(image[None], region[None], 8).square().sum()
+
+    per_image = torch.vmap(torch.func.grad(loss, argnums=1))(image, region)
+    region = region.clone().requires_grad_()
+    glimpse(image, region, 8).square().sum().backward()
+    torch.testing.assert_close(per_image, region.grad)

@@ -3,7 +3,7 @@
 from mgnet_fast.training.launch import RunSummary, run
 from mgnet_fast.training.objective import Objective
 from mgnet_fast.training.recipe import RECIPES, Recipe, get_recipe
-from mgnet_fast.training.trainer import EpochReport, Trainer
+from mgnet_fast.training.trainer import EpochReport, Trainer, TrainingDivergedError
 
 __all__ = [
     "RECIPES",
@@ -12,6 +12,7 @@ __all__ = [
     "Recipe",
     "RunSummary",
     "Trainer",
+    "TrainingDivergedError",
     "get_recipe",
     "run",
 ]

@@ -95,6 +95,7 @@ def run(
 
     Raises:
         ValueError: an argument, a data file, or the run to resume is not what it must be.
+        TrainingDivergedError: the loss is not finite any more.
     """
     chosen = get_recipe(recipe, epochs=epochs, batch_size=batch_size)
     folder = Path(out)
@@ -102,20 +103,20 @@ def run(
     noise = dataset_noise(dataset, noise_std)
     find_mnist(data_dir)
     saved = _saved_run(folder, resume)
-    facts = {
-        "dataset": dataset,
-        "noise_std": noise,
-        "model": model,
-        "num_glimpses": num_glimpses,
-        "glimpse_loss": glimpse_loss,
-        "seed": seed,
-        "precision": precision,
-    }
-    if saved is not None:
-        _check_same_run(folder, saved, chosen, facts)
     with joined_workers(device) as workers, _threads(threads):
         place = device_for(device, workers)
         network = _network(model, chosen, num_glimpses, glimpse_loss, seed).to(place)
+        facts = {
+            "dataset": dataset,
+            "noise_std": noise,
+            "model": model,
+            "num_glimpses": network.config.num_glimpses,
+            "glimpse_loss": glimpse_loss,
+            "seed": seed,
+            "precision": precision,
+        }
+        if saved is not None:
+            _check_same_run(folder, saved, chosen, facts)
         train = load_dataset(dataset, data_dir, "train", seed=seed, noise_std=noise)
         test = load_dataset(dataset, data_dir, "test", noise_std=noise)
         trainer = Trainer(

@@ -82,13 +82,13 @@ class Objective:
         return {"loss": loss + self.size_weight * parts["size"], **parts}
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        rows = logits.flatten(0, 1).float()
+        rows = logits.flatten(0, 1)
         return F.cross_entropy(
             rows, labels.repeat(len(logits)), label_smoothing=self.label_smoothing
         )
 
     def _size(self, last_logits: Tensor, last_scale: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            entropy = F.cross_entropy(last_logits.float(), labels, reduction="none")
+            entropy = F.cross_entropy(last_logits, labels, reduction="none")
             confident = entropy < CONFIDENT_BELOW
         return ((last_scale - self.min_scale).square() * confident).mean()

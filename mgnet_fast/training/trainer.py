@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ from mgnet_fast.training.schedule import OneCycle
 from mgnet_fast.training.snapshot import write_snapshot
 
 PARTS = ("loss", "global", "glimpse", "size")
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss is infinite or not a number; what was saved before it is kept."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,9 @@ class Trainer:
             folder: where the snapshot is replaced after each epoch.
             log, progress: told of every epoch, by the main process; other processes have no log.
             facts: what the snapshot shall say about the run beside the trainer's own state.
+
+        Raises:
+            TrainingDivergedError: the loss is not finite any more.
         """
         while self.epochs_done < self.recipe.epochs:
             report = self._epoch(progress)
@@ -186,7 +194,13 @@ class Trainer:
             values = self._step(images.to(self.device), labels.to(self.device))
             sums += values.double().cpu()
             step += 1
-            progress.step(self.epochs_done + 1, self.recipe.epochs, float(values[0]))
+            loss = float(values[0])
+            if not math.isfinite(loss):
+                raise TrainingDivergedError(
+                    f"the loss is {loss} in epoch {self.epochs_done + 1}, "
+                    f"at learning rate {lr:.3g}: try a lower peak_lr"
+                )
+            progress.step(self.epochs_done + 1, self.recipe.epochs, loss)
         seconds = time.perf_counter() - start
         if self.workers.world_size > 1:
             torch.distributed.all_reduce(sums_on := sums.to(self.device))

@@ -1,0 +1,1 @@
+"""Triton kernels: math on memory, installed as ``mgnet_fast.kernels``. See docs/design.md."""

@@ -18,7 +18,9 @@ namespace {
 
 std::vector<const Kernels*> usable_kernels() {
   std::vector<const Kernels*> usable;
-#if defined(MGNET_HAS_AVX512)
+#if defined(MGNET_EMULATED)
+  usable.push_back(&avx512::kernels);
+#elif defined(MGNET_HAS_AVX512)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {

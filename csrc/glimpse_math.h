@@ -20,10 +20,12 @@ namespace MGNET_ISA {
 // that with respect to the source coordinate in pixels. Borders are folded in: index never exceeds
 // size - 2, and weights of pixels outside are zero, so that no kernel needs a branch. An axis of
 // one pixel has index 0 and right == 0; its kernels read the one pixel twice.
+// Real is double or a vector of doubles.
+template <class Real>
 struct Tap {
-  int32_t index;
-  double left, right;
-  double left_slope, right_slope;
+  Real index;  // a whole number
+  Real left, right;
+  Real left_slope, right_slope;
 };
 
 // Position of sample i of count in the glimpse, from -1 to 1.
@@ -39,41 +41,44 @@ MGNET_HOST_DEVICE double pixels_per_position(int64_t size, bool align_corners) {
   return 0.5 * (double)(align_corners ? size - 1 : size);
 }
 
-MGNET_HOST_DEVICE double source_pixel(double base, double scale, double shift, int64_t size,
-                                      bool align_corners) {
-  const double position = scale * base + shift + 1.0;
+template <class Real>
+MGNET_HOST_DEVICE Real source_pixel(Real base, double scale, double shift, int64_t size,
+                                    bool align_corners) {
+  const Real position = scale * base + shift + 1.0;
   return align_corners ? 0.5 * position * (double)(size - 1)
                        : 0.5 * (position * (double)size - 1.0);
 }
 
-// Branch-free, so that a loop over it vectorises. The pixel may be infinite but not NaN.
-MGNET_HOST_DEVICE Tap fold_tap(double pixel, int64_t size, bool border) {
-  const double last = (double)(size - 1);
-  const double low = border ? 0.0 : -2.0;
-  const double high = border ? last : (double)size + 1.0;
+// The pixel may be infinite but not NaN. Written with conditional expressions only, which vectors
+// of doubles have, too.
+template <class Real>
+MGNET_HOST_DEVICE Tap<Real> fold_tap(Real pixel, int64_t size, bool border) {
+  const Real zero = Real{}, one = zero + 1.0;
+  const Real last = zero + (double)(size - 1);
+  const Real low = zero + (border ? 0.0 : -2.0);
+  const Real high = border ? last : last + 2.0;
   // As PyTorch has it, a coordinate moved or touched by the border has no derivative.
-  const double slope = (border && !(pixel > 0.0 && pixel < last)) ? 0.0 : 1.0;
-  double p = pixel > low ? pixel : low;
+  const Real edge_slope = border ? zero : one;
+  const Real slope = pixel > zero ? (pixel < last ? one : edge_slope) : edge_slope;
+  Real p = pixel > low ? pixel : low;
   p = p < high ? p : high;
-  const double cell = __builtin_floor(p);
-  const double fraction = p - cell;
-  const bool left_inside = cell >= 0.0 && cell <= last;
-  const bool right_inside = cell >= -1.0 && cell <= last - 1.0;
-  const double left = left_inside ? 1.0 - fraction : 0.0;
-  const double right = right_inside ? fraction : 0.0;
-  const double left_slope = left_inside ? -slope : 0.0;
-  const double right_slope = right_inside ? slope : 0.0;
+  // The floor: adding 1.5 * 2^52 leaves no place for a fraction.
+  const Real nearest = (p + 0x1.8p52) - 0x1.8p52;
+  const Real cell = nearest > p ? nearest - 1.0 : nearest;
+  const Real fraction = p - cell;
+  const Real last_cell = zero + (double)(size > 1 ? size - 2 : 0);
+  const Real left = cell >= zero ? (cell <= last ? 1.0 - fraction : zero) : zero;
+  const Real left_slope = cell >= zero ? (cell <= last ? -slope : zero) : zero;
+  const Real right = cell >= -one ? (cell < last ? fraction : zero) : zero;
+  const Real right_slope = cell >= -one ? (cell < last ? slope : zero) : zero;
+  Tap<Real> tap;
+  tap.index = cell > zero ? cell : zero;
+  tap.index = tap.index < last_cell ? tap.index : last_cell;
   // Beyond either end the one pixel that is inside changes places with the one that is not.
-  const double last_cell = size > 1 ? last - 1.0 : 0.0;
-  const bool swap = cell < 0.0 || cell > last_cell;
-  double index = cell > 0.0 ? cell : 0.0;
-  index = index < last_cell ? index : last_cell;
-  Tap tap;
-  tap.index = (int32_t)index;
-  tap.left = swap ? right : left;
-  tap.right = swap ? left : right;
-  tap.left_slope = swap ? right_slope : left_slope;
-  tap.right_slope = swap ? left_slope : right_slope;
+  tap.left = tap.index == cell ? left : right;
+  tap.right = tap.index == cell ? right : left;
+  tap.left_slope = tap.index == cell ? left_slope : right_slope;
+  tap.right_slope = tap.index == cell ? right_slope : left_slope;
   return tap;
 }
 

@@ -6,7 +6,13 @@
 #include "image_gradient.h"
 #include "planar.h"
 
-#if defined(MGNET_ISA_AVX2) || defined(MGNET_ISA_AVX512)
+#if defined(MGNET_ISA_AVX512) || defined(MGNET_ISA_AVX2)
+#define MGNET_VECTORS
+#endif
+
+#if defined(MGNET_ISA_AVX512)
+#include "simd_avx512.h"
+#elif defined(MGNET_ISA_AVX2)
 #include "simd_avx2.h"
 #endif
 
@@ -20,16 +26,24 @@ size_t scratch_bytes(const Job& job) {
   Arena arena{nullptr, 0};
   take_plane_scratch<double>(arena, job);
   size_t bytes = arena.used;
-#if defined(MGNET_ISA_AVX2)
+#if defined(MGNET_VECTORS)
   arena.used = 0;
   take_planar_scratch<Lanes8>(arena, job);
+  bytes = bytes > arena.used ? bytes : arena.used;
+#endif
+#if defined(MGNET_ISA_AVX512)
+  arena.used = 0;
+  take_planar_scratch<Lanes16>(arena, job);
   bytes = bytes > arena.used ? bytes : arena.used;
 #endif
   return bytes;
 }
 
 void forward(const Job& job, int64_t first, int64_t last, void* scratch) {
-#if defined(MGNET_ISA_AVX2)
+#if defined(MGNET_ISA_AVX512)
+  if (planar_takes<Lanes16>(job)) return forward_planar<Lanes16>(job, first, last, scratch);
+#endif
+#if defined(MGNET_VECTORS)
   if (planar_takes<Lanes8>(job)) return forward_planar<Lanes8>(job, first, last, scratch);
 #endif
   switch (job.images.type) {
@@ -47,7 +61,12 @@ void forward(const Job& job, int64_t first, int64_t last, void* scratch) {
 }
 
 void backward_region(const Job& job, int64_t first, int64_t last, double* sums, void* scratch) {
-#if defined(MGNET_ISA_AVX2)
+#if defined(MGNET_ISA_AVX512)
+  if (planar_takes<Lanes16>(job)) {
+    return backward_region_planar<Lanes16>(job, first, last, sums, scratch);
+  }
+#endif
+#if defined(MGNET_VECTORS)
   if (planar_takes<Lanes8>(job)) {
     return backward_region_planar<Lanes8>(job, first, last, sums, scratch);
   }

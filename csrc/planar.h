@@ -11,7 +11,7 @@
 namespace mgnet {
 namespace MGNET_ISA {
 
-enum { kTileRows = 16 };
+enum { kTileRows = 32 };
 
 template <class Lanes>
 struct PlanarScratch {

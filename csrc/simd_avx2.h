@@ -13,7 +13,15 @@
 // Gathers were 4 to 9 times slower than any of these.
 #pragma once
 
+#if defined(MGNET_EMULATED)  // every intrinsic in plain C++, to run AVX-512 code where there is
+                             // none
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
+#include <simde/x86/fma.h>
+#else
 #include <immintrin.h>
+#endif
 
 #include <cstdint>
 

@@ -61,32 +61,47 @@ MGNET_INLINE AxisTable<Real> take_axis_table(Arena& arena, int64_t count) {
   return table;
 }
 
+// The positions do not depend on the region: once a call.
+template <class Real>
+static void fill_base_positions(const AxisTable<Real>& table, int64_t count, bool align_corners) {
+  const int64_t entries = padded(count);
+  for (int64_t i = 0; i < entries; ++i) {
+    table.base[i] = base_position(i, count, align_corners);
+  }
+}
+
+// A vector of doubles in the compiler's own notation, lowered to what the target has.
+#if defined(MGNET_ISA_AVX512)
+enum { kDoubles = 8 };
+#elif defined(MGNET_ISA_AVX2)
+enum { kDoubles = 4 };
+#else
+enum { kDoubles = 2 };
+#endif
+typedef double Doubles __attribute__((vector_size(kDoubles * sizeof(double))));
+
+template <class To>
+MGNET_INLINE void convert_to(To* to, Doubles from) {
+  typedef To Converted __attribute__((vector_size(kDoubles * sizeof(To))));
+  *(Converted*)to = __builtin_convertvector(from, Converted);
+}
+
 template <class Real, bool kSlopes>
 static void fill_axis_table(const AxisTable<Real>& table, double scale, double shift, int64_t size,
                             int64_t count, bool align_corners, bool border) {
-  int32_t* MGNET_RESTRICT index = table.index;
-  Real* MGNET_RESTRICT left = table.left;
-  Real* MGNET_RESTRICT right = table.right;
-  Real* MGNET_RESTRICT left_slope = table.left_slope;
-  Real* MGNET_RESTRICT right_slope = table.right_slope;
-  Real* MGNET_RESTRICT weight = table.weight;
-  Real* MGNET_RESTRICT slope = table.slope;
-  double* MGNET_RESTRICT base = table.base;
   const int64_t entries = padded(count);
-  for (int64_t i = 0; i < entries; ++i) {
-    const double position = base_position(i, count, align_corners);
-    const Tap tap =
-        fold_tap(source_pixel(position, scale, shift, size, align_corners), size, border);
-    index[i] = tap.index;
-    left[i] = (Real)tap.left;
-    right[i] = (Real)tap.right;
-    weight[i] = (Real)(tap.left + tap.right);
-    if (kSlopes) {
-      base[i] = position;
-      left_slope[i] = (Real)tap.left_slope;
-      right_slope[i] = (Real)tap.right_slope;
-      slope[i] = (Real)(tap.left_slope + tap.right_slope);
-    }
+  for (int64_t i = 0; i < entries; i += kDoubles) {
+    const Doubles base = *(const Doubles*)(table.base + i);
+    const Doubles pixel = source_pixel(base, scale, shift, size, align_corners);
+    const Tap<Doubles> tap = fold_tap(pixel, size, border);
+    convert_to(table.index + i, tap.index);
+    convert_to(table.left + i, tap.left);
+    convert_to(table.right + i, tap.right);
+    convert_to(table.weight + i, tap.left + tap.right);
+    if (!kSlopes) continue;
+    convert_to(table.left_slope + i, tap.left_slope);
+    convert_to(table.right_slope + i, tap.right_slope);
+    convert_to(table.slope + i, tap.left_slope + tap.right_slope);
   }
 }
 
@@ -148,6 +163,10 @@ MGNET_INLINE GlimpseTables<Real> take_glimpse_tables(Arena& arena, const Job& jo
   GlimpseTables<Real> tables;
   tables.columns = take_axis_table<Real>(arena, job.glimpses.width);
   tables.rows = take_axis_table<Real>(arena, job.glimpses.height);
+  if (arena.begin) {
+    fill_base_positions(tables.columns, job.glimpses.width, job.sampling.align_corners);
+    fill_base_positions(tables.rows, job.glimpses.height, job.sampling.align_corners);
+  }
   return tables;
 }
 

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from .models import (
         MGNet,
         MGNetConfig,
+        count_multiply_adds,
         create_model,
         list_models,
+        load_checkpoint,
+        save_checkpoint,
     )
     from .ops.backends import backends
 
@@ -28,22 +31,28 @@ __all__ = [
     "MGNetConfig",
     "__version__",
     "backends",
+    "count_multiply_adds",
     "create_model",
     "glimpse",
     "glimpse_from_logits",
     "list_models",
+    "load_checkpoint",
     "rescale_gradient",
+    "save_checkpoint",
 ]
 
 _HOME = {
     "MGNet": "models",
     "MGNetConfig": "models",
     "backends": "ops.backends",
+    "count_multiply_adds": "models",
     "create_model": "models",
     "glimpse": "functional",
     "glimpse_from_logits": "functional",
     "list_models": "models",
+    "load_checkpoint": "models",
     "rescale_gradient": "functional",
+    "save_checkpoint": "models",
 }
 _MODULES = ("data", "evaluation", "functional", "models", "ops", "pictures", "training")
 

@@ -1,0 +1,90 @@
+"""The package as a whole: its names, what importing costs, which floor imports which."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mgnet_fast
+
+PACKAGE = Path(mgnet_fast.__file__).parent
+# Lowest first; each floor may import from itself and from the ones before it.
+FLOORS = (
+    ("_native", "kernels"),
+    ("ops",),
+    ("functional",),
+    ("models",),
+    ("data", "assets"),
+    ("training", "evaluation", "pictures", "env"),
+    ("demo",),
+    ("cli", "__main__"),
+)
+
+
+@pytest.mark.parametrize("name", mgnet_fast.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(mgnet_fast, name) is not None
+    assert name in dir(mgnet_fast)
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'glimps'"):
+        _ = mgnet_fast.glimps
+
+
+def test_importing_is_light() -> None:
+    """No CUDA context, no Triton, no torch until a name is used, nothing built."""
+    program = (
+        "import sys, mgnet_fast\n"
+        "assert 'torch' not in sys.modules\n"
+        "mgnet_fast.glimpse, mgnet_fast.create_model\n"
+        "import torch\n"
+        "assert not torch.cuda.is_initialized()\n"
+        "loaded = {'triton', 'matplotlib', 'torchvision', 'timm', 'typer'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    subprocess.run([sys.executable, "-P", "-c", program], check=True)
+
+
+def _imported_floors(path: Path) -> set[str]:
+    """First names below mgnet_fast that a file imports, relative imports resolved."""
+    inside = path.relative_to(PACKAGE).with_suffix("").parts
+    package = ["mgnet_fast", *inside[:-1]]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        base = package[: len(package) - node.level + 1] if node.level else []
+        full = [*base, *(node.module.split(".") if node.module else [])]
+        if full[:1] != ["mgnet_fast"]:
+            continue
+        targets = [full[1]] if len(full) > 1 else [alias.name for alias in node.names]
+        found.update(target for target in targets if not target.startswith("__version"))
+    return found
+
+
+def test_floors_import_only_downwards() -> None:
+    height = {name: level for level, floor in enumerate(FLOORS) for name in floor}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        inside = path.relative_to(PACKAGE).with_suffix("").parts
+        if inside == ("__init__",):
+            continue
+        for target in _imported_floors(path):
+            assert height[target] <= height[inside[0]], f"{'/'.join(inside)} imports {target}"
+
+
+def test_the_installed_package_is_tested() -> None:
+    """The folder mgnet_fast/ beside the tests must not shadow the installed package."""
+    spec = importlib.util.find_spec("mgnet_fast")
+    assert spec is not None
+    assert spec.origin is not None
+    source_tree = Path(__file__).resolve().parent.parent
+    editable = (source_tree / "mgnet_fast" / "__init__.py") == Path(spec.origin).resolve()
+    if editable:
+        pytest.skip("an editable install, or the source tree on the path: nothing to shadow")
+    assert source_tree not in Path(spec.origin).resolve().parents or ".venv" in spec.origin

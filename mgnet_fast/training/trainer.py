@@ -34,7 +34,10 @@ class TrainingDivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One epoch: loss parts averaged over its steps, and accuracy on the test scenes."""
+    """One epoch: loss parts averaged over its steps, and accuracy on the test scenes.
+
+    ``seconds`` is the whole epoch with its evaluation, ``images_per_second`` training alone.
+    """
 
     epoch: int
     parts: dict[str, float]
@@ -191,7 +194,7 @@ class Trainer:
             world_size=self.workers.world_size,
         ):
             lr = self.schedule.apply(self.optimizer, step)
-            values = self._step(images.to(self.device), labels.to(self.device))
+            values = self.step(images.to(self.device), labels.to(self.device))
             sums += values.double().cpu()
             step += 1
             loss = float(values[0])
@@ -201,21 +204,24 @@ class Trainer:
                     f"at learning rate {lr:.3g}: try a lower peak_lr"
                 )
             progress.step(self.epochs_done + 1, self.recipe.epochs, loss)
-        seconds = time.perf_counter() - start
+        training_seconds = time.perf_counter() - start
         if self.workers.world_size > 1:
-            torch.distributed.all_reduce(sums_on := sums.to(self.device))
-            sums = sums_on.cpu() / self.workers.world_size
+            shared = sums.to(self.device, torch.float32)
+            torch.distributed.all_reduce(shared)
+            sums = shared.double().cpu() / self.workers.world_size
         means = (sums / self.steps_per_epoch).tolist()
+        accuracy = evaluate(self.average.model, self.test_scenes)
         return EpochReport(
             epoch=self.epochs_done + 1,
             parts=dict(zip(PARTS, means, strict=True)),
-            accuracy=evaluate(self.average.model, self.test_scenes),
+            accuracy=accuracy,
             lr=lr,
-            seconds=seconds,
-            images_per_second=self.steps_per_epoch * self.recipe.batch_size / seconds,
+            seconds=time.perf_counter() - start,
+            images_per_second=self.steps_per_epoch * self.recipe.batch_size / training_seconds,
         )
 
-    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """One step of the optimiser at its present learning rate; the loss and its parts, [4]."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             output = self._forward(images)
         parts = self.objective(output, labels)

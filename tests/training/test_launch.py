@@ -57,7 +57,7 @@ def test_leaves_checkpoint_and_log(finished: RunSummary, mnist_folder: Path) -> 
 def test_interrupted_in_an_epoch_it_loses_that_epoch_and_ends_the_same(
     finished: RunSummary, mnist_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, steps = Trainer._step, []
+    step, steps = Trainer.step, []
 
     def interrupted_step(trainer: Trainer, *batch: torch.Tensor) -> torch.Tensor:
         steps.append(1)
@@ -65,10 +65,10 @@ def test_interrupted_in_an_epoch_it_loses_that_epoch_and_ends_the_same(
             raise KeyboardInterrupt
         return step(trainer, *batch)
 
-    monkeypatch.setattr(Trainer, "_step", interrupted_step)
+    monkeypatch.setattr(Trainer, "step", interrupted_step)
     with pytest.raises(KeyboardInterrupt):
         start(tmp_path / "run", mnist_folder, threads=1)
-    monkeypatch.setattr(Trainer, "_step", step)
+    monkeypatch.setattr(Trainer, "step", step)
     resumed = start(tmp_path / "run", mnist_folder, threads=1, resume=True)
     assert resumed.accuracy == finished.accuracy
     rows, expected = read_log(resumed.log), read_log(finished.log)

@@ -69,8 +69,8 @@ def run(
     """Trains a network; leaves ``model.safetensors``, ``log.jsonl`` and ``training.pt`` in `out`.
 
     Everything that can be checked is checked before the first step. After every epoch
-    ``training.pt`` is replaced as a whole, so an interrupted run loses at most the epoch it was
-    in; `resume` goes on from there with the same numbers, bit for bit. Under ``torchrun`` every
+    both files of weights are replaced as a whole, so an interrupted run loses at most the epoch it
+    was in; `resume` goes on from there with the same numbers, bit for bit. Under ``torchrun`` every
     process calls this function with the same arguments. On a CPU, as many processes of one thread
     as there are cores train faster than one process with as many threads: they wait for each
     other once a step, threads many times in every layer.
@@ -137,28 +137,42 @@ def _fit(
     log = RunLog(folder, epochs_done=done, tensorboard=tensorboard) if workers.is_main else None
     if log is not None and done == 0:
         log.write({"kind": "run", **facts, **_machine(trainer), "recipe": recipe.to_dict()})
+    elif log is not None and done < recipe.epochs:
+        log.write({"kind": "resume", "epoch": done, **_machine(trainer)})
     bar = Progress(
         trainer.total_steps,
         done_steps=done * trainer.steps_per_epoch,
         enabled=progress and workers.is_main,
     )
+    checkpoint = folder / MODEL_NAME
     accuracy: Accuracy | None = None
     try:
         for report in trainer.fit(folder, log, bar, facts):
             accuracy = report.accuracy
+            _save_weights(trainer, checkpoint, accuracy, facts)
     finally:
         bar.close()
         if log is not None:
             log.close()
     if accuracy is None:
         accuracy = evaluate(trainer.average.model, trainer.test_scenes)
-    checkpoint = folder / MODEL_NAME
-    if workers.is_main:
-        save_checkpoint(trainer.average.model, checkpoint)
+        _save_weights(trainer, checkpoint, accuracy, facts)
     workers.barrier()
     rows = read_log(folder / "log.jsonl")
     seconds = sum(row["seconds"] for row in rows if row.get("kind") == "epoch")
     return RunSummary(accuracy, recipe.epochs, seconds, checkpoint, folder / "log.jsonl")
+
+
+def _save_weights(trainer: Trainer, path: Path, accuracy: Accuracy, facts: dict[str, Any]) -> None:
+    if not trainer.workers.is_main:
+        return
+    history = {
+        "dataset": str(facts["dataset"]),
+        "epochs": f"{trainer.epochs_done} of {trainer.recipe.epochs}",
+        "seed": str(facts["seed"]),
+        "accuracy": " ".join(f"{share:.4f}" for share in accuracy.accuracy),
+    }
+    save_checkpoint(trainer.average.model, path, metadata=history)
 
 
 def _check_options(seed: int, threads: int | None) -> None:

@@ -69,9 +69,12 @@ def test_interrupted_in_an_epoch_it_loses_that_epoch_and_ends_the_same(
     with pytest.raises(KeyboardInterrupt):
         start(tmp_path / "run", mnist_folder, threads=1)
     monkeypatch.setattr(Trainer, "step", step)
+    load_checkpoint(tmp_path / "run" / "model.safetensors")  # the first epoch's, whole
     resumed = start(tmp_path / "run", mnist_folder, threads=1, resume=True)
     assert resumed.accuracy == finished.accuracy
     rows, expected = read_log(resumed.log), read_log(finished.log)
+    assert (rows[2]["kind"], rows[2]["epoch"]) == ("resume", 1)
+    del rows[2]
     for row, other in zip(rows, expected, strict=True):
         for timing in ("seconds", "images_per_second", "started"):
             row.pop(timing, None)

@@ -65,6 +65,10 @@ MGNET_INLINE int64_t glimpse_row_offset(const Glimpses& g, int64_t n, int64_t ch
   return n * g.stride_n + channel * g.stride_c + i * g.stride_h;
 }
 
+MGNET_INLINE bool rows_are_floats(const Glimpses& glimpses) {
+  return glimpses.type == kFloat32 && glimpses.stride_w == 1;
+}
+
 template <class Real>
 static void fill_plane(const Job& job, int64_t n, int64_t channel, Real* row, Real value) {
   for (int64_t j = 0; j < job.glimpses.width; ++j) row[j] = value;

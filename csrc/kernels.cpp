@@ -4,85 +4,124 @@
 
 #include "generic.h"
 #include "image_gradient.h"
-#include "planar.h"
 
 #if defined(MGNET_ISA_AVX512) || defined(MGNET_ISA_AVX2)
 #define MGNET_VECTORS
+#include "interleaved.h"
+#include "planar.h"
+#include "simd_avx2.h"
+#include "simd_avx2_narrow.h"
 #endif
-
 #if defined(MGNET_ISA_AVX512)
 #include "simd_avx512.h"
-#elif defined(MGNET_ISA_AVX2)
-#include "simd_avx2.h"
 #endif
 
 namespace mgnet {
 namespace MGNET_ISA {
 namespace {
 
-int64_t units_per_glimpse(const Job& job) { return job.images.channels; }
+// One way to compute a job: all of a job's units go the same way.
+struct Path {
+  int64_t (*units_per_glimpse)(const Job&);
+  size_t (*scratch_bytes)(const Job&);
+  void (*forward)(const Job&, int64_t, int64_t, void*);
+  void (*backward_region)(const Job&, int64_t, int64_t, double*, void*);
+};
 
-size_t scratch_bytes(const Job& job) {
+int64_t one_unit_per_channel(const Job& job) { return job.images.channels; }
+
+template <class Real>
+size_t plane_scratch_bytes(const Job& job) {
   Arena arena{nullptr, 0};
-  take_plane_scratch<double>(arena, job);
-  size_t bytes = arena.used;
-#if defined(MGNET_VECTORS)
-  arena.used = 0;
-  take_planar_scratch<Lanes8>(arena, job);
-  bytes = bytes > arena.used ? bytes : arena.used;
-#endif
-#if defined(MGNET_ISA_AVX512)
-  arena.used = 0;
-  take_planar_scratch<Lanes16>(arena, job);
-  bytes = bytes > arena.used ? bytes : arena.used;
-#endif
-  return bytes;
+  take_plane_scratch<Real>(arena, job);
+  return arena.used;
 }
 
-void forward(const Job& job, int64_t first, int64_t last, void* scratch) {
-#if defined(MGNET_ISA_AVX512)
-  if (planar_takes<Lanes16>(job)) return forward_planar<Lanes16>(job, first, last, scratch);
-#endif
+template <class Element>
+constexpr Path kGenericPath = {one_unit_per_channel, plane_scratch_bytes<typename Element::Real>,
+                               forward_generic<Element>, backward_region_generic<Element>};
+
 #if defined(MGNET_VECTORS)
-  if (planar_takes<Lanes8>(job)) return forward_planar<Lanes8>(job, first, last, scratch);
+template <class Lanes>
+size_t planar_scratch_bytes(const Job& job) {
+  Arena arena{nullptr, 0};
+  take_planar_scratch<Lanes>(arena, job);
+  return arena.used;
+}
+
+size_t interleaved_scratch_bytes(const Job& job) {
+  Arena arena{nullptr, 0};
+  take_interleaved_scratch(arena, job);
+  return arena.used;
+}
+
+template <class Lanes>
+constexpr Path kPlanarPath = {one_unit_per_channel, planar_scratch_bytes<Lanes>,
+                              forward_planar<Lanes>, backward_region_planar<Lanes>};
+
+int64_t one_unit_per_chunk(const Job& job) { return interleaved_chunks(job); }
+
+template <class Pixels>
+constexpr Path kInterleavedPath = {one_unit_per_chunk, interleaved_scratch_bytes,
+                                   forward_interleaved<Pixels>,
+                                   backward_region_interleaved<Pixels>};
+
+const Path* vector_path(const Job& job) {
+  if (interleaved_takes(job)) {
+    switch (job.images.type) {
+      case kFloat32:
+        return &kInterleavedPath<FloatPixels>;
+      case kFloat16:
+        return &kInterleavedPath<Float16Pixels>;
+      case kBFloat16:
+        return &kInterleavedPath<BFloat16Pixels>;
+      default:
+        return &kInterleavedPath<BytePixels>;
+    }
+  }
+#if defined(MGNET_ISA_AVX512)
+  if (planar_takes<Lanes16>(job)) return &kPlanarPath<Lanes16>;
+#endif
+  if (planar_takes<Lanes8>(job)) return &kPlanarPath<Lanes8>;
+  if (planar_takes<NarrowLanes8<BFloat16Pairs>>(job)) {
+    return &kPlanarPath<NarrowLanes8<BFloat16Pairs>>;
+  }
+  if (planar_takes<NarrowLanes8<Float16Pairs>>(job)) {
+    return &kPlanarPath<NarrowLanes8<Float16Pairs>>;
+  }
+  if (planar_takes<NarrowLanes8<BytePairs>>(job)) return &kPlanarPath<NarrowLanes8<BytePairs>>;
+  return nullptr;
+}
+#endif
+
+const Path& path_of(const Job& job) {
+#if defined(MGNET_VECTORS)
+  if (const Path* path = vector_path(job)) return *path;
 #endif
   switch (job.images.type) {
     case kFloat32:
-      return forward_generic<Float32>(job, first, last, scratch);
+      return kGenericPath<Float32>;
     case kFloat64:
-      return forward_generic<Float64>(job, first, last, scratch);
+      return kGenericPath<Float64>;
     case kFloat16:
-      return forward_generic<Float16>(job, first, last, scratch);
+      return kGenericPath<Float16>;
     case kBFloat16:
-      return forward_generic<BFloat16>(job, first, last, scratch);
+      return kGenericPath<BFloat16>;
     default:
-      return forward_generic<UInt8>(job, first, last, scratch);
+      return kGenericPath<UInt8>;
   }
+}
+
+int64_t units_per_glimpse(const Job& job) { return path_of(job).units_per_glimpse(job); }
+
+size_t scratch_bytes(const Job& job) { return path_of(job).scratch_bytes(job); }
+
+void forward(const Job& job, int64_t first, int64_t last, void* scratch) {
+  path_of(job).forward(job, first, last, scratch);
 }
 
 void backward_region(const Job& job, int64_t first, int64_t last, double* sums, void* scratch) {
-#if defined(MGNET_ISA_AVX512)
-  if (planar_takes<Lanes16>(job)) {
-    return backward_region_planar<Lanes16>(job, first, last, sums, scratch);
-  }
-#endif
-#if defined(MGNET_VECTORS)
-  if (planar_takes<Lanes8>(job)) {
-    return backward_region_planar<Lanes8>(job, first, last, sums, scratch);
-  }
-#endif
-  switch (job.images.type) {
-    case kFloat32:
-      return backward_region_generic<Float32>(job, first, last, sums, scratch);
-    case kFloat64:
-      return backward_region_generic<Float64>(job, first, last, sums, scratch);
-    case kFloat16:
-      return backward_region_generic<Float16>(job, first, last, sums, scratch);
-    case kBFloat16:
-      return backward_region_generic<BFloat16>(job, first, last, sums, scratch);
-    default:
-      return backward_region_generic<UInt8>(job, first, last, sums, scratch);
-  }
+  path_of(job).backward_region(job, first, last, sums, scratch);
 }
 
 size_t image_scratch_bytes(const Job& job, const ImageGradient& gradient) {

@@ -1,4 +1,4 @@
-// Float images whose rows are contiguous: the fast path of training.
+// Images whose rows are contiguous (NCHW): the fast path of training.
 //
 // The vectors of a block (eight or sixteen outputs of a row) need the same permutes and weights in
 // every row, so a block goes down a tile of rows before the next block begins: everything that
@@ -46,7 +46,7 @@ MGNET_INLINE PlanarScratch<Lanes> take_planar_scratch(Arena& arena, const Job& j
 
 template <class Lanes>
 MGNET_INLINE bool planar_takes(const Job& job) {
-  if (job.images.type != kFloat32 || job.glimpses.width < Lanes::kCount) return false;
+  if (job.images.type != Lanes::kType || job.glimpses.width < Lanes::kCount) return false;
   if (!job.images.pool) return job.images.stride_w == 1 && job.images.width > 1;
   for (int64_t b = 0; b < job.images.count; ++b) {
     const Source source = image_source(job.images, b);
@@ -73,16 +73,19 @@ static void fill_planar_tables(PlanarScratch<Lanes>& scratch, const Job& job, in
 }
 
 // One plane at work.
+template <class Lanes>
 struct Plane {
-  const float* pixels;
+  const typename Lanes::Pixel* pixels;
   int64_t step_h;  // from the upper to the lower row of a tap
   bool normalise;
   float scale, bias;
 };
 
-MGNET_INLINE Plane plane_of(const Job& job, const Source& source, int64_t channel) {
-  Plane plane;
-  plane.pixels = (const float*)job.images.data + source.offset + channel * source.stride_c;
+template <class Lanes>
+MGNET_INLINE Plane<Lanes> plane_of(const Job& job, const Source& source, int64_t channel) {
+  Plane<Lanes> plane;
+  plane.pixels =
+      (const typename Lanes::Pixel*)job.images.data + source.offset + channel * source.stride_c;
   plane.step_h = source.height > 1 ? source.stride_h : 0;
   plane.normalise = job.sampling.scale != nullptr;
   plane.scale = plane.normalise ? (float)job.sampling.scale[channel] : 1.0f;
@@ -92,7 +95,7 @@ MGNET_INLINE Plane plane_of(const Job& job, const Source& source, int64_t channe
 
 // Rows [first, last) of one block; out is the block's place in row `first`.
 template <class Lanes, int kMode, bool kNormalise>
-static void forward_block(const PlanarScratch<Lanes>& scratch, const Plane& plane, int64_t k,
+static void forward_block(const PlanarScratch<Lanes>& scratch, const Plane<Lanes>& plane, int64_t k,
                           int64_t first, int64_t last, float* out, int64_t out_stride) {
   using Floats = typename Lanes::Floats;
   using Fetch = typename Lanes::template Fetch<kMode>;
@@ -109,8 +112,8 @@ static void forward_block(const PlanarScratch<Lanes>& scratch, const Plane& plan
     bias = Lanes::multiply(Lanes::all(plane.bias), Lanes::load(columns.weight + start));
   }
   for (int64_t i = first; i < last; ++i) {
-    const float* upper = plane.pixels + scratch.row_offset[i];
-    const float* lower = upper + plane.step_h;
+    const typename Lanes::Pixel* upper = plane.pixels + scratch.row_offset[i];
+    const typename Lanes::Pixel* lower = upper + plane.step_h;
     const Floats upper_weight = Lanes::all(rows.left[i]), lower_weight = Lanes::all(rows.right[i]);
     Floats left, right;
     Fetch::template taps<1>(fetch, upper, lower, &upper_weight, &lower_weight, &left, &right);
@@ -128,8 +131,8 @@ static void forward_block(const PlanarScratch<Lanes>& scratch, const Plane& plan
 
 // The same for the gradient: adds to the sums of the block.
 template <class Lanes, int kMode, bool kNormalise>
-static void backward_block(const PlanarScratch<Lanes>& scratch, const Plane& plane, int64_t k,
-                           int64_t first, int64_t last, const float* gradient,
+static void backward_block(const PlanarScratch<Lanes>& scratch, const Plane<Lanes>& plane,
+                           int64_t k, int64_t first, int64_t last, const float* gradient,
                            int64_t gradient_stride) {
   using Floats = typename Lanes::Floats;
   using Fetch = typename Lanes::template Fetch<kMode>;
@@ -154,8 +157,8 @@ static void backward_block(const PlanarScratch<Lanes>& scratch, const Plane& pla
   }
   Floats sum_x = Lanes::all(0.0f), sum_y = sum_x, sum_y_base = sum_x;
   for (int64_t i = first; i < last; ++i) {
-    const float* upper = plane.pixels + scratch.row_offset[i];
-    const float* lower = upper + plane.step_h;
+    const typename Lanes::Pixel* upper = plane.pixels + scratch.row_offset[i];
+    const typename Lanes::Pixel* lower = upper + plane.step_h;
     const Floats upper_weight[2] = {Lanes::all(rows.left[i]), Lanes::all(rows.left_slope[i])};
     const Floats lower_weight[2] = {Lanes::all(rows.right[i]), Lanes::all(rows.right_slope[i])};
     Floats left[2], right[2];
@@ -199,7 +202,7 @@ MGNET_INLINE void with_mode(int mode, const Body& body) {
 template <class Lanes>
 struct ForwardTile {
   const PlanarScratch<Lanes>& scratch;
-  const Plane& plane;
+  const Plane<Lanes>& plane;
   int64_t k, first, last;
   float* out;
   int64_t stride;
@@ -216,7 +219,7 @@ struct ForwardTile {
 template <class Lanes>
 struct BackwardTile {
   const PlanarScratch<Lanes>& scratch;
-  const Plane& plane;
+  const Plane<Lanes>& plane;
   int64_t k, first, last;
   const float* gradient;
   int64_t stride;
@@ -229,10 +232,6 @@ struct BackwardTile {
     }
   }
 };
-
-MGNET_INLINE bool rows_are_floats(const Glimpses& glimpses) {
-  return glimpses.type == kFloat32 && glimpses.stride_w == 1;
-}
 
 template <class Lanes>
 static void forward_planar(const Job& job, int64_t first_unit, int64_t last_unit, void* memory) {
@@ -247,7 +246,7 @@ static void forward_planar(const Job& job, int64_t first_unit, int64_t last_unit
       fill_plane<float>(job, n, channel, scratch.tile, __builtin_nanf(""));
       continue;
     }
-    const Plane plane = plane_of(job, scratch.tables.source, channel);
+    const Plane<Lanes> plane = plane_of<Lanes>(job, scratch.tables.source, channel);
     for (int64_t first = 0; first < to.height; first += kTileRows) {
       const int64_t last = smaller(first + kTileRows, to.height);
       float* out =
@@ -281,7 +280,7 @@ static void backward_region_planar(const Job& job, int64_t first_unit, int64_t l
       for (int i = 0; i < kRegionSums; ++i) total[i] = __builtin_nan("");
       continue;
     }
-    const Plane plane = plane_of(job, scratch.tables.source, channel);
+    const Plane<Lanes> plane = plane_of<Lanes>(job, scratch.tables.source, channel);
     for (int64_t j = 0; j < from.width; ++j) scratch.sums_x[j] = 0.0;
     for (int lane = 0; lane < Lanes::kCount; ++lane) {
       scratch.sums_y[lane] = scratch.sums_y_base[lane] = 0.0;

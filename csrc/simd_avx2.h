@@ -33,7 +33,8 @@ namespace MGNET_ISA {
 
 struct Lanes8 {
   using Floats = __m256;
-  enum { kCount = 8 };
+  using Pixel = float;
+  enum { kCount = 8, kType = kFloat32 };
   enum Mode { kWindow, kShifted, kQuads, kOctets, kPairs, kModes };
 
   struct Plan {

@@ -20,7 +20,8 @@ namespace MGNET_ISA {
 
 struct Lanes16 {
   using Floats = __m512;
-  enum { kCount = 16 };
+  using Pixel = float;
+  enum { kCount = 16, kType = kFloat32 };
   enum Mode { kWindow, kShifted, kTwo, kThree, kFour, kPairs, kModes };
 
   struct Plan {

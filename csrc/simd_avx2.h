@@ -114,7 +114,7 @@ struct Lanes8 {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
   }
   MGNET_INLINE __m128 two_pairs(const float* first, const float* second) {
-    const __m128 low = _mm_castpd_ps(_mm_load_sd((const double*)first));
+    const __m128 low = _mm_castsi128_ps(_mm_loadl_epi64((const __m128i*)first));
     return _mm_loadh_pi(low, (const __m64*)second);
   }
   MGNET_INLINE Floats four_pairs(const float* row, int32_t a, int32_t b, int32_t c, int32_t d) {

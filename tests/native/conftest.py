@@ -117,7 +117,8 @@ class Call:
         region = self.region.detach().double().clone().requires_grad_()
         image = self.image.detach().double().clone().requires_grad_()
         self.reference(region, image).backward(gradient.double())
-        assert region.grad is not None and image.grad is not None
+        assert region.grad is not None
+        assert image.grad is not None
         return region.grad, image.grad
 
 

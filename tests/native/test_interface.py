@@ -39,7 +39,7 @@ def test_region_count_without_index(call: Any) -> None:
 
 
 def test_unknown_isa(native: Any) -> None:
-    with pytest.raises(ValueError, match="isa must be one of .*portable, got mmx"):
+    with pytest.raises(ValueError, match=r"isa must be one of .*portable, got mmx"):
         native.select_isa("mmx")
 
 

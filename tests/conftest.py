@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import torch
 
 from mgnet_fast.ops import backends
+
+# Programs that tests start must find the installed package, not the folder they are started from.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 NATIVE_BACKENDS = ("cpu",)
 

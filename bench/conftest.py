@@ -1,0 +1,77 @@
+"""The fixture that every benchmark uses: parity first, then interleaved pairs, then a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench import interleaved, rows
+from bench.interleaved import Call
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("mgnet_fast")
+    group.addoption("--rows", type=Path, help="write the measured rows to this JSON file")
+    group.addoption("--seconds", type=float, default=2.0, help="time for each comparison")
+    group.addoption("--bench-threads", type=int, default=1, help="threads of every contestant")
+
+
+@pytest.fixture(scope="session")
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    count: int = request.config.getoption("--bench-threads")
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    yield count
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def measured_rows(request: pytest.FixtureRequest) -> Iterator[list[rows.Row]]:
+    collected: list[rows.Row] = []
+    yield collected
+    path = request.config.getoption("--rows")
+    if path is not None and collected:
+        rows.write(path, collected)
+
+
+class Versus:
+    """Compares one case with one peer and leaves a row; refuses to time what is not equal."""
+
+    def __init__(
+        self, benchmark: BenchmarkFixture, collected: list[rows.Row], threads: int, seconds: float
+    ) -> None:
+        self.benchmark = benchmark
+        self.collected = collected
+        self.threads = threads
+        self.seconds = seconds
+
+    def __call__(
+        self, ours: Call, theirs: Call, /, *, deviation: float, tolerance: float, **facts: Any
+    ) -> None:
+        assert deviation <= tolerance, f"parity first: off by {deviation}, allowed {tolerance}"
+        row = rows.Row(threads=self.threads, deviation=deviation, tolerance=tolerance, **facts)
+        row = row.measured(interleaved.compare(ours, theirs, self.seconds))
+        self.collected.append(row)
+        self.benchmark.extra_info.update(asdict(row))
+        self.benchmark.pedantic(ours, rounds=20, warmup_rounds=2)
+        print(
+            f"\n{row.op:24} {row.case:40} {row.peer:28} "
+            f"{row.speedup['p20']:6.2f} {row.speedup['p50']:6.2f} {row.speedup['p80']:6.2f}"
+            + (f"   target {row.target:g}" if row.target else "")
+        )
+
+
+@pytest.fixture
+def versus(
+    benchmark: BenchmarkFixture,
+    measured_rows: list[rows.Row],
+    threads: int,
+    request: pytest.FixtureRequest,
+) -> Versus:
+    return Versus(benchmark, measured_rows, threads, request.config.getoption("--seconds"))

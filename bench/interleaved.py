@@ -1,0 +1,64 @@
+"""Timing two things against each other on a noisy machine: in turn, in one process, by ratio."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+Call = Callable[[], object]
+_SAMPLE_SECONDS = 2e-3  # a sample repeats a quick call until it takes about this long
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The 20th, 50th and 80th percentile of a set of measurements."""
+
+    p20: float
+    p50: float
+    p80: float
+
+    @staticmethod
+    def of(values: list[float]) -> Spread:
+        return Spread(*(float(value) for value in np.percentile(values, (20, 50, 80))))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Seconds a call of both, and how many times longer the peer takes, pair by pair."""
+
+    ours: Spread
+    peer: Spread
+    speedup: Spread
+    pairs: int
+
+
+def compare(ours: Call, peer: Call, seconds: float = 2.0, min_pairs: int = 15) -> Comparison:
+    """Runs ``ours`` and ``peer`` alternately for about ``seconds``, swapping who goes first."""
+    repeats = {call: _repeats(call) for call in (ours, peer)}
+    times: dict[Call, list[float]] = {ours: [], peer: []}
+    deadline = time.perf_counter() + seconds
+    order = [ours, peer]
+    while time.perf_counter() < deadline or len(times[ours]) < min_pairs:
+        for call in order:
+            times[call].append(_sample(call, repeats[call]))
+        order.reverse()
+    ratios = [slow / fast for slow, fast in zip(times[peer], times[ours], strict=True)]
+    return Comparison(
+        Spread.of(times[ours]), Spread.of(times[peer]), Spread.of(ratios), len(ratios)
+    )
+
+
+def _sample(call: Call, repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def _repeats(call: Call) -> int:
+    for _ in range(3):  # warm up: allocator, code caches, compilers
+        call()
+    return max(1, min(1000, int(_SAMPLE_SECONDS / max(_sample(call, 1), 1e-7))))

@@ -1,0 +1,170 @@
+"""Makes BENCHMARKS.md, and the table in README.md, from the rows in bench/results.
+
+python -m bench.report          write both
+python -m bench.report --check  exit with 1 if either is out of date
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from .rows import RESULTS
+
+ROOT = Path(__file__).resolve().parent.parent
+BENCHMARKS, README = ROOT / "BENCHMARKS.md", ROOT / "README.md"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+NEVER_ON_A_GPU = (
+    "No row of this page was measured on a GPU: there are no GPU kernels yet, CUDA tensors take "
+    "the reference backend (plain PyTorch)."
+)
+PEER_ORDER = ("eager", "torch.compile", "OpenCV", "kornia")
+
+Result = dict[str, Any]
+
+
+def load() -> list[Result]:
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+
+
+def speedup(row: Result) -> str:
+    """Median with the 20th and 80th percentile, or why there is none."""
+    if row["deviation"] > row["tolerance"]:
+        return "not shown: parity is red"
+    spread = row["speedup"]
+    return f"**{_short(spread['p50'])}** ({_short(spread['p20'])} to {_short(spread['p80'])})"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g}"
+
+
+def forward_table(rows: list[Result]) -> list[str]:
+    """Cases down, peers across: how many times longer the peer takes."""
+    peers = [peer for peer in PEER_ORDER if any(row["peer"] == peer for row in rows)]
+    cases = list(dict.fromkeys(row["case"] for row in rows))
+    found = {(row["case"], row["peer"]): row for row in rows}
+    lines = [
+        "| case | ms | " + " | ".join(f"against {peer}" for peer in peers) + " | floor (eager) |",
+        "|---" * (len(peers) + 3) + "|",
+    ]
+    for case in cases:
+        eager = found.get((case, "eager"))
+        cells = [speedup(found[case, peer]) if (case, peer) in found else "-" for peer in peers]
+        floor = f"{eager['target']:g}" if eager and eager["target"] else "-"
+        time = _milliseconds(eager["ours_seconds"]["p50"]) if eager else "-"
+        lines.append(f"| {case} | {time} | " + " | ".join(cells) + f" | {floor} |")
+    return lines
+
+
+def plain_table(rows: list[Result]) -> list[str]:
+    lines = ["| case | against | ms | times faster | floor |", "|---|---|---|---|---|"]
+    for row in rows:
+        floor = f"{row['target']:.3g}" if row["target"] else "-"
+        time = _milliseconds(row["ours_seconds"]["p50"])
+        what = f"{row['case']}, {row['dtype']}"
+        lines.append(f"| {what} | {row['peer']} | {time} | {speedup(row)} | {floor} |")
+    return lines
+
+
+def tables(result: Result) -> list[str]:
+    lines: list[str] = []
+    for (suite, op), rows in _grouped(result["rows"]).items():
+        lines += ["", f"### {suite}: {op}", ""]
+        lines += forward_table(rows) if op == "forward" else plain_table(rows)
+    return lines
+
+
+def _grouped(rows: list[Result]) -> dict[tuple[str, str], list[Result]]:
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for row in rows:
+        groups.setdefault((row["suite"], row["op"]), []).append(row)
+    return groups
+
+
+def benchmarks_page(results: list[Result]) -> str:
+    lines = [
+        "# Benchmarks",
+        "",
+        "Made by `python -m bench.report` from the rows in `bench/results`; do not edit by hand.",
+        "",
+        "Every figure is how many times longer the peer takes than this package: the median over",
+        "interleaved pairs of runs in one process, in brackets the 20th and 80th percentile of",
+        "the pairs. Before anything is timed the result is compared with the float64 reference.",
+        "Times are medians of ours. `floor` is the speed-up that the project set itself; the",
+        "floors were set for processors with AVX-512.",
+        "",
+        NEVER_ON_A_GPU,
+    ]
+    for result in results:
+        machine = result["machine"]
+        threads = sorted({row["threads"] for row in result["rows"]})
+        lines += [
+            "",
+            f"## {machine['processor']}: {machine['instruction_set']}",
+            "",
+            f"torch {machine['torch']}, Python {machine['python']}, "
+            f"mgnet_fast {machine['mgnet_fast']} at {machine['commit']}, "
+            f"{', '.join(map(str, threads))} thread(s)",
+            *tables(result),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def readme_block(results: list[Result]) -> str:
+    """The op forward and backward against eager, and the training step, of the first result."""
+    result = results[0]
+    rows = [row for row in result["rows"] if row["peer"] not in PEER_ORDER[1:]]
+    lines = ["| what | case | against | times faster |", "|---|---|---|---|"]
+    for row in rows:
+        what = "training step" if row["suite"] == "training step" else f"glimpse, {row['op']}"
+        lines.append(f"| {what} | {row['case']}, {row['dtype']} | {row['peer']} | {speedup(row)} |")
+    machine = result["machine"]
+    note = (
+        f"One thread of {machine['processor']}, {machine['instruction_set']}, "
+        f"torch {machine['torch']}. All rows, peers and floors: [BENCHMARKS.md](BENCHMARKS.md)."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def readme_page(text: str, results: list[Result]) -> str:
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n{readme_block(results)}\n{END}{after}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if stale")
+    arguments = parser.parse_args()
+    results = load()
+    if not results:
+        print(f"no rows in {RESULTS}: run `pytest bench --rows bench/results/NAME.json` first")
+        return 1
+    pages = {
+        BENCHMARKS: benchmarks_page(results),
+        README: readme_page(README.read_text(encoding="utf-8"), results),
+    }
+    stale = [
+        path.name
+        for path, text in pages.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    if not arguments.check:
+        for path, text in pages.items():
+            path.write_text(text, encoding="utf-8")
+        print(f"wrote {', '.join(path.name for path in pages)} from {len(results)} result file(s)")
+        return 0
+    print(f"out of date: {', '.join(stale)}" if stale else "up to date")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -286,6 +286,8 @@ def _output_dtype(image: Tensor, dtype: torch.dtype | None) -> torch.dtype:
 
 def _is_channels_last(image: Tensor, memory_format: torch.memory_format | None) -> bool:
     if memory_format is None:
+        if image.is_contiguous():
+            return False
         # By strides, so that a crop of a channels_last image counts as channels_last too.
         return image.shape[1] > 1 and image.stride(1) == 1 and image.stride(3) > 1
     if memory_format == torch.channels_last:

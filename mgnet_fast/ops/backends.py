@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from . import cpu
 
 ENVIRONMENT_VARIABLE = "MGNET_FAST_BACKEND"
 
+_log = logging.getLogger(__name__)
+
 # Each takes a device type and says why the backend cannot serve it, or None where it can.
 _REFUSALS: dict[str, Callable[[str], str | None]] = {
     "cpu": cpu.why_not,
@@ -20,6 +23,8 @@ _REFUSALS: dict[str, Callable[[str], str | None]] = {
 # The fastest first; the reference serves every device.
 _ORDER: dict[str, tuple[str, ...]] = {"cpu": ("cpu", "reference")}
 _ORDER_ELSEWHERE = ("reference",)
+
+_first_choice: dict[str, str] = {}  # device -> backend: looked up at every call, decided once
 
 _requested_by_environment = os.environ.get(ENVIRONMENT_VARIABLE) or None
 
@@ -58,10 +63,11 @@ def choose(device: str, requested: str | None) -> str:
     if requested is not None:
         can_run(requested, device, raise_error=True)
         return requested
-    for name in _ORDER.get(device, _ORDER_ELSEWHERE):
-        if can_run(name, device):
-            return name
-    raise AssertionError("the reference backend runs everywhere")
+    if device not in _first_choice:
+        order = _ORDER.get(device, _ORDER_ELSEWHERE)
+        _first_choice[device] = next(name for name in order if can_run(name, device))
+        _log.debug("glimpses of %s tensors run in backend %s", device, _first_choice[device])
+    return _first_choice[device]
 
 
 def backends() -> list[Backend]:

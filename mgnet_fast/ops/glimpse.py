@@ -112,10 +112,7 @@ backward_region_op.register_autograd(refuse_second_derivative)
 backward_image_op.register_autograd(refuse_second_derivative)
 
 
-def image_and_region_gradients(
-    ctx: Any, grad: Tensor, wants_image: bool, wants_region: bool
-) -> tuple[Tensor | None, Tensor | None]:
-    """Both gradients of samples taken with what ``save_sampling`` kept."""
+def _image_and_region_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
     image, region, image_index, normalization = ctx.saved_tensors
     arguments = (grad, image, region, image_index, normalization, *ctx.sampling)
     # Under create_graph the ops must be seen, so that a second derivative is refused in words.
@@ -125,6 +122,7 @@ def image_and_region_gradients(
     else:
         kernels = implementations.of(ctx.backend)
         to_image, to_region = kernels.glimpse_backward_image, kernels.glimpse_backward_region
+    wants_image, wants_region = ctx.needs_input_grad[:2]
     return (
         to_image(*arguments) if wants_image else None,
         to_region(*arguments) if wants_region else None,
@@ -143,22 +141,31 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    wants_image, wants_region = ctx.needs_input_grad[:2]
-    return (*image_and_region_gradients(ctx, grad, wants_image, wants_region), *[None] * 9)
+    return (*_image_and_region_gradients(ctx, grad), *[None] * 9)
 
 
 glimpse_op.register_autograd(_backward, setup_context=_setup_context)
 
 
 class _EagerGlimpse(torch.autograd.Function):
+    """``options`` is all that is no tensor, in one: autograd looks at each argument."""
+
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> Tensor:
-        _save(ctx, inputs, dispatched=False)
-        return implementations.of(inputs[10]).glimpse(*inputs[:10])
+    def forward(
+        ctx: Any,
+        image: Tensor,
+        region: Tensor,
+        image_index: Tensor | None,
+        normalization: Tensor | None,
+        options: tuple[Any, ...],
+    ) -> Tensor:
+        tensors = (image, region, image_index, normalization)
+        _save(ctx, (*tensors, *options), dispatched=False)
+        return implementations.of(options[-1]).glimpse(*tensors, *options[:-1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return _backward(ctx, grads[0])
+        return (*_image_and_region_gradients(ctx, grads[0]), None, None, None)
 
 
 def glimpse(
@@ -166,20 +173,13 @@ def glimpse(
     region: Tensor,
     image_index: Tensor | None,
     normalization: Tensor | None,
-    height: int,
-    width: int,
-    align_corners: bool,
-    padding_mode: str,
-    out_dtype: str,
-    channels_last: bool,
-    backend: str,
+    *options: Any,
 ) -> Tensor:
-    inputs = (
-        image, region, image_index, normalization, height, width, align_corners, padding_mode,
-        out_dtype, channels_last, backend,
-    )  # fmt: skip
+    """The op by its fastest way; ``options`` are the arguments of ``glimpse_op`` from height on."""
     if not is_plain_eager(image, region, image_index, normalization):
-        return glimpse_op(*inputs)
+        return glimpse_op(image, region, image_index, normalization, *options)
     if torch.is_grad_enabled() and (image.requires_grad or region.requires_grad):
-        return _EagerGlimpse.apply(*inputs)
-    return implementations.of(backend).glimpse(*inputs[:10])
+        return _EagerGlimpse.apply(image, region, image_index, normalization, options)
+    return implementations.of(options[-1]).glimpse(
+        image, region, image_index, normalization, *options[:-1]
+    )

@@ -94,7 +94,9 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     _save(ctx, inputs, output[1], dispatched=True)
 
 
-def _backward(ctx: Any, grad_samples: Tensor, grad_region: Tensor) -> tuple[Tensor | None, ...]:
+def _image_and_logits_gradients(
+    ctx: Any, grad_samples: Tensor, grad_region: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
     image, logits, image_index, normalization, region = ctx.saved_tensors
     to_image: Any = backward_image_op
     to_logits: Any = backward_logits_op
@@ -114,27 +116,41 @@ def _backward(ctx: Any, grad_samples: Tensor, grad_region: Tensor) -> tuple[Tens
             grad_samples, grad_region, image, logits, region, image_index, normalization,
             *ctx.range_map, *ctx.sampling, *backend,
         )  # fmt: skip
-    return (image_gradient, logits_gradient, *[None] * 12)
+    return image_gradient, logits_gradient
+
+
+def _backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    return (*_image_and_logits_gradients(ctx, *grads), *[None] * 12)
 
 
 glimpse_from_logits_op.register_autograd(_backward, setup_context=_setup_context)
 
 
 class _EagerGlimpseFromLogits(torch.autograd.Function):
+    """``options`` is all that is no tensor, in one: autograd looks at each argument."""
+
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any,
+        image: Tensor,
+        logits: Tensor,
+        image_index: Tensor | None,
+        normalization: Tensor | None,
+        options: tuple[Any, ...],
+    ) -> tuple[Tensor, Tensor]:
+        inputs = (image, logits, image_index, normalization, *options)
         samples, region = _run(inputs)
         _save(ctx, inputs, region, dispatched=False)
         return samples, region
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return _backward(ctx, *grads)
+        return (*_image_and_logits_gradients(ctx, *grads), None, None, None)
 
 
 def _run(inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
-    kernels = implementations.of(inputs[13])
-    return kernels.glimpse_from_logits(*inputs[:6], *inputs[7:13])
+    """Straight through the backend; the gradient factor is no business of the forward pass."""
+    return implementations.of(inputs[13]).glimpse_from_logits(*inputs[:6], *inputs[7:13])
 
 
 def glimpse_from_logits(
@@ -142,23 +158,11 @@ def glimpse_from_logits(
     logits: Tensor,
     image_index: Tensor | None,
     normalization: Tensor | None,
-    scale_min: float,
-    scale_max: float,
-    gradient_scale: float,
-    height: int,
-    width: int,
-    align_corners: bool,
-    padding_mode: str,
-    out_dtype: str,
-    channels_last: bool,
-    backend: str,
+    *options: Any,
 ) -> tuple[Tensor, Tensor]:
-    inputs = (
-        image, logits, image_index, normalization, scale_min, scale_max, gradient_scale, height,
-        width, align_corners, padding_mode, out_dtype, channels_last, backend,
-    )  # fmt: skip
+    """The op by its fastest way; ``options`` are those of the op from scale_min on."""
     if not is_plain_eager(image, logits, image_index, normalization):
-        return glimpse_from_logits_op(*inputs)
+        return glimpse_from_logits_op(image, logits, image_index, normalization, *options)
     if torch.is_grad_enabled() and (image.requires_grad or logits.requires_grad):
-        return _EagerGlimpseFromLogits.apply(*inputs)
-    return _run(inputs)
+        return _EagerGlimpseFromLogits.apply(image, logits, image_index, normalization, options)
+    return _run((image, logits, image_index, normalization, *options))

@@ -11,6 +11,8 @@ of ``torch.ops.mgnet_fast`` are there once ``mgnet_fast.functional`` is imported
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .log import configure_from_environment
+
 if TYPE_CHECKING:
     from .functional import glimpse, glimpse_from_logits, rescale_gradient
     from .models import (
@@ -70,3 +72,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_MODULES})
+
+
+configure_from_environment()

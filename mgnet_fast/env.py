@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from . import __version__
+from . import __version__, log
+from .ops import backends as choice
 from .ops import cpu
-from .ops.backends import ENVIRONMENT_VARIABLE, backends
 
 _PACKAGES = (
     "torch", "triton", "numpy", "safetensors", "matplotlib", "rich", "typer", "tensorboard",
@@ -32,9 +32,12 @@ def collect() -> dict[str, Any]:
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "cuda of torch": torch.version.cuda,
         "packages": {name: _version(name) for name in _PACKAGES},
-        "environment": {ENVIRONMENT_VARIABLE: os.environ.get(ENVIRONMENT_VARIABLE)},
+        "environment": {
+            name: os.environ.get(name)
+            for name in (choice.ENVIRONMENT_VARIABLE, log.ENVIRONMENT_VARIABLE)
+        },
         "extension": cpu.describe(),
-        "backends": [vars(backend) for backend in backends()],
+        "backends": [vars(backend) for backend in choice.backends()],
     }
 
 

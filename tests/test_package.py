@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import mgnet_fast
 PACKAGE = Path(mgnet_fast.__file__).parent
 # Lowest first; each floor may import from itself and from the ones before it.
 FLOORS = (
-    ("_native", "kernels"),
+    ("_native", "kernels", "log"),
     ("ops",),
     ("functional",),
     ("models",),
@@ -49,6 +50,25 @@ def test_importing_is_light() -> None:
         "assert not loaded, loaded\n"
     )
     subprocess.run([sys.executable, "-P", "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("level", "said"), [("debug", "run in backend"), ("", ""), ("loud", "MGNET_FAST_LOG must be")]
+)
+def test_the_log_is_asked_for_by_the_environment(level: str, said: str) -> None:
+    program = (
+        "import torch, mgnet_fast\n"
+        "mgnet_fast.glimpse(torch.zeros(1, 1, 8, 8), torch.ones(1, 3), 4)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "MGNET_FAST_LOG": level},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said in run.stderr
+    assert bool(run.stderr) == bool(said)
 
 
 def _imported_floors(path: Path) -> set[str]:

@@ -312,12 +312,24 @@ def _normalization(
     keep = key is not None and is_plain_eager(image)  # never across a trace or a fake mode
     if keep and key in _known_normalizations:
         return _known_normalizations[key]
+    if not keep:
+        return _scale_and_bias(mean, std, unit, channels, device)
+    with torch.inference_mode(False):  # a tensor of inference mode could not be used in training
+        rows = _scale_and_bias(mean, std, unit, channels, device)
+    _known_normalizations[key] = rows
+    return rows
+
+
+def _scale_and_bias(
+    mean: Sequence[float] | Tensor | None,
+    std: Sequence[float] | Tensor | None,
+    unit: float,
+    channels: int,
+    device: torch.device,
+) -> Tensor:
     centre = _per_channel("mean", mean, 0.0, channels, device)
     spread = _per_channel("std", std, 1.0, channels, device)
-    rows = torch.stack([1 / (spread * unit), -centre / spread])
-    if keep:
-        _known_normalizations[key] = rows
-    return rows
+    return torch.stack([1 / (spread * unit), -centre / spread])
 
 
 def _per_channel(

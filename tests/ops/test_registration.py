@@ -162,6 +162,18 @@ def test_what_must_see_the_op_sees_it(backend: str) -> None:
     assert type(real) is Tensor
 
 
+def test_constants_made_in_inference_mode_serve_training(backend: str) -> None:
+    image, region = random_image((2, 3, 20, 21), torch.uint8), random_region(2)
+    constants = {"mean": (0.125, 0.25, 0.375), "std": STD}  # seen by no other test
+    with torch.inference_mode():
+        expected = glimpse(image, region, 8, **constants, backend=backend)
+    region.requires_grad_()
+    samples = glimpse(image, region, 8, **constants, backend=backend)
+    samples.sum().backward()
+    assert torch.equal(samples, expected)
+    assert region.grad is not None
+
+
 def test_both_ways_give_the_same(backend: str) -> None:
     """The registered op and the direct eager call run the same kernels."""
     image = random_image((2, 3, 40, 41), torch.float32).requires_grad_()

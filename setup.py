@@ -64,8 +64,9 @@ class CMakeBuild(build_ext):
 
     def copy_extensions_to_source(self) -> None:
         # An in-place or editable build has nothing to copy when no compiler was found.
+        built = Path(self.build_lib)
         self.extensions = [
-            ext for ext in self.extensions if Path(self.get_ext_fullpath(ext.name)).exists()
+            ext for ext in self.extensions if (built / self.get_ext_filename(ext.name)).exists()
         ]
         super().copy_extensions_to_source()
 

@@ -1,4 +1,4 @@
-"""Whole networks at inference, T glimpses an image, against the published algorithm in eager mode."""
+"""Whole networks at inference, against the published algorithm in eager mode."""
 
 from __future__ import annotations
 

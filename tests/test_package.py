@@ -18,6 +18,7 @@ PACKAGE = Path(mgnet_fast.__file__).parent
 FLOORS = (
     ("_native", "kernels", "log"),
     ("ops",),
+    ("arguments",),
     ("functional",),
     ("models",),
     ("data", "assets"),

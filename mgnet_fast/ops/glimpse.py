@@ -11,25 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import dtypes, implementations
+from . import implementations
 from .dispatch import is_plain_eager
+from .samples import empty_samples
 
 NO_SECOND_DERIVATIVE = (
     "the gradient of a glimpse cannot be differentiated again: use backend='reference' and a "
     "twice differentiable sampler of your own if you need second derivatives"
 )
-
-
-def empty_samples(
-    image: Tensor, count: int, height: int, width: int, out_dtype: str, channels_last: bool
-) -> Tensor:
-    """What a forward kernel writes to: [count, C, height, width], uninitialised."""
-    return torch.empty(
-        (count, image.shape[1], height, width),
-        dtype=dtypes.BY_NAME[out_dtype],
-        device=image.device,
-        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
-    )
 
 
 @torch.library.custom_op("mgnet_fast::glimpse", mutates_args=())

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from . import implementations
 from .dispatch import is_plain_eager
-from .glimpse import backward_image_op, empty_samples, refuse_second_derivative
+from .glimpse import backward_image_op, refuse_second_derivative
+from .samples import empty_samples
 
 
 @torch.library.custom_op("mgnet_fast::glimpse_from_logits", mutates_args=())

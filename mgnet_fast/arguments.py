@@ -23,6 +23,7 @@ _PADDING_MODES = ("zeros", "border")
 # (mean, std, unit, channels, device) -> rows (scale, bias): the same few constants come at every
 # call, and making a tensor of them costs as much as a small glimpse.
 _known_normalizations: dict[Any, Tensor] = {}
+_MOST_KNOWN = 64  # somebody draws constants at random: start again rather than keep them all
 
 
 class Sampling(NamedTuple):
@@ -132,15 +133,29 @@ def _check_image_index(image_index: Tensor | None, region: Tensor, image: Tensor
 
 
 def _height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
-    if isinstance(size, int | torch.SymInt):
-        height = width = size
-    elif isinstance(size, Sequence) and len(size) == 2:
-        height, width = size
-    else:
+    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+    whole = all(isinstance(side, int | torch.SymInt) for side in sides)
+    if len(sides) != 2 or not whole or isinstance(size, bool):
         raise TypeError(f"size must be an int or (height, width), got {size}")
+    height, width = sides
     if height < 1 or width < 1:
         raise ValueError(f"size must be at least 1 pixel each way, got {size}")
     return height, width
+
+
+def check_range_map(
+    scale_range: tuple[float, float], gradient_scale: float
+) -> tuple[float, float, float]:
+    """(s_min, s_max, gradient factor) as floats."""
+    if not isinstance(scale_range, Sequence) or len(scale_range) != 2:
+        raise ValueError(f"scale_range must be finite (s_min, s_max), got {scale_range}")
+    low, high = (float(bound) for bound in scale_range)
+    if not -math.inf < low <= high < math.inf:
+        raise ValueError(f"scale_range must be finite (s_min, s_max), got {scale_range}")
+    factor = float(gradient_scale)
+    if not abs(factor) < math.inf:
+        raise ValueError(f"gradient_scale must be finite, got {gradient_scale}")
+    return low, high, factor
 
 
 def _output_dtype(image: Tensor, dtype: torch.dtype | None) -> torch.dtype:
@@ -174,22 +189,34 @@ def _normalization(
     if mean is None and std is None and unit == 1.0:
         return None
     channels, device = image.shape[1], image.device
-    constant = not (isinstance(mean, Tensor) or isinstance(std, Tensor))
-    key = (mean and tuple(mean), std and tuple(std), unit, channels, device) if constant else None
-    keep = key is not None and is_plain_eager(image)  # never across a trace or a fake mode
-    if keep and key in _known_normalizations:
-        return _known_normalizations[key]
-    if not keep:
-        return _scale_and_bias(mean, std, unit, channels, device)
-    with torch.inference_mode(False):  # a tensor of inference mode could not be used in training
-        rows = _scale_and_bias(mean, std, unit, channels, device)
-    _known_normalizations[key] = rows
-    return rows
+    mean, std = _numbers("mean", mean), _numbers("std", std)
+    if isinstance(mean, Tensor) or isinstance(std, Tensor) or not is_plain_eager(image):
+        return _scale_and_bias(mean, std, unit, channels, device)  # never kept across a trace
+    key = (mean, std, unit, channels, device)
+    if key not in _known_normalizations:
+        if len(_known_normalizations) >= _MOST_KNOWN:
+            _known_normalizations.clear()
+        with torch.inference_mode(False):  # a tensor of inference mode cannot serve training
+            _known_normalizations[key] = _scale_and_bias(mean, std, unit, channels, device)
+    return _known_normalizations[key]
+
+
+def _numbers(
+    name: str, value: Sequence[float] | Tensor | None
+) -> tuple[float, ...] | Tensor | None:
+    if value is None or isinstance(value, Tensor):
+        return value
+    try:
+        return tuple([float(item) for item in value])
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name} must be a sequence of numbers, one for each channel, or a Tensor, got {value}"
+        ) from None
 
 
 def _scale_and_bias(
-    mean: Sequence[float] | Tensor | None,
-    std: Sequence[float] | Tensor | None,
+    mean: tuple[float, ...] | Tensor | None,
+    std: tuple[float, ...] | Tensor | None,
     unit: float,
     channels: int,
     device: torch.device,
@@ -201,7 +228,7 @@ def _scale_and_bias(
 
 def _per_channel(
     name: str,
-    value: Sequence[float] | Tensor | None,
+    value: tuple[float, ...] | Tensor | None,
     default: float,
     channels: int,
     device: torch.device,
@@ -211,10 +238,9 @@ def _per_channel(
     if isinstance(value, Tensor):
         vector = value.detach().to(device=device, dtype=torch.float64)
     else:
-        values = [float(item) for item in value]
-        if not all(abs(item) < math.inf for item in values) or (name == "std" and 0.0 in values):
-            raise ValueError(f"{name} must be finite{' and not 0' * (name == 'std')}, got {values}")
-        vector = torch.tensor(values, dtype=torch.float64, device=device)
+        if not all(abs(item) < math.inf for item in value) or (name == "std" and 0.0 in value):
+            raise ValueError(f"{name} must be finite{' and not 0' * (name == 'std')}, got {value}")
+        vector = torch.tensor(value, dtype=torch.float64, device=device)
     if vector.shape != (channels,):
         raise ValueError(
             f"{name} must hold one number for each of the {channels} channels, "

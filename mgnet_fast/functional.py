@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from .arguments import (
     check_image,
+    check_range_map,
     check_region,
     dtype_name,
     raised_under_autocast,
@@ -148,20 +148,18 @@ def glimpse_from_logits(
     if isinstance(logits, Tensor) and logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
     check_region("logits", logits, image, (3,))
-    low, high = (float(bound) for bound in scale_range)
-    if not -math.inf < low <= high < math.inf:
-        raise ValueError(f"scale_range must be finite (s_min, s_max), got {scale_range}")
+    low, high, factor = check_range_map(scale_range, gradient_scale)
     height, width, normalization, out_dtype, channels_last, chosen = resolve_sampling(
         image, logits, size, image_index, padding_mode, mean, std, dtype, memory_format, backend
     )
     if chosen == "reference" or logits.shape[0] == 0 or image.shape[1] == 0:
-        region = reference.region_from_logits(logits, (low, high), gradient_scale)
+        region = reference.region_from_logits(logits, (low, high), factor)
         samples = reference.glimpse(
             image, region, image_index, normalization, height, width, align_corners, padding_mode,
             out_dtype, channels_last,
         )  # fmt: skip
         return samples, region
     return _glimpse_from_logits.glimpse_from_logits(
-        image, logits, image_index, normalization, low, high, float(gradient_scale), height, width,
+        image, logits, image_index, normalization, low, high, factor, height, width,
         align_corners, padding_mode, dtype_name(out_dtype), channels_last, chosen,
     )  # fmt: skip

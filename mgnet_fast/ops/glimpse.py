@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from . import implementations
-from .dispatch import is_plain_eager
+from .dispatch import is_plain_eager, refuse_tangents
 from .samples import empty_samples
 
 NO_SECOND_DERIVATIVE = (
-    "the gradient of a glimpse cannot be differentiated again: use backend='reference' and a "
-    "twice differentiable sampler of your own if you need second derivatives"
+    "the gradient of a glimpse cannot be differentiated again; neither can that of grid_sample"
 )
 
 
@@ -166,6 +165,7 @@ def glimpse(
 ) -> Tensor:
     """The op by its fastest way; ``options`` are the arguments of ``glimpse_op`` from height on."""
     if not is_plain_eager(image, region, image_index, normalization):
+        refuse_tangents(image, region)
         return glimpse_op(image, region, image_index, normalization, *options)
     if torch.is_grad_enabled() and (image.requires_grad or region.requires_grad):
         return _EagerGlimpse.apply(image, region, image_index, normalization, options)

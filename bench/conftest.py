@@ -13,6 +13,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench import interleaved, rows
 from bench.interleaved import Call
+from mgnet_fast.ops import backends
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,7 +56,13 @@ class Versus:
         self, ours: Call, theirs: Call, /, *, deviation: float, tolerance: float, **facts: Any
     ) -> None:
         assert deviation <= tolerance, f"parity first: off by {deviation}, allowed {tolerance}"
-        row = rows.Row(threads=self.threads, deviation=deviation, tolerance=tolerance, **facts)
+        row = rows.Row(
+            backend=backends.choose("cpu", None),
+            threads=self.threads,
+            deviation=deviation,
+            tolerance=tolerance,
+            **facts,
+        )
         row = row.measured(interleaved.compare(ours, theirs, self.seconds))
         self.collected.append(row)
         self.benchmark.extra_info.update(asdict(row))

@@ -97,9 +97,10 @@ def benchmarks_page(results: list[Result]) -> str:
         "",
         "Every figure is how many times longer the peer takes than this package: the median over",
         "interleaved pairs of runs in one process, in brackets the 20th and 80th percentile of",
-        "the pairs. Before anything is timed the result is compared with the float64 reference.",
-        "Times are medians of ours. `floor` is the speed-up that the project set itself; the",
-        "floors were set for processors with AVX-512.",
+        "the pairs. Before anything is timed the result is compared: glimpses with the float64",
+        "reference, networks and training steps with the published algorithm in float32. Times",
+        "are medians of ours. `floor` is the speed-up that the project set itself; the floors",
+        "were set for processors with AVX-512.",
         "",
         NEVER_ON_A_GPU,
     ]

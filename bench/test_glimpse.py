@@ -40,7 +40,7 @@ def test_forward(versus: Versus, threads: int, case: Case, peer: str) -> None:
         theirs,
         deviation=_deviation(samples, image, region, size),
         tolerance=FLOAT32_TOLERANCE,
-        suite="glimpse", op="forward", case=case.name, backend="cpu", dtype="float32", peer=peer,
+        suite="glimpse", op="forward", case=case.name, dtype="float32", peer=peer,
         target=case.forward if peer == "eager" else None,
     )  # fmt: skip
 
@@ -66,7 +66,7 @@ def test_forward_and_backward_to_the_region(versus: Versus, case: Case) -> None:
         eager,
         deviation=_deviation(samples, image, region.detach(), size),
         tolerance=FLOAT32_TOLERANCE,
-        suite="glimpse", op="forward + backward", case=case.name, backend="cpu", dtype="float32",
+        suite="glimpse", op="forward + backward", case=case.name, dtype="float32",
         peer="eager", target=case.backward,
     )  # fmt: skip
 
@@ -99,6 +99,6 @@ def test_camera_bytes(versus: Versus, side: int, memory_format: torch.memory_for
         suite="glimpse",
         op="forward from bytes",
         case=f"{case.name}, to {str(memory_format).removeprefix('torch.')}",
-        backend="cpu", dtype="uint8", peer="uint8, float, normalise, permute, sample",
+        dtype="uint8", peer="uint8, float, normalise, permute, sample",
         target=150 if side == 1024 else None,
     )  # fmt: skip

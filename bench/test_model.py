@@ -39,6 +39,6 @@ def test_network(
         lambda: published_forward(plain, images),
         deviation=float((ours - theirs).abs().max() / theirs.abs().max()),
         tolerance=TOLERANCE,
-        suite="network", op="inference", case=case, backend="cpu", dtype="float32",
+        suite="network", op="inference", case=case, dtype="float32",
         peer="published algorithm, eager NCHW",
     )  # fmt: skip

@@ -47,6 +47,6 @@ def test_toy_training_step(versus: Versus, precision: str, target: float) -> Non
         deviation=float((ours() - published()).abs() / published()),
         tolerance=0.02 if lowered else 1e-3,
         suite="training step", op="forward + backward", case="toy, batch 256, T = 3",
-        backend="cpu", dtype=precision, peer="published algorithm, eager NCHW fp32",
+        dtype=precision, peer="published algorithm, eager NCHW fp32",
         target=target,
     )  # fmt: skip

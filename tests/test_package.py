@@ -16,11 +16,12 @@ import mgnet_fast
 PACKAGE = Path(mgnet_fast.__file__).parent
 # Lowest first; each floor may import from itself and from the ones before it.
 FLOORS = (
-    ("_native", "kernels", "log"),
+    ("_native", "kernels", "log", "assets"),
     ("ops",),
+    ("arguments",),
     ("functional",),
     ("models",),
-    ("data", "assets"),
+    ("data",),
     ("training", "evaluation", "pictures", "env"),
     ("demo",),
     ("cli", "__main__"),

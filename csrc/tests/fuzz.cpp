@@ -1,6 +1,6 @@
 // Random problems of every shape, stride, type and region, most of them odd, on every instruction
 // set. Build with MGNET_FAST_SANITIZE=ON: what it looks for is an access outside the buffers or
-// undefined behaviour. Usage: mgnet_fuzz [--runs N] [--seed S]
+// undefined behaviour. Usage: fuzz [--runs N] [--seed S]
 #include <cstdio>
 #include <cstdlib>
 

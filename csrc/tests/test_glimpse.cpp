@@ -1,4 +1,4 @@
-// Every instruction set against the naive definition. Usage: mgnet_test [--runs N] [--seed S]
+// Every instruction set against the naive definition. Usage: test_glimpse [--runs N] [--seed S]
 #include <cstdio>
 #include <cstdlib>
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
 
+from ..assets import asset_path
 from .backbones import list_backbones
 from .config import MGNetConfig
 from .mgnet import MGNet
@@ -32,7 +32,6 @@ _IMAGENET: dict[str, Any] = {
     "mean": (0.485, 0.456, 0.406),
     "std": (0.229, 0.224, 0.225),
 }
-_ASSETS = Path(__file__).parent.parent / "assets"
 _SHIPPED = ("mgnet_toy",)
 _FEED_FORWARD: dict[str, Any] = {"num_glimpses": 1, "glimpse_size": None}
 
@@ -88,13 +87,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _load_shipped(model: MGNet, name: str) -> None:
-    path = _ASSETS / f"{name}.safetensors"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"the weights of {name} are missing from this installation ({path}): "
-            "create it with pretrained=False, or install the package again"
-        )
-    weights = load_file(path)
+    weights = load_file(asset_path(f"{name}.safetensors"))
     if not model.config.has_glimpse_head:  # the head serves training only
         weights = {key: weights[key] for key in weights if not key.startswith("glimpse_fc.")}
     load_weights(model, weights, f"pretrained {name}")

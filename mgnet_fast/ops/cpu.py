@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import dtypes
+from .samples import empty_samples
 
 _native: Any = None
 _reason = "the extension was not built; install mgnet_fast where a C++ compiler is found"
@@ -64,7 +64,7 @@ def glimpse(
     out_dtype: str,
     channels_last: bool,
 ) -> Tensor:
-    samples = _empty_samples(image, region, height, width, out_dtype, channels_last)
+    samples = empty_samples(image, region.shape[0], height, width, out_dtype, channels_last)
     index = _as_index(image_index)
     rows = _as_rows(normalization)
     _native.glimpse_forward(
@@ -127,7 +127,7 @@ def glimpse_from_logits(
     out_dtype: str,
     channels_last: bool,
 ) -> tuple[Tensor, Tensor]:
-    samples = _empty_samples(image, logits, height, width, out_dtype, channels_last)
+    samples = empty_samples(image, logits.shape[0], height, width, out_dtype, channels_last)
     region = torch.empty(logits.shape, dtype=logits.dtype)
     index = _as_index(image_index)
     rows = _as_rows(normalization)
@@ -164,16 +164,6 @@ def glimpse_from_logits_backward(
         torch.get_num_threads(),
     )  # fmt: skip
     return gradient
-
-
-def _empty_samples(
-    image: Tensor, rows: Tensor, height: int, width: int, out_dtype: str, channels_last: bool
-) -> Tensor:
-    return torch.empty(
-        (rows.shape[0], image.shape[1], height, width),
-        dtype=dtypes.BY_NAME[out_dtype],
-        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
-    )
 
 
 def _as_index(image_index: Tensor | None) -> Tensor | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
 _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
@@ -31,8 +32,27 @@ def is_plain_eager(*tensors: Tensor | None) -> bool:
         if tensor is not None and type(tensor) not in _PLAIN_TYPES:
             return False
     return (
-        _len_torch_dispatch_stack() == 0 and not under_functorch() and _get_tracing_state() is None
+        _len_torch_dispatch_stack() == 0
+        and not under_functorch()
+        and _get_tracing_state() is None
+        and not _under_forward_mode()
     )
+
+
+def refuse_tangents(*tensors: Tensor) -> None:
+    """Raises for dual numbers: torch's own registration would drop their tangents in silence.
+
+    Raises:
+        NotImplementedError: one of the tensors has a tangent.
+    """
+    if torch.compiler.is_compiling() or not _under_forward_mode():
+        return
+    if any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors):
+        raise NotImplementedError("a glimpse has no forward-mode derivative; use backward mode")
+
+
+def _under_forward_mode() -> bool:
+    return getattr(forward_ad, "_current_level", 0) >= 0
 
 
 def under_functorch() -> bool:

@@ -11,25 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import dtypes, implementations
-from .dispatch import is_plain_eager
+from . import implementations
+from .dispatch import is_plain_eager, refuse_tangents
+from .samples import empty_samples
 
 NO_SECOND_DERIVATIVE = (
-    "the gradient of a glimpse cannot be differentiated again: use backend='reference' and a "
-    "twice differentiable sampler of your own if you need second derivatives"
+    "the gradient of a glimpse cannot be differentiated again; neither can that of grid_sample"
 )
-
-
-def empty_samples(
-    image: Tensor, count: int, height: int, width: int, out_dtype: str, channels_last: bool
-) -> Tensor:
-    """What a forward kernel writes to: [count, C, height, width], uninitialised."""
-    return torch.empty(
-        (count, image.shape[1], height, width),
-        dtype=dtypes.BY_NAME[out_dtype],
-        device=image.device,
-        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
-    )
 
 
 @torch.library.custom_op("mgnet_fast::glimpse", mutates_args=())
@@ -177,6 +165,7 @@ def glimpse(
 ) -> Tensor:
     """The op by its fastest way; ``options`` are the arguments of ``glimpse_op`` from height on."""
     if not is_plain_eager(image, region, image_index, normalization):
+        refuse_tangents(image, region)
         return glimpse_op(image, region, image_index, normalization, *options)
     if torch.is_grad_enabled() and (image.requires_grad or region.requires_grad):
         return _EagerGlimpse.apply(image, region, image_index, normalization, options)

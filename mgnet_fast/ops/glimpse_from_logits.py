@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from . import implementations
-from .dispatch import is_plain_eager
-from .glimpse import backward_image_op, empty_samples, refuse_second_derivative
+from .dispatch import is_plain_eager, refuse_tangents
+from .glimpse import backward_image_op, refuse_second_derivative
+from .samples import empty_samples
 
 
 @torch.library.custom_op("mgnet_fast::glimpse_from_logits", mutates_args=())
@@ -162,6 +163,7 @@ def glimpse_from_logits(
 ) -> tuple[Tensor, Tensor]:
     """The op by its fastest way; ``options`` are those of the op from scale_min on."""
     if not is_plain_eager(image, logits, image_index, normalization):
+        refuse_tangents(image, logits)
         return glimpse_from_logits_op(image, logits, image_index, normalization, *options)
     if torch.is_grad_enabled() and (image.requires_grad or logits.requires_grad):
         return _EagerGlimpseFromLogits.apply(image, logits, image_index, normalization, options)

@@ -38,7 +38,9 @@ class RunLog:
         self.path = folder / FILE_NAME
         kept = [row for row in read_log(self.path) if row.get("epoch", 0) <= epochs_done]
         lines = [json.dumps(row) + "\n" for row in kept] if epochs_done else []
-        self.path.write_text("".join(lines), encoding="utf-8")
+        rewritten = self.path.with_suffix(".partial")  # a kill here must not cost the history
+        rewritten.write_text("".join(lines), encoding="utf-8")
+        rewritten.replace(self.path)
         self._board: Any = None
         if tensorboard and importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter

@@ -136,9 +136,10 @@ class Trainer:
             report = self._epoch(progress)
             self.epochs_done = report.epoch
             if self.workers.is_main:
-                write_snapshot(folder, {**self.state(), "facts": facts})
+                # The row first: resuming drops rows the snapshot does not know, and makes none.
                 if log is not None:
                     log.write(report.to_row())
+                write_snapshot(folder, {**self.state(), "facts": facts})
                 progress.epoch(
                     report.epoch, self.recipe.epochs, report.accuracy.accuracy, report.seconds
                 )

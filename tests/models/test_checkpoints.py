@@ -14,9 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mgnet_fast import assets
 from mgnet_fast.models import MGNet, MGNetConfig, create_model, load_checkpoint, save_checkpoint
 from mgnet_fast.models import checkpoints as checkpoints_module
-from mgnet_fast.models import registry as registry_module
 
 
 def assert_same_weights(actual: nn.Module, expected: nn.Module) -> None:
@@ -213,8 +213,8 @@ def test_other_content_is_refused(tmp_path: Path) -> None:
 
 
 def test_shipped_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "_ASSETS", tmp_path)
-    with pytest.raises(FileNotFoundError, match="weights of mgnet_toy are missing"):
+    monkeypatch.setattr(assets, "files", lambda package: tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"mgnet_toy\.safetensors is missing from the inst"):
         create_model("mgnet_toy", pretrained=True)
     model = create_model("mgnet_toy")
     save_checkpoint(model, tmp_path / "mgnet_toy.safetensors")

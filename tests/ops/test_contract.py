@@ -35,6 +35,10 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"size": 0}, ValueError, r"size must be at least 1 pixel each way, got 0"),
     ({"size": (4, -1)}, ValueError, r"size must be at least 1 pixel each way, got \(4, -1\)"),
     ({"size": (4, 4, 4)}, TypeError, r"size must be an int or \(height, width\), got \(4, 4, 4\)"),
+    ({"size": (2.5, 3)}, TypeError, r"size must be an int or \(height, width\), got \(2.5, 3\)"),
+    ({"size": True}, TypeError, r"size must be an int or \(height, width\), got True"),
+    ({"mean": 0.5}, TypeError, r"mean must be a sequence of numbers, .* got 0.5"),
+    ({"std": "abc"}, TypeError, r"std must be a sequence of numbers, .* got abc"),
     ({"size": 2.5}, TypeError, r"size must be an int or \(height, width\), got 2.5"),
     ({"image_index": [0, 1]}, TypeError, r"image_index must be a Tensor, got list"),
     (
@@ -53,7 +57,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"dtype": torch.int8}, TypeError, r"dtype must be float32, .*, got int8"),
     ({"memory_format": torch.channels_last_3d}, ValueError, r"memory_format must be"),
     ({"mean": (0.5,)}, ValueError, r"mean must hold one number for each of the 3 channels"),
-    ({"std": (0.5, 0.0, 1.0)}, ValueError, r"std must be finite and not 0, got \[0.5, 0.0, 1.0\]"),
+    ({"std": (0.5, 0.0, 1.0)}, ValueError, r"std must be finite and not 0, got \(0.5, 0.0, 1.0\)"),
     ({"std": torch.ones(2)}, ValueError, r"std must hold one number for each of the 3 channels"),
     ({"mean": (0.1, float("nan"), 0.0)}, ValueError, r"mean must be finite, got"),
     ({"backend": "tpu"}, ValueError, r"backend must be one of .*reference, got 'tpu'"),
@@ -73,8 +77,11 @@ def test_wrong_logits() -> None:
         glimpse_from_logits(IMAGE, torch.ones(2, 4), 4)
     with pytest.raises(TypeError, match=r"logits must have dtype .* got int64"):
         glimpse_from_logits(IMAGE, REGION.long(), 4)
-    with pytest.raises(ValueError, match=r"scale_range must be finite \(s_min, s_max\)"):
-        glimpse_from_logits(IMAGE, REGION, 4, scale_range=(0.5, 0.2))
+    for scale_range in ((0.5, 0.2), (0.2,), 0.3, (0.1, float("nan"))):
+        with pytest.raises(ValueError, match=r"scale_range must be finite \(s_min, s_max\)"):
+            glimpse_from_logits(IMAGE, REGION, 4, scale_range=scale_range)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"gradient_scale must be finite, got nan"):
+        glimpse_from_logits(IMAGE, REGION, 4, gradient_scale=float("nan"))
     with pytest.raises(ValueError, match=r"image_index.*5"):
         glimpse_from_logits(IMAGE, REGION, 4, image_index=torch.tensor([5, 0]))
 

@@ -162,6 +162,16 @@ def test_what_must_see_the_op_sees_it(backend: str) -> None:
     assert type(real) is Tensor
 
 
+def test_forward_mode_is_refused_not_lost(backend: str) -> None:
+    from torch.autograd import forward_ad
+
+    image, region = random_image((2, 3, 20, 21), torch.float32), random_region(2)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(region, torch.ones_like(region))
+        with pytest.raises(NotImplementedError, match="forward"):
+            glimpse(image, dual, 8, backend=backend)
+
+
 def test_constants_made_in_inference_mode_serve_training(backend: str) -> None:
     image, region = random_image((2, 3, 20, 21), torch.uint8), random_region(2)
     constants = {"mean": (0.125, 0.25, 0.375), "std": STD}  # seen by no other test

@@ -58,7 +58,7 @@ def touch_tables_kernel(
     scale_x, scale_y, x, y, usable = read_region(
         regions, n, region_stride_n, region_stride_k, NUMBERS
     )
-    _, exists = image_of(n, index, index_stride, images)
+    _picked, exists = image_of(n, index, index_stride, images)
     usable = usable & exists
 
     along_y = block < blocks_y

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .glimpse import empty_samples
+from .samples import empty_samples
 
 
 def why_not(device: str) -> str | None:

@@ -1,0 +1,68 @@
+"""The tests of the ops again, with the Triton kernels in Triton's interpreter: no GPU needed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mgnet_fast.ops import backends
+
+TESTS = Path(__file__).resolve().parents[1]
+
+LEFT_OUT = {
+    "test_bit_identical_for_any_number_of_threads": "the interpreter has one thread",
+    "test_gradcheck": "thousands of launches; all gradients are compared with exact ones",
+    "test_region_gradient_at_every_sampling_stride": "kernels do not choose their way by stride",
+    "test_compiles_with_inductor": "compiles what is around the op, not the op",
+    "test_transforms_of_torch_func_take_the_reference": "runs no kernel",
+}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("mgnet_fast.kernels") is None,
+    reason="mgnet_fast.kernels is not installed",
+)
+@pytest.mark.parametrize(
+    "name", ["test_parity.py", "test_gradients.py", "test_registration.py"]
+)  # one process each
+def test_ops_in_the_interpreter(name: str) -> None:
+    path = TESTS / "ops" / name
+    excluded = [f"--deselect={path}::{test}" for test in LEFT_OUT if test in path.read_text()]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "support.triton_interpreter",
+         "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning", *excluded, str(path)],
+        env={
+            **os.environ,
+            "TRITON_INTERPRET": "1",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
+        },
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
+    assert re.search(r"\d+ passed", run.stdout)
+    assert "skipped" not in run.stdout
+
+
+def test_cpu_tensors_need_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(ValueError, match="'triton' cannot run on cpu tensors: it serves CUDA"):
+        backends.choose("cpu", "triton")
+
+
+def test_a_missing_triton_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "triton", None)
+    with pytest.raises(ValueError, match=r"cannot run on cuda tensors: .*pip install triton"):
+        backends.choose("cuda", "triton")
+    monkeypatch.setattr(backends, "_first_choice", {})
+    assert backends.choose("cuda", None) == "reference"

@@ -14,6 +14,16 @@ fresh_environment() {
   echo "$dependencies" > "$site/dependencies.pth"
 }
 
+echo "--- benches measure the installed package, not the folder beside them"
+python - <<'PYTHON'
+import pathlib, bench, mgnet_fast
+assert pathlib.Path.cwd() not in pathlib.Path(mgnet_fast.__file__).parents, mgnet_fast.__file__
+print(mgnet_fast.__file__.rsplit("/", 3)[1:])
+PYTHON
+
+# The borrowed dependencies must not hold the package itself.
+pip uninstall --quiet --yes mgnet-fast
+
 echo "--- editable install"
 fresh_environment editable
 "$work/editable/bin/pip" install --quiet --no-deps --editable .
@@ -33,10 +43,3 @@ rm -rf build # setuptools would install what the compiler left there
 env -u CXX PATH="$work/nocompiler/bin" "$work/nocompiler/bin/pip" install --no-deps . 2>&1 | tail -n 1
 (cd / && "$work/nocompiler/bin/python" -m mgnet_fast.env | grep 'NOT IN USE')
 (cd / && "$work/nocompiler/bin/mgnet-fast" flops mgnet_toy)
-
-echo "--- benches measure the installed package, not the folder beside them"
-python - <<'PYTHON'
-import pathlib, bench, mgnet_fast
-assert pathlib.Path.cwd() not in pathlib.Path(mgnet_fast.__file__).parents, mgnet_fast.__file__
-print(mgnet_fast.__file__.rsplit("/", 3)[1:])
-PYTHON

@@ -125,7 +125,7 @@ def readme_block(results: list[Result]) -> str:
     rows = [row for row in result["rows"] if row["peer"] not in PEER_ORDER[1:]]
     lines = ["| what | case | against | times faster |", "|---|---|---|---|"]
     for row in rows:
-        what = "training step" if row["suite"] == "training step" else f"glimpse, {row['op']}"
+        what = f"glimpse, {row['op']}" if row["suite"] == "glimpse" else row["suite"]
         lines.append(f"| {what} | {row['case']}, {row['dtype']} | {row['peer']} | {speedup(row)} |")
     machine = result["machine"]
     note = (

@@ -2,8 +2,8 @@
 //
 // The vectors of a block (eight or sixteen outputs of a row) need the same permutes and weights in
 // every row, so a block goes down a tile of rows before the next block begins: everything that
-// belongs to the columns stays in registers. A tile is small enough for its source rows to stay in
-// the first-level cache for the neighbouring blocks.
+// belongs to the columns stays in registers. The tile's source rows should stay in the first-level
+// cache for the neighbouring blocks, and be few enough streams for the processor to prefetch.
 #pragma once
 
 #include "generic.h"
@@ -11,7 +11,8 @@
 namespace mgnet {
 namespace MGNET_ISA {
 
-enum { kTileRows = 32 };
+// A quarter of a first-level cache. Below four rows the set-up of the blocks shows.
+enum { kLeastTileRows = 4, kMostTileRows = 32, kTileBytes = 8192 };
 
 template <class Lanes>
 struct PlanarScratch {
@@ -25,6 +26,7 @@ struct PlanarScratch {
   double* sums_y;       // per lane
   double* sums_y_base;
   int64_t blocks;
+  int64_t tile_rows;
 };
 
 template <class Lanes>
@@ -37,7 +39,7 @@ MGNET_INLINE PlanarScratch<Lanes> take_planar_scratch(Arena& arena, const Job& j
   scratch.starts = Arena::take<int32_t>(arena, scratch.blocks);
   scratch.row_offset = Arena::take<int64_t>(arena, h);
   scratch.base = Arena::take<float>(arena, h);
-  scratch.tile = Arena::take<float>(arena, kTileRows * padded(w));
+  scratch.tile = Arena::take<float>(arena, kMostTileRows * padded(w));
   scratch.sums_x = Arena::take<double>(arena, padded(w));
   scratch.sums_y = Arena::take<double>(arena, Lanes::kCount);
   scratch.sums_y_base = Arena::take<double>(arena, Lanes::kCount);
@@ -55,6 +57,24 @@ MGNET_INLINE bool planar_takes(const Job& job) {
   return true;
 }
 
+// As many rows as leave their source pixels within kTileBytes: few where a wide image is strided
+// through, many where a small part of it is looked at closely. It depends on the glimpse alone, and
+// so does the order of the sums.
+template <class Lanes>
+MGNET_INLINE int64_t rows_of_tile(const GlimpseTables<float>& tables, const Glimpses& glimpses) {
+  const int32_t* column = tables.columns.index;
+  const int32_t* row = tables.rows.index;
+  const int64_t w = glimpses.width, h = glimpses.height;
+  if (h == 0) return kLeastTileRows;
+  const int64_t columns_seen = larger(column[0], column[w - 1]) - smaller(column[0], column[w - 1]);
+  const int64_t rows_seen = larger(row[0], row[h - 1]) - smaller(row[0], row[h - 1]);
+  const int64_t bytes = (columns_seen + 2) * (int64_t)sizeof(typename Lanes::Pixel);
+  // A row of the glimpse reads two rows of the image, or fewer where they overlap.
+  const int64_t all_bytes = bytes * smaller(rows_seen + 2, 2 * h);
+  const int64_t rows = kTileBytes * h / all_bytes;
+  return smaller(larger(rows, kLeastTileRows), kMostTileRows);
+}
+
 template <class Lanes, bool kSlopes>
 static void fill_planar_tables(PlanarScratch<Lanes>& scratch, const Job& job, int64_t n) {
   fill_glimpse_tables<float, kSlopes>(scratch.tables, job, n);
@@ -70,6 +90,7 @@ static void fill_planar_tables(PlanarScratch<Lanes>& scratch, const Job& job, in
     scratch.row_offset[i] = scratch.tables.rows.index[i] * scratch.tables.source.stride_h;
     if (kSlopes) scratch.base[i] = (float)scratch.tables.rows.base[i];
   }
+  scratch.tile_rows = rows_of_tile<Lanes>(scratch.tables, job.glimpses);
 }
 
 // One plane at work.
@@ -247,8 +268,8 @@ static void forward_planar(const Job& job, int64_t first_unit, int64_t last_unit
       continue;
     }
     const Plane<Lanes> plane = plane_of<Lanes>(job, scratch.tables.source, channel);
-    for (int64_t first = 0; first < to.height; first += kTileRows) {
-      const int64_t last = smaller(first + kTileRows, to.height);
+    for (int64_t first = 0; first < to.height; first += scratch.tile_rows) {
+      const int64_t last = smaller(first + scratch.tile_rows, to.height);
       float* out =
           direct ? (float*)to.data + glimpse_row_offset(to, n, channel, first) : scratch.tile;
       const int64_t stride = direct ? to.stride_h : padded(to.width);
@@ -285,8 +306,8 @@ static void backward_region_planar(const Job& job, int64_t first_unit, int64_t l
     for (int lane = 0; lane < Lanes::kCount; ++lane) {
       scratch.sums_y[lane] = scratch.sums_y_base[lane] = 0.0;
     }
-    for (int64_t first = 0; first < from.height; first += kTileRows) {
-      const int64_t last = smaller(first + kTileRows, from.height);
+    for (int64_t first = 0; first < from.height; first += scratch.tile_rows) {
+      const int64_t last = smaller(first + scratch.tile_rows, from.height);
       const float* gradient =
           direct ? (const float*)from.data + glimpse_row_offset(from, n, channel, first)
                  : scratch.tile;

@@ -141,6 +141,15 @@ struct Lanes8 {
       return fetch;
     }
 
+    MGNET_INLINE void pick_octets(const Fetch& f, const Floats* v, Floats* left, Floats* right) {
+      const Floats p1 = _mm256_blend_ps(_mm256_permutevar8x32_ps(v[0], f.first),
+                                        _mm256_permutevar8x32_ps(v[2], f.first), 0xf0);
+      const Floats p2 = _mm256_blend_ps(_mm256_permutevar8x32_ps(v[1], f.second),
+                                        _mm256_permutevar8x32_ps(v[3], f.second), 0xf0);
+      *left = _mm256_shuffle_ps(p1, p2, 0x44);
+      *right = _mm256_shuffle_ps(p1, p2, 0xee);
+    }
+
     // For each of kSets pairs of row weights: the left and the right taps of the block, blended
     // between the two rows.
     template <int kSets>
@@ -183,17 +192,22 @@ struct Lanes8 {
           u[w] = load(upper + f.base[w]);
           l[w] = load(lower + f.base[w]);
         }
-        for (int k = 0; k < kSets; ++k) {
+        if (kSets == 1) {
           Floats v[4];
           for (int w = 0; w < 4; ++w) {
-            v[w] = fused(lower_weight[k], l[w], multiply(upper_weight[k], u[w]));
+            v[w] = fused(lower_weight[0], l[w], multiply(upper_weight[0], u[w]));
           }
-          const Floats p1 = _mm256_blend_ps(_mm256_permutevar8x32_ps(v[0], f.first),
-                                            _mm256_permutevar8x32_ps(v[2], f.first), 0xf0);
-          const Floats p2 = _mm256_blend_ps(_mm256_permutevar8x32_ps(v[1], f.second),
-                                            _mm256_permutevar8x32_ps(v[3], f.second), 0xf0);
-          left[k] = _mm256_shuffle_ps(p1, p2, 0x44);
-          right[k] = _mm256_shuffle_ps(p1, p2, 0xee);
+          pick_octets(f, v, left, right);
+          return;
+        }
+        // Picking first costs the same permutes once for two sets, and half the arithmetic; the
+        // weights are the same in every lane, so the numbers are too.
+        Floats upper_left, upper_right, lower_left, lower_right;
+        pick_octets(f, u, &upper_left, &upper_right);
+        pick_octets(f, l, &lower_left, &lower_right);
+        for (int k = 0; k < kSets; ++k) {
+          left[k] = fused(lower_weight[k], lower_left, multiply(upper_weight[k], upper_left));
+          right[k] = fused(lower_weight[k], lower_right, multiply(upper_weight[k], upper_right));
         }
       } else {
         const int64_t* b = f.base;

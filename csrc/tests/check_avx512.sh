@@ -4,7 +4,7 @@
 # runs them there as the only processes. Some minutes on a free core; nothing is installed and
 # nothing runs as root. On a processor with AVX-512, run the same programs directly instead.
 #
-# Debian: apt-get install g++ cmake ninja-build bochs bochs-term bsdutils cpio isolinux \
+# Debian: apt-get install g++ cmake ninja-build bochs bochs-term cpio isolinux \
 #   syslinux-common xorriso
 # The kernel is Debian's linux-image-cloud-amd64, downloaded and unpacked unless KERNEL names one
 # (it must not need a disk driver: everything is in its first file system).
@@ -70,18 +70,23 @@ END
 # Debian's Bochs has its debugger compiled in, which waits for a command before it starts.
 echo continue > commands
 rm -f console
-# Bochs wants a terminal of its own; `script` gives it one. It is ended when the machine has nothing
-# more to say, should it not switch off.
-TERM=xterm timeout "${LIMIT:-3600}" script -qfc "bochs -q -f machine -rc commands" /dev/null \
-  < /dev/null > bochs.out 2>&1 &
+# Bochs draws its screen on a terminal of its own, names it, and stops when nobody empties it.
+# It is ended when the machine has nothing more to say, should it not switch off.
+TERM=xterm timeout "${LIMIT:-3600}" bochs -q -f machine -rc commands < /dev/null > bochs.out 2>&1 &
 bochs=$!
+screen= reader=
 while kill -0 $bochs 2> /dev/null; do
-  sleep 5
+  sleep 2
+  if [ -z "$screen" ]; then
+    screen=$(sed -n 's/^Bochs connected to screen "\(.*\)".*/\1/p' bochs.out)
+    if [ -n "$screen" ]; then cat "$screen" > /dev/null 2>&1 & reader=$!; fi
+  fi
   if grep -q -s -E 'ALL PASSED|SOME FAILED|Kernel panic' console; then
     sleep 10
     kill $bochs 2> /dev/null || true
     break
   fi
 done
+if [ -n "$reader" ]; then kill $reader 2> /dev/null || true; fi
 cat console
 grep -q 'avx512: .* problems' console && grep -q 'ALL PASSED' console

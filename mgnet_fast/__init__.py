@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 from .log import configure_from_environment
 
 if TYPE_CHECKING:
-    from .functional import glimpse, glimpse_from_logits, rescale_gradient
+    from .functional import (
+        FoldedFusion,
+        fuse_glimpse,
+        glimpse,
+        glimpse_from_logits,
+        rescale_gradient,
+    )
     from .models import (
         MGNet,
         MGNetConfig,
@@ -29,12 +35,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "FoldedFusion",
     "MGNet",
     "MGNetConfig",
     "__version__",
     "backends",
     "count_multiply_adds",
     "create_model",
+    "fuse_glimpse",
     "glimpse",
     "glimpse_from_logits",
     "list_models",
@@ -44,11 +52,13 @@ __all__ = [
 ]
 
 _HOME = {
+    "FoldedFusion": "functional",
     "MGNet": "models",
     "MGNetConfig": "models",
     "backends": "ops.backends",
     "count_multiply_adds": "models",
     "create_model": "models",
+    "fuse_glimpse": "functional",
     "glimpse": "functional",
     "glimpse_from_logits": "functional",
     "list_models": "models",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .ops import backends
 from .ops.dispatch import is_plain_eager, under_functorch
+from .ops.fuse_glimpse import FoldedFusion
 
 _IMAGE_DTYPES = (torch.float32, torch.uint8, torch.bfloat16, torch.float16, torch.float64)
 _OUTPUT_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -156,6 +157,57 @@ def check_range_map(
     if not abs(factor) < math.inf:
         raise ValueError(f"gradient_scale must be finite, got {gradient_scale}")
     return low, high, factor
+
+
+def check_fusion(tokens: Tensor, length: Tensor, folded: FoldedFusion) -> None:
+    _check_tokens(tokens, length)
+    if not isinstance(folded, FoldedFusion):
+        raise TypeError(f"folded must be a FoldedFusion, got {type(folded).__name__}")
+    dim = tokens.shape[2]
+    for name, part in folded._asdict().items():
+        wanted = [dim, dim] if name in ("key_query", "out_value") else [dim]
+        if list(part.shape) != wanted:
+            raise ValueError(
+                f"folded.{name} must have shape {wanted} for tokens of width {dim}, "
+                f"got {list(part.shape)}"
+            )
+        if part.dtype != tokens.dtype:
+            raise TypeError(
+                f"folded.{name} must have tokens' dtype {dtype_name(tokens.dtype)}, "
+                f"got {dtype_name(part.dtype)}"
+            )
+        if part.device != tokens.device:
+            raise ValueError(
+                f"folded.{name} must be on tokens' device {tokens.device}, got {part.device}"
+            )
+
+
+def _check_tokens(tokens: Tensor, length: Tensor) -> None:
+    for name, value in (("tokens", tokens), ("length", length)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a Tensor, got {type(value).__name__}")
+    if tokens.dim() != 3 or tokens.shape[1] < 1:
+        raise ValueError(f"tokens must have shape [S, T, D] with T >= 1, got {list(tokens.shape)}")
+    if tokens.dtype not in _REGION_DTYPES:
+        raise TypeError(
+            f"tokens must have dtype {_names(_REGION_DTYPES)}, got {dtype_name(tokens.dtype)}"
+        )
+    if length.dtype != torch.int64:
+        raise TypeError(f"length must have dtype int64, got {dtype_name(length.dtype)}")
+    if length.shape != tokens.shape[:1]:
+        raise ValueError(
+            f"length must have shape [{tokens.shape[0]}], one for each slot, "
+            f"got {list(length.shape)}"
+        )
+    if length.device != tokens.device:
+        raise ValueError(f"length must be on tokens' device {tokens.device}, got {length.device}")
+    if length.device.type == "cpu" and length.numel() > 0 and is_plain_eager(length):
+        least, most = (int(bound) for bound in torch.aminmax(length))
+        if least < 1 or most > tokens.shape[1]:
+            raise ValueError(
+                f"length must lie in 1..{tokens.shape[1]}, the places of tokens, "
+                f"got {least if least < 1 else most}"
+            )
 
 
 def _output_dtype(image: Tensor, dtype: torch.dtype | None) -> torch.dtype:

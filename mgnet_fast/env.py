@@ -15,7 +15,7 @@ from .ops import backends as choice
 from .ops import cpu
 
 _PACKAGES = (
-    "torch", "triton", "numpy", "safetensors", "matplotlib", "rich", "typer", "tensorboard",
+    "triton", "numpy", "safetensors", "matplotlib", "rich", "typer", "tensorboard",
     "torchvision", "timm", "kornia", "opencv-python-headless",
 )  # fmt: skip
 
@@ -31,7 +31,8 @@ def collect() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "cuda of torch": torch.version.cuda,
-        "packages": {name: _version(name) for name in _PACKAGES},
+        # torch's metadata leaves out which build it is ("+cpu", "+cu130"); the module knows.
+        "packages": {"torch": torch.__version__} | {name: _version(name) for name in _PACKAGES},
         "environment": {
             name: os.environ.get(name)
             for name in (choice.ENVIRONMENT_VARIABLE, log.ENVIRONMENT_VARIABLE)

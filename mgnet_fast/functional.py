@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .arguments import (
+    check_fusion,
     check_image,
     check_range_map,
     check_region,
@@ -15,12 +16,20 @@ from .arguments import (
     raised_under_autocast,
     resolve_sampling,
 )
+from .ops import backends, reference
+from .ops import fuse_glimpse as _fuse_glimpse
 from .ops import glimpse as _glimpse
 from .ops import glimpse_from_logits as _glimpse_from_logits
-from .ops import reference
+from .ops.fuse_glimpse import FoldedFusion
 from .ops.rescale_gradient import rescale_gradient
 
-__all__ = ["glimpse", "glimpse_from_logits", "rescale_gradient"]
+__all__ = [
+    "FoldedFusion",
+    "fuse_glimpse",
+    "glimpse",
+    "glimpse_from_logits",
+    "rescale_gradient",
+]
 
 
 def glimpse(
@@ -163,3 +172,44 @@ def glimpse_from_logits(
         image, logits, image_index, normalization, low, high, factor, height, width,
         align_corners, padding_mode, dtype_name(out_dtype), channels_last, chosen,
     )  # fmt: skip
+
+
+def fuse_glimpse(
+    tokens: Tensor, length: Tensor, folded: FoldedFusion, *, backend: str | None = None
+) -> Tensor:
+    r"""One-head attention of the newest glimpse over all glimpses of its slot, for inference.
+
+    With the tokens :math:`h_1, ..., h_t` of a slot (features with their regions appended) and
+    t = length (MGNet, section 3.2, eq. 3, up to LayerNorm):
+
+    .. math::
+        a = \mathrm{softmax}_j(h_j \cdot (W_k^T W_q h_t + W_k^T b_q) / \sqrt{D}), \quad
+        out = W_o W_v \sum_{j \le t} a_j h_j + W_o b_v + b_o
+
+    It equals row t of :class:`torch.nn.MultiheadAttention` over the slot's tokens, with two
+    products of D x D a step instead of four; slots at different t share a call.
+
+    Args:
+        tokens (Tensor[S, T, D]): the cache of S slots, float32 or float64. Places from ``length``
+            on are not read: they may hold anything.
+        length (Tensor[S]): int64, the glimpses of each slot, the newest included: 1..T.
+        folded (FoldedFusion): the weights, of the dtype of ``tokens``; see
+            :meth:`FoldedFusion.of`.
+        backend: as in :func:`glimpse`; "cpu" and "reference" are both plain PyTorch here.
+
+    Returns:
+        Tensor[S, D], of the dtype of ``tokens``, also under autocast. Where checking would wait
+        for the device or cannot be traced, a row whose length is not in 1..T is NaN.
+
+    Not differentiable.
+
+    Raises:
+        TypeError: a tensor of the wrong type or dtype.
+        ValueError: a shape or device that does not fit; on the CPU a length that is not in 1..T;
+            a backend that cannot run.
+        RuntimeError: a gradient is wanted.
+    """
+    check_fusion(tokens, length, folded)
+    return _fuse_glimpse.fuse_glimpse(
+        tokens, length, folded, backends.choose(tokens.device.type, backend)
+    )

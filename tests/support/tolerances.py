@@ -27,6 +27,10 @@ OUTPUT = {
 # The same numbers, in units of the root of the summed squares of the terms of a gradient.
 GRADIENT = OUTPUT
 
+# The fusion in its folded form against the network's own, by dtype of both, in units of the
+# largest element: sums of D products, taken in another order.
+FUSION = {torch.float64: 1e-12, torch.float32: 1e-5}
+
 
 def assert_close(actual: Tensor, expected: Tensor, tolerance: Tolerance, unit: float = 1.0) -> None:
     """NaN exactly where NaN is expected, and everything else within the tolerance."""

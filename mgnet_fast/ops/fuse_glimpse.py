@@ -110,7 +110,11 @@ def _without_autocast(device_type: str) -> Any:
 
 # From a backend to what computes the op there. The matrix products are all that takes time on a
 # CPU, and plain PyTorch hands them to the same library as C++ would.
-_IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {"cpu": reference, "reference": reference}
+_IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {
+    "cpu": reference,
+    "triton": reference,
+    "reference": reference,
+}
 
 
 @torch.library.custom_op("mgnet_fast::fuse_glimpse", mutates_args=())

@@ -24,7 +24,7 @@ def why_not(device: str) -> str | None:
     if device != "cuda" and not (device == "cpu" and interpreted):
         return "it serves CUDA tensors (CPU tensors in Triton's interpreter: TRITON_INTERPRET=1)"
     if importlib.util.find_spec("triton") is None:
-        return "Triton is not installed; pip install triton"
+        return "Triton is not installed; pip install 'mgnet-fast[triton]'"
     if importlib.util.find_spec("mgnet_fast.kernels") is None:
         return "its kernels are not installed; run pip install in the source tree"
     return None

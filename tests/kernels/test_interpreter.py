@@ -15,13 +15,18 @@ from mgnet_fast.ops import backends
 
 TESTS = Path(__file__).resolve().parents[1]
 
+FILES = ("test_parity.py", "test_gradients.py", "test_registration.py")
 LEFT_OUT = {
     "test_bit_identical_for_any_number_of_threads": "the interpreter has one thread",
     "test_gradcheck": "thousands of launches; all gradients are compared with exact ones",
-    "test_region_gradient_at_every_sampling_stride": "kernels do not choose their way by stride",
-    "test_compiles_with_inductor": "compiles what is around the op, not the op",
+    "test_every_sampling_stride": "the stride between samples changes no path",
+    "test_region_gradient_at_every_sampling_stride": "the stride changes no path",
+    "test_compiles_without_graph_breaks_or_recompiles": "a compiler sees the op, not its backend",
+    "test_compiles_with_inductor": "a compiler sees the op, not its backend",
+    "test_exports_with_dynamic_batch_and_size": "a compiler sees the op, not its backend",
     "test_transforms_of_torch_func_take_the_reference": "runs no kernel",
 }
+ONCE = ("test_opcheck",)  # runs the op dozens of times
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
@@ -29,18 +34,20 @@ LEFT_OUT = {
     importlib.util.find_spec("mgnet_fast.kernels") is None,
     reason="mgnet_fast.kernels is not installed",
 )
-@pytest.mark.parametrize(
-    "name", ["test_parity.py", "test_gradients.py", "test_registration.py"]
-)  # one process each
-def test_ops_in_the_interpreter(name: str) -> None:
-    path = TESTS / "ops" / name
-    excluded = [f"--deselect={path}::{test}" for test in LEFT_OUT if test in path.read_text()]
+def test_ops_in_the_interpreter() -> None:
+    """In a process of its own: the kernels are made for the interpreter or not, once, at import."""
+    paths = [TESTS / "ops" / name for name in FILES]
+    defined = "".join(path.read_text(encoding="utf-8") for path in paths)
+    for name in (*LEFT_OUT, *ONCE):
+        assert f"def {name}(" in defined, f"there is no {name} to leave out"
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "support.triton_interpreter",
-         "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning", *excluded, str(path)],
+         "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning", *map(str, paths)],
         env={
             **os.environ,
             "TRITON_INTERPRET": "1",
+            "MGNET_FAST_TESTS_LEFT_OUT": ",".join(LEFT_OUT),
+            "MGNET_FAST_TESTS_ONCE": ",".join(ONCE),
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
         },
@@ -62,7 +69,9 @@ def test_cpu_tensors_need_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_missing_triton_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "triton", None)
-    with pytest.raises(ValueError, match=r"cannot run on cuda tensors: .*pip install triton"):
+    with pytest.raises(
+        ValueError, match=r"cannot run on cuda tensors: .*pip install 'mgnet-fast\[triton\]'"
+    ):
         backends.choose("cuda", "triton")
     monkeypatch.setattr(backends, "_first_choice", {})
     assert backends.choose("cuda", None) == "reference"

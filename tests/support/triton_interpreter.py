@@ -8,6 +8,7 @@ as the hardware does, which the interpreter does not: it cuts off.
 from __future__ import annotations
 
 import itertools
+import os
 from collections import defaultdict
 from typing import Any
 
@@ -46,10 +47,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = os.environ.get("MGNET_FAST_TESTS_LEFT_OUT", "").split(",")
+    once = os.environ.get("MGNET_FAST_TESTS_ONCE", "").split(",")
     tests: dict[str, list[Any]] = defaultdict(list)
     for item in items:
         tests[item.nodeid.partition("[")[0]].append(item)
-    kept = {id(item) for cases in tests.values() for item in _covering(cases)}
+    kept = set()
+    for name, cases in tests.items():
+        test = name.rpartition("::")[2]
+        if test not in left_out:
+            kept |= {id(item) for item in (cases[:1] if test in once else _covering(cases))}
     config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
     items[:] = [item for item in items if id(item) in kept]
 

@@ -14,7 +14,8 @@
 //
 // dtype codes: 0 float32, 1 float64, 2 float16, 3 bfloat16, 4 uint8 (images only).
 // A pointer of 0 means absent where a group says so. pool_table_ptr: 0 or int64 [B, 6] rows of
-// (offset in elements, H, W, stride_c, stride_h, stride_w).
+// (offset in elements, H, W, stride_c, stride_h, stride_w); then image_ptr is the flat buffer, the
+// group's W is its number of elements, and the group's H and strides are not used.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -54,17 +55,20 @@ class Arguments {
 
   // Braced lists are evaluated from left to right.
   Images images() {
-    return {pointer(),
-            code(),
-            integer(),
-            integer(),
-            integer(),
-            integer(),
-            integer(),
-            integer(),
-            integer(),
-            integer(),
-            static_cast<const int64_t*>(pointer())};
+    Images images{pointer(),
+                  code(),
+                  integer(),
+                  integer(),
+                  integer(),
+                  integer(),
+                  integer(),
+                  integer(),
+                  integer(),
+                  integer(),
+                  static_cast<const int64_t*>(pointer()),
+                  0};
+    if (images.pool) images.pool_elements = images.width;
+    return images;
   }
   Regions regions() {
     return {pointer(), code(), code(), integer(), integer(), static_cast<const int64_t*>(pointer()),

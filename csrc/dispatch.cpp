@@ -12,6 +12,7 @@
 #endif
 
 #include "kernels.h"
+#include "pool.h"
 
 namespace mgnet {
 namespace {
@@ -121,17 +122,64 @@ void write_element(void* data, int type, int64_t at, double value) {
   }
 }
 
-// Per-unit sums of all regions: double[count * units_per_glimpse][kRegionSums].
+// A job cut into what one call of a kernel computes: ranges of units, or glimpses of a pool.
+class Parts {
+ public:
+  explicit Parts(const Job& job) : job_(job) {
+    if (job.images.pool) {
+      glimpses_ = glimpses_of_pool(job);
+      for (const Job& one : glimpses_) {
+        units_per_glimpse = std::max(units_per_glimpse, set.units_per_glimpse(one));
+        scratch_bytes_ = std::max(scratch_bytes_, set.scratch_bytes(one));
+      }
+    } else {
+      units_per_glimpse = set.units_per_glimpse(job);
+      scratch_bytes_ = set.scratch_bytes(job);
+    }
+  }
+
+  // Calls body(job, first, last, position of the first, scratch) for ranges of units.
+  template <class Body>
+  void run(double microseconds, int threads, const Body& body) const {
+    if (job_.images.pool) {
+      const int64_t count = job_.regions.count;
+      for_units(count, useful_threads(microseconds, count, threads), scratch_bytes_,
+                [&](int64_t begin, int64_t end, void* scratch) {
+                  for (int64_t n = begin; n < end; ++n) {
+                    const Job& one = glimpses_[n];
+                    body(one, int64_t{0}, set.units_per_glimpse(one), n * units_per_glimpse,
+                         scratch);
+                  }
+                });
+    } else {
+      const int64_t units = job_.regions.count * units_per_glimpse;
+      for_units(units, useful_threads(microseconds, units, threads), scratch_bytes_,
+                [&](int64_t first, int64_t last, void* scratch) {
+                  body(job_, first, last, first, scratch);
+                });
+    }
+  }
+
+  const Kernels& set = kernels();
+  int64_t units_per_glimpse = 0;  // with a pool the most that one of its glimpses has
+
+ private:
+  const Job& job_;
+  std::vector<Job> glimpses_;
+  size_t scratch_bytes_ = 0;
+};
+
+// Sums of the gradient of each region, double[count][kRegionSums].
 std::vector<double> region_sums(const Job& job, int threads) {
-  const Kernels& k = kernels();
-  const int64_t per_glimpse = k.units_per_glimpse(job), count = job.regions.count;
-  const int64_t units = count * per_glimpse;
-  std::vector<double> sums(static_cast<size_t>(units) * kRegionSums);
-  if (units > 0) {
-    threads = useful_threads(2 * estimated_microseconds(job), units, threads);
-    for_units(units, threads, k.scratch_bytes(job),
-              [&](int64_t first, int64_t last, void* scratch) {
-                k.backward_region(job, first, last, sums.data(), scratch);
+  const Parts parts(job);
+  const int64_t per_glimpse = parts.units_per_glimpse, count = job.regions.count;
+  std::vector<double> sums(static_cast<size_t>(count * per_glimpse) * kRegionSums);
+  if (!sums.empty()) {
+    parts.run(2 * estimated_microseconds(job), threads,
+              [&](const Job& part, int64_t first, int64_t last, int64_t at, void* scratch) {
+                // Kernels write the sums of unit u at u.
+                double* of_unit_0 = sums.data() + (at - first) * kRegionSums;
+                parts.set.backward_region(part, first, last, of_unit_0, scratch);
               });
   }
   std::vector<double> totals(static_cast<size_t>(count) * kRegionSums, 0.0);
@@ -230,31 +278,22 @@ void check_job(const Job& job) {
             " images, " + std::to_string(regions.count) + " regions");
   }
   if (regions.count == 0) return;
-  constexpr int64_t kLargest = INT32_MAX;
-  if (!images.pool) {
-    require(images.height >= 1 && images.width >= 1 && images.height < kLargest &&
-                images.width < kLargest,
-            "image must have at least one pixel, got height " + std::to_string(images.height) +
-                " and width " + std::to_string(images.width));
-    return;
-  }
-  for (int64_t b = 0; b < images.count; ++b) {
-    const int64_t* row = images.pool + b * kPoolColumns;
-    require(row[kPoolHeight] >= 1 && row[kPoolWidth] >= 1 && row[kPoolHeight] < kLargest &&
-                row[kPoolWidth] < kLargest,
-            "pooled image " + std::to_string(b) + " must have at least one pixel");
-  }
+  if (images.pool) return;  // its entries are checked as they are read
+  require(images.height >= 1 && images.width >= 1 && images.height < INT32_MAX &&
+              images.width < INT32_MAX,
+          "image must have at least one pixel, got height " + std::to_string(images.height) +
+              " and width " + std::to_string(images.width));
 }
 
 void glimpse_forward(const Job& job, int threads) {
   check_job(job);
-  const Kernels& k = kernels();
-  const int64_t units = job.regions.count * k.units_per_glimpse(job);
-  if (units == 0 || job.glimpses.height == 0 || job.glimpses.width == 0) return;
-  threads = useful_threads(estimated_microseconds(job), units, threads);
-  for_units(units, threads, k.scratch_bytes(job), [&](int64_t first, int64_t last, void* scratch) {
-    k.forward(job, first, last, scratch);
-  });
+  const Parts parts(job);
+  if (job.regions.count * parts.units_per_glimpse == 0) return;
+  if (job.glimpses.height == 0 || job.glimpses.width == 0) return;
+  parts.run(estimated_microseconds(job), threads,
+            [&](const Job& part, int64_t first, int64_t last, int64_t, void* scratch) {
+              parts.set.forward(part, first, last, scratch);
+            });
 }
 
 void glimpse_backward_region(const Job& job, void* region_gradient, int threads) {
@@ -277,6 +316,7 @@ void glimpse_backward_region(const Job& job, void* region_gradient, int threads)
 
 void glimpse_backward_image(const Job& job, ImageGradient gradient, int threads) {
   check_job(job);
+  require(!job.images.pool, "the pixels of a pool get no gradient");
   require(is_float_type(gradient.type),
           "image gradient dtype code must be 0 to 3" + got(gradient.type));
   const int64_t images = job.images.count, count = job.regions.count;

@@ -16,15 +16,7 @@ MGNET_INLINE Real* take_image_row_scratch(Arena& arena, const Job& job) {
 // Low-precision gradients are summed in a float plane and rounded once.
 MGNET_INLINE int64_t plane_scratch_pixels(const Job& job, const ImageGradient& gradient) {
   if (gradient.type == kFloat32 || gradient.type == kFloat64) return 0;
-  int64_t pixels = job.images.height * job.images.width;
-  if (job.images.pool) {
-    pixels = 0;
-    for (int64_t b = 0; b < job.images.count; ++b) {
-      const Source source = image_source(job.images, b);
-      pixels = larger(pixels, source.height * source.width);
-    }
-  }
-  return pixels;
+  return job.images.height * job.images.width;
 }
 
 template <class Real>
@@ -77,12 +69,10 @@ static void backward_image_planes(const Job& job, const ImageGradient& gradient,
   for (int64_t unit = first; unit < last; ++unit) {
     const int64_t image = unit / job.images.channels, channel = unit % job.images.channels;
     Source to = image_source(job.images, image);
-    if (!job.images.pool) {
-      to.offset = image * gradient.stride_n;
-      to.stride_c = gradient.stride_c;
-      to.stride_h = gradient.stride_h;
-      to.stride_w = gradient.stride_w;
-    }
+    to.offset = image * gradient.stride_n;
+    to.stride_c = gradient.stride_c;
+    to.stride_h = gradient.stride_h;
+    to.stride_w = gradient.stride_w;
     const int64_t start = to.offset + channel * to.stride_c;
     const int64_t stride_h = direct ? to.stride_h : to.width;
     const int64_t stride_w = direct ? to.stride_w : 1;

@@ -11,7 +11,7 @@ namespace mgnet {
 enum ElementType : int { kFloat32 = 0, kFloat64 = 1, kFloat16 = 2, kBFloat16 = 3, kUInt8 = 4 };
 enum Padding : int { kZeros = 0, kBorder = 1 };
 
-// Columns of one row of a pool table: images of different sizes in one flat buffer.
+// Columns of one entry of a pool table: images of different sizes in one flat buffer.
 enum PoolColumn : int {
   kPoolOffset = 0,
   kPoolHeight,
@@ -28,7 +28,8 @@ struct Images {
   int type;
   int64_t count, channels, height, width;
   int64_t stride_n, stride_c, stride_h, stride_w;
-  const int64_t* pool;  // [count, kPoolColumns] or null
+  const int64_t* pool;    // [count, kPoolColumns] or null; height 0 and width 0: no image
+  int64_t pool_elements;  // of the flat buffer; with a pool, sizes and strides above are unused
 };
 
 struct Regions {
@@ -61,7 +62,7 @@ struct Job {
   Sampling sampling;
 };
 
-// The gradient of the images. Without a pool it has strides of its own, with one the pool's.
+// The gradient of the images, with strides of its own. Pools have none.
 struct ImageGradient {
   void* data;
   int type;
@@ -73,8 +74,9 @@ struct ImageGradient {
 // Number of sums that the gradient of one region is made of: s_x, s_y, x, y.
 enum { kRegionSums = 4 };
 
-// One instruction set's kernels. Work is cut into units that do not depend on each other; a unit is
-// always computed the same way, so results do not depend on how units are spread over threads.
+// One instruction set's kernels; they see no job with a pool. Work is cut into units that do not
+// depend on each other; a unit is always computed the same way, so results do not depend on how
+// units are spread over threads.
 struct Kernels {
   const char* name;
   // Units of one glimpse, forward and backward to the region.

@@ -137,11 +137,6 @@ struct Source {
 };
 
 MGNET_INLINE Source image_source(const Images& images, int64_t image) {
-  if (images.pool) {
-    const int64_t* row = images.pool + image * kPoolColumns;
-    return {row[kPoolOffset],  row[kPoolHeight],  row[kPoolWidth],
-            row[kPoolStrideC], row[kPoolStrideH], row[kPoolStrideW]};
-  }
   return {image * images.stride_n, images.height,   images.width,
           images.stride_c,         images.stride_h, images.stride_w};
 }

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         glimpse_from_logits,
         rescale_gradient,
     )
+    from .image_pool import ImagePool
+    from .image_ring import ImageRing
     from .models import (
         MGNet,
         MGNetConfig,
@@ -36,6 +38,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "FoldedFusion",
+    "ImagePool",
+    "ImageRing",
     "MGNet",
     "MGNetConfig",
     "__version__",
@@ -53,6 +57,8 @@ __all__ = [
 
 _HOME = {
     "FoldedFusion": "functional",
+    "ImagePool": "image_pool",
+    "ImageRing": "image_ring",
     "MGNet": "models",
     "MGNetConfig": "models",
     "backends": "ops.backends",

@@ -16,7 +16,7 @@ from .ops import backends
 from .ops.dispatch import is_plain_eager, under_functorch
 from .ops.fuse_glimpse import FoldedFusion
 
-_IMAGE_DTYPES = (torch.float32, torch.uint8, torch.bfloat16, torch.float16, torch.float64)
+IMAGE_DTYPES = (torch.float32, torch.uint8, torch.bfloat16, torch.float16, torch.float64)
 _OUTPUT_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 _REGION_DTYPES = (torch.float32, torch.float64)
 _PADDING_MODES = ("zeros", "border")
@@ -49,10 +49,14 @@ def resolve_sampling(
     dtype: torch.dtype | None,
     memory_format: torch.memory_format | None,
     backend: str | None,
+    pool: Tensor | None = None,
 ) -> Sampling:
-    """Checks what is common to both ops; ``rows`` are the regions or the logits."""
+    """Checks what is common to both ops; ``rows`` are the regions or the logits.
+
+    With ``pool``, the table of an ImagePool, ``image`` is the pool's buffer.
+    """
     height, width = _height_and_width(size)
-    _check_image_index(image_index, rows, image)
+    _check_image_index(image_index, rows, image, image.shape[0] if pool is None else pool.shape[0])
     if padding_mode not in _PADDING_MODES:
         raise ValueError(
             f"padding_mode must be one of {', '.join(_PADDING_MODES)}, got {padding_mode!r}"
@@ -63,25 +67,25 @@ def resolve_sampling(
         _normalization(image, mean, std),
         _output_dtype(image, dtype),
         _is_channels_last(image, memory_format),
-        _choose_backend(image, backend),
+        _choose_backend(image, backend, pool is not None),
     )
 
 
-def _choose_backend(image: Tensor, requested: str | None) -> str:
+def _choose_backend(image: Tensor, requested: str | None, pooled: bool) -> str:
     # Registered ops do not go through functorch's transforms (vmap, grad); plain PyTorch does.
     if requested is None and under_functorch():
         return "reference"
-    return backends.choose(image.device.type, requested)
+    return backends.choose(image.device.type, requested, pooled)
 
 
 def check_image(image: Tensor) -> None:
     if not isinstance(image, Tensor):
-        raise TypeError(f"image must be a Tensor, got {type(image).__name__}")
+        raise TypeError(f"image must be a Tensor or an ImagePool, got {type(image).__name__}")
     if image.dim() != 4:
         raise ValueError(f"image must have shape [B, C, H, W], got {list(image.shape)}")
-    if image.dtype not in _IMAGE_DTYPES:
+    if image.dtype not in IMAGE_DTYPES:
         raise TypeError(
-            f"image must have dtype {_names(_IMAGE_DTYPES)}, got {dtype_name(image.dtype)}"
+            f"image must have dtype {dtype_names(IMAGE_DTYPES)}, got {dtype_name(image.dtype)}"
         )
     if image.shape[2] < 1 or image.shape[3] < 1:
         raise ValueError(f"image must be at least 1 x 1 pixels, got {list(image.shape)}")
@@ -102,17 +106,19 @@ def check_region(name: str, rows: Tensor, image: Tensor, columns: tuple[int, ...
         raise ValueError(f"{name} must have shape {wanted}, got {list(rows.shape)}")
     if rows.dtype not in _REGION_DTYPES:
         raise TypeError(
-            f"{name} must have dtype {_names(_REGION_DTYPES)}, got {dtype_name(rows.dtype)}"
+            f"{name} must have dtype {dtype_names(_REGION_DTYPES)}, got {dtype_name(rows.dtype)}"
         )
     if rows.device != image.device:
         raise ValueError(f"{name} must be on image's device {image.device}, got {rows.device}")
 
 
-def _check_image_index(image_index: Tensor | None, region: Tensor, image: Tensor) -> None:
+def _check_image_index(
+    image_index: Tensor | None, region: Tensor, image: Tensor, images: int
+) -> None:
     if image_index is None:
-        if region.shape[0] != image.shape[0]:
+        if region.shape[0] != images:
             raise ValueError(
-                f"region must have one row for each of the {image.shape[0]} images where "
+                f"region must have one row for each of the {images} images where "
                 f"image_index is not given, got {region.shape[0]} rows"
             )
         return
@@ -190,7 +196,7 @@ def _check_tokens(tokens: Tensor, length: Tensor) -> None:
         raise ValueError(f"tokens must have shape [S, T, D] with T >= 1, got {list(tokens.shape)}")
     if tokens.dtype not in _REGION_DTYPES:
         raise TypeError(
-            f"tokens must have dtype {_names(_REGION_DTYPES)}, got {dtype_name(tokens.dtype)}"
+            f"tokens must have dtype {dtype_names(_REGION_DTYPES)}, got {dtype_name(tokens.dtype)}"
         )
     if length.dtype != torch.int64:
         raise TypeError(f"length must have dtype int64, got {dtype_name(length.dtype)}")
@@ -214,7 +220,7 @@ def _output_dtype(image: Tensor, dtype: torch.dtype | None) -> torch.dtype:
     if dtype is None:
         return torch.float32 if image.dtype == torch.uint8 else image.dtype
     if dtype not in _OUTPUT_DTYPES:
-        raise TypeError(f"dtype must be {_names(_OUTPUT_DTYPES)}, got {dtype_name(dtype)}")
+        raise TypeError(f"dtype must be {dtype_names(_OUTPUT_DTYPES)}, got {dtype_name(dtype)}")
     return dtype
 
 
@@ -305,5 +311,5 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _names(dtypes: Sequence[torch.dtype]) -> str:
+def dtype_names(dtypes: Sequence[torch.dtype]) -> str:
     return ", ".join(dtype_name(dtype) for dtype in dtypes)

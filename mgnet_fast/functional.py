@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from .arguments import (
     raised_under_autocast,
     resolve_sampling,
 )
-from .ops import backends, reference
+from .image_pool import ImagePool
+from .ops import backends, pooled_reference, reference
 from .ops import fuse_glimpse as _fuse_glimpse
 from .ops import glimpse as _glimpse
 from .ops import glimpse_from_logits as _glimpse_from_logits
@@ -33,7 +35,7 @@ __all__ = [
 
 
 def glimpse(
-    image: Tensor,
+    image: Tensor | ImagePool,
     region: Tensor,
     size: int | tuple[int, int],
     *,
@@ -59,7 +61,8 @@ def glimpse(
 
     Args:
         image (Tensor[B, C, H, W]): float32, float64, float16, bfloat16 or uint8, of any strides,
-            on any device. uint8 is divided by 255.
+            on any device. uint8 is divided by 255. Or an :class:`ImagePool` of B images of
+            different sizes.
         region (Tensor[N, 3] or Tensor[N, 4]): rows ``(s, x, y)`` or ``(s_x, s_y, x, y)``: half
             the extent and the centre, in units where the image spans [-1, 1]; x goes with the
             width. float32 or float64, never lowered by autocast.
@@ -73,7 +76,7 @@ def glimpse(
             gradient flows to them.
         dtype: of the result; default: the image's, float32 for uint8.
         memory_format: ``torch.contiguous_format`` or ``torch.channels_last``; default: the
-            image's.
+            image's, contiguous for a pool.
         backend: "cpu", "triton" (CUDA tensors) or "reference"; default: the fastest that can run
             (``mgnet_fast.backends()``), "reference" under torch.func's transforms.
             "reference" is plain PyTorch.
@@ -82,34 +85,37 @@ def glimpse(
         Tensor[N, C, h, w]. All NaN for a region that is not finite; an empty batch gives an
         empty result.
 
-    Differentiable once, in ``region`` and (float images) in ``image``, bit-reproducible for any
-    number of threads. Where a sample meets a pixel exactly, the derivative is the one towards
-    higher coordinates. A region that is not finite gets a NaN gradient and gives its image none.
+    Differentiable once, in ``region`` and (float images, not pools) in ``image``,
+    bit-reproducible for any number of threads. Where a sample meets a pixel exactly, the
+    derivative is the one towards higher coordinates. A region that is not finite gets a NaN
+    gradient and gives its image none.
 
     Raises:
         TypeError: a tensor of the wrong type or dtype.
         ValueError: a shape, size, mode, device or index that does not fit, or a backend that
             cannot run, with its reason.
     """
+    image, pool = _opened(image)
     check_image(image)
     region = raised_under_autocast(region)
     check_region("region", region, image, (3, 4))
     height, width, normalization, out_dtype, channels_last, chosen = resolve_sampling(
-        image, region, size, image_index, padding_mode, mean, std, dtype, memory_format, backend
-    )
+        image, region, size, image_index, padding_mode, mean, std, dtype, memory_format, backend,
+        pool,
+    )  # fmt: skip
     if chosen == "reference" or region.shape[0] == 0 or image.shape[1] == 0:
-        return reference.glimpse(
-            image, region, image_index, normalization, height, width, align_corners, padding_mode,
-            out_dtype, channels_last,
+        return _reference(
+            image, pool, region, image_index, normalization, height, width, align_corners,
+            padding_mode, out_dtype, channels_last,
         )  # fmt: skip
     return _glimpse.glimpse(
         image, region, image_index, normalization, height, width, align_corners, padding_mode,
-        dtype_name(out_dtype), channels_last, chosen,
+        dtype_name(out_dtype), channels_last, chosen, pool=pool,
     )  # fmt: skip
 
 
 def glimpse_from_logits(
-    image: Tensor,
+    image: Tensor | ImagePool,
     logits: Tensor,
     size: int | tuple[int, int],
     *,
@@ -135,7 +141,7 @@ def glimpse_from_logits(
     one kernel forward and one backward.
 
     Args:
-        image (Tensor[B, C, H, W]): as in :func:`glimpse`.
+        image (Tensor[B, C, H, W] or ImagePool): as in :func:`glimpse`.
         logits (Tensor[N, 3]): outputs of the localization layer, any floating dtype; half
             precision is raised to float32 before the sigmoid.
         size: height and width of the glimpse in pixels, or one number for both.
@@ -153,25 +159,40 @@ def glimpse_from_logits(
         TypeError, ValueError: as :func:`glimpse`; also a scale_range that is not two finite
             numbers with s_min <= s_max.
     """
+    image, pool = _opened(image)
     check_image(image)
     if isinstance(logits, Tensor) and logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
     check_region("logits", logits, image, (3,))
     low, high, factor = check_range_map(scale_range, gradient_scale)
     height, width, normalization, out_dtype, channels_last, chosen = resolve_sampling(
-        image, logits, size, image_index, padding_mode, mean, std, dtype, memory_format, backend
-    )
+        image, logits, size, image_index, padding_mode, mean, std, dtype, memory_format, backend,
+        pool,
+    )  # fmt: skip
     if chosen == "reference" or logits.shape[0] == 0 or image.shape[1] == 0:
         region = reference.region_from_logits(logits, (low, high), factor)
-        samples = reference.glimpse(
-            image, region, image_index, normalization, height, width, align_corners, padding_mode,
-            out_dtype, channels_last,
+        samples = _reference(
+            image, pool, region, image_index, normalization, height, width, align_corners,
+            padding_mode, out_dtype, channels_last,
         )  # fmt: skip
         return samples, region
     return _glimpse_from_logits.glimpse_from_logits(
         image, logits, image_index, normalization, low, high, factor, height, width,
-        align_corners, padding_mode, dtype_name(out_dtype), channels_last, chosen,
+        align_corners, padding_mode, dtype_name(out_dtype), channels_last, chosen, pool=pool,
     )  # fmt: skip
+
+
+def _opened(image: Tensor | ImagePool) -> tuple[Tensor, Tensor | None]:
+    """The image, or a pool's buffer and table."""
+    return (image.buffer, image.table) if isinstance(image, ImagePool) else (image, None)
+
+
+def _reference(
+    image: Tensor, pool: Tensor | None, region: Tensor, image_index: Tensor | None, *sampling: Any
+) -> Tensor:
+    if pool is None:
+        return reference.glimpse(image, region, image_index, *sampling)
+    return pooled_reference.glimpse(image, pool, region, image_index, *sampling)
 
 
 def fuse_glimpse(

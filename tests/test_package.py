@@ -19,6 +19,7 @@ FLOORS = (
     ("_native", "kernels", "log", "assets"),
     ("ops",),
     ("arguments",),
+    ("image_pool", "image_ring", "pooled_image"),
     ("functional",),
     ("models",),
     ("data",),

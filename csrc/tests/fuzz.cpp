@@ -31,7 +31,9 @@ int main(int argc, char** argv) {
     glimpse_forward(p.job, threads);
     Buffer region_gradient(p.job.regions.type, p.job.regions.count * p.job.regions.columns);
     glimpse_backward_region(p.gradient_job, region_gradient.data(), threads);
-    glimpse_backward_image(p.gradient_job, p.gradient_of_image, threads);
+    if (!p.job.images.pool) {
+      glimpse_backward_image(p.gradient_job, p.gradient_of_image, threads);
+    }
     if (p.job.regions.columns == 3 && p.job.regions.count > 0) {
       const int64_t count = p.job.regions.count;
       Buffer logits(random.chance(0.5) ? kFloat32 : kFloat64, count * 3);

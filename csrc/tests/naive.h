@@ -56,6 +56,10 @@ inline NaiveView view_of(const Images& images, int64_t b) {
           images.stride_c,     images.stride_h, images.stride_w};
 }
 
+inline NaiveView view_of_gradient(const Images& images, const ImageGradient& to, int64_t b) {
+  return {b * to.stride_n, images.height, images.width, to.stride_c, to.stride_h, to.stride_w};
+}
+
 // Calls visit(n, c, i, j, value, d_scale_x, d_scale_y, d_x, d_y, kink, view, rows, columns).
 template <class Visit>
 void naive_glimpses(const Problem& p, const Visit& visit) {

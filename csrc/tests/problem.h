@@ -169,6 +169,7 @@ inline void make_problem(Random& random, bool wild, Problem& p) {
       elements += s.span;
     }
     images.pool = p.pool.data();
+    images.pool_elements = elements;
   } else {
     images.height = random.integer(1, largest);
     images.width = random.integer(1, largest);
@@ -234,9 +235,7 @@ inline void make_problem(Random& random, bool wild, Problem& p) {
 
   ImageGradient& g = p.gradient_of_image;
   g.type = static_cast<int>(random.integer(0, 3));
-  if (pooled) {
-    p.image_gradient = Buffer(g.type, elements);
-  } else {
+  if (!pooled) {  // pools have no gradient
     const Strides s = random_strides(random, images.channels, images.height, images.width, false);
     g.stride_n = s.span, g.stride_c = s.c, g.stride_h = s.h, g.stride_w = s.w;
     p.image_gradient = Buffer(g.type, images.count * s.span);

@@ -37,7 +37,7 @@ void test_problem(Problem& p, const std::string& isa, uint64_t seed) {
   glimpse_forward(job, 1);
   Buffer region_gradient(job.regions.type, job.regions.count * job.regions.columns);
   glimpse_backward_region(p.gradient_job, region_gradient.data(), 1);
-  const bool image_gradient = job.images.type != kUInt8;
+  const bool image_gradient = job.images.type != kUInt8 && !job.images.pool;
   if (image_gradient) glimpse_backward_image(p.gradient_job, p.gradient_of_image, 1);
 
   const int columns = job.regions.columns;
@@ -72,11 +72,7 @@ void test_problem(Problem& p, const std::string& isa, uint64_t seed) {
     if (!image_gradient || std::isnan(value)) return;
     const double scale = job.sampling.scale ? job.sampling.scale[c] : 1;
     const ImageGradient& to = p.gradient_of_image;
-    NaiveView view = view_of(job.images, source);
-    if (!job.images.pool) {
-      view.offset = source * to.stride_n;
-      view.c = to.stride_c, view.h = to.stride_h, view.w = to.stride_w;
-    }
+    const NaiveView view = view_of_gradient(job.images, to, source);
     for (int a = 0; a < 2; ++a) {
       for (int b = 0; b < 2; ++b) {
         image[view.offset + c * view.c + row.index[a] * view.h + column.index[b] * view.w] +=
@@ -105,11 +101,7 @@ void test_problem(Problem& p, const std::string& isa, uint64_t seed) {
   worst = 0;
   const ImageGradient& to = p.gradient_of_image;
   for (int64_t b = 0; b < job.images.count; ++b) {
-    NaiveView view = view_of(job.images, b);
-    if (!job.images.pool) {
-      view.offset = b * to.stride_n, view.c = to.stride_c, view.h = to.stride_h,
-      view.w = to.stride_w;
-    }
+    const NaiveView view = view_of_gradient(job.images, to, b);
     for (int64_t c = 0; c < job.images.channels; ++c) {
       for (int64_t y = 0; y < view.height; ++y) {
         for (int64_t x = 0; x < view.width; ++x) {

@@ -27,8 +27,10 @@ _ORDER: dict[str, tuple[str, ...]] = {
     "cuda": ("triton", "reference"),
 }
 _ORDER_ELSEWHERE = ("reference",)
+_TAKES_POOLS = ("cpu", "reference")
 
-_first_choice: dict[str, str] = {}  # device -> backend: looked up at every call, decided once
+# (device, pooled) -> backend: looked up at every call, decided once
+_first_choice: dict[tuple[str, bool], str] = {}
 
 _requested_by_environment = os.environ.get(ENVIRONMENT_VARIABLE) or None
 
@@ -43,8 +45,8 @@ class Backend:
     reason: str
 
 
-def can_run(name: str, device: str, raise_error: bool = False) -> bool:
-    """Whether backend ``name`` serves tensors on ``device`` ("cpu", "cuda", ...).
+def can_run(name: str, device: str, raise_error: bool = False, pooled: bool = False) -> bool:
+    """Whether backend ``name`` serves tensors on ``device`` ("cpu", "cuda", ...), or pools there.
 
     Raises:
         ValueError: the name is no backend, or, with ``raise_error``, why it cannot run.
@@ -52,12 +54,14 @@ def can_run(name: str, device: str, raise_error: bool = False) -> bool:
     if name not in _REFUSALS:
         raise ValueError(f"backend must be one of {', '.join(_REFUSALS)}, got {name!r}")
     reason = _REFUSALS[name](device)
+    if reason is None and pooled and name not in _TAKES_POOLS:
+        reason = f"it takes no ImagePool; {' and '.join(_TAKES_POOLS)} do"
     if reason is not None and raise_error:
         raise ValueError(f"backend {name!r} cannot run on {device} tensors: {reason}")
     return reason is None
 
 
-def choose(device: str, requested: str | None) -> str:
+def choose(device: str, requested: str | None, pooled: bool = False) -> str:
     """The requested backend, else the environment's, else the first of the order that can run.
 
     Raises:
@@ -65,13 +69,15 @@ def choose(device: str, requested: str | None) -> str:
     """
     requested = requested or _requested_by_environment
     if requested is not None:
-        can_run(requested, device, raise_error=True)
+        can_run(requested, device, raise_error=True, pooled=pooled)
         return requested
-    if device not in _first_choice:
+    key = (device, pooled)
+    if key not in _first_choice:
         order = _ORDER.get(device, _ORDER_ELSEWHERE)
-        _first_choice[device] = next(name for name in order if can_run(name, device))
-        _log.debug("glimpses of %s tensors run in backend %s", device, _first_choice[device])
-    return _first_choice[device]
+        _first_choice[key] = next(name for name in order if can_run(name, device, pooled=pooled))
+        kind = "pools" if pooled else "tensors"
+        _log.debug("glimpses of %s %s run in backend %s", device, kind, _first_choice[key])
+    return _first_choice[key]
 
 
 def backends() -> list[Backend]:

@@ -63,12 +63,14 @@ def glimpse(
     padding_mode: str,
     out_dtype: str,
     channels_last: bool,
+    pool: Tensor | None = None,
 ) -> Tensor:
     samples = empty_samples(image, region.shape[0], height, width, out_dtype, channels_last)
     index = _as_index(image_index)
     rows = _as_rows(normalization)
+    table = _as_table(pool, image)
     _native.glimpse_forward(
-        *_image(image), *_region(region, index), *_samples(samples), *_norm(rows),
+        *_image(image, table), *_region(region, index), *_samples(samples), *_norm(rows),
         align_corners, _PADDING_CODES[padding_mode], torch.get_num_threads(),
     )  # fmt: skip
     return samples
@@ -82,13 +84,15 @@ def glimpse_backward_region(
     normalization: Tensor | None,
     align_corners: bool,
     padding_mode: str,
+    pool: Tensor | None = None,
 ) -> Tensor:
     gradient = torch.empty(region.shape, dtype=region.dtype)
     index = _as_index(image_index)
     rows = _as_rows(normalization)
+    table = _as_table(pool, image)
     _native.glimpse_backward_region(
-        *_image(image), *_region(region, index), *_samples(grad), *_norm(rows), align_corners,
-        _PADDING_CODES[padding_mode], gradient.data_ptr(), torch.get_num_threads(),
+        *_image(image, table), *_region(region, index), *_samples(grad), *_norm(rows),
+        align_corners, _PADDING_CODES[padding_mode], gradient.data_ptr(), torch.get_num_threads(),
     )  # fmt: skip
     return gradient
 
@@ -106,7 +110,7 @@ def glimpse_backward_image(
     index = _as_index(image_index)
     rows = _as_rows(normalization)
     _native.glimpse_backward_image(
-        *_image(image), *_region(region, index), *_samples(grad), *_norm(rows), align_corners,
+        *_image(image, None), *_region(region, index), *_samples(grad), *_norm(rows), align_corners,
         _PADDING_CODES[padding_mode], gradient.data_ptr(), _CODES[gradient.dtype],
         *gradient.stride(), torch.get_num_threads(),
     )  # fmt: skip
@@ -126,13 +130,15 @@ def glimpse_from_logits(
     padding_mode: str,
     out_dtype: str,
     channels_last: bool,
+    pool: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     samples = empty_samples(image, logits.shape[0], height, width, out_dtype, channels_last)
     region = torch.empty(logits.shape, dtype=logits.dtype)
     index = _as_index(image_index)
     rows = _as_rows(normalization)
+    table = _as_table(pool, image)
     _native.glimpse_from_logits_forward(
-        *_image(image), *_logits(logits, scale_min, scale_max), *_region(region, index),
+        *_image(image, table), *_logits(logits, scale_min, scale_max), *_region(region, index),
         *_samples(samples), *_norm(rows), align_corners, _PADDING_CODES[padding_mode],
         torch.get_num_threads(),
     )  # fmt: skip
@@ -152,13 +158,15 @@ def glimpse_from_logits_backward(
     gradient_scale: float,
     align_corners: bool,
     padding_mode: str,
+    pool: Tensor | None = None,
 ) -> Tensor:
     gradient = torch.empty(logits.shape, dtype=logits.dtype)
     index = _as_index(image_index)
     rows = _as_rows(normalization)
+    table = _as_table(pool, image)
     incoming = grad_region.to(region.dtype)
     _native.glimpse_from_logits_backward(
-        *_image(image), *_logits(logits, scale_min, scale_max), *_region(region, index),
+        *_image(image, table), *_logits(logits, scale_min, scale_max), *_region(region, index),
         *_samples(grad_samples), *_norm(rows), align_corners, _PADDING_CODES[padding_mode],
         incoming.data_ptr(), *incoming.stride(), gradient_scale, gradient.data_ptr(),
         torch.get_num_threads(),
@@ -174,8 +182,25 @@ def _as_rows(normalization: Tensor | None) -> Tensor | None:
     return None if normalization is None else normalization.to(torch.float64).contiguous()
 
 
-def _image(image: Tensor) -> tuple[int, ...]:
-    return (image.data_ptr(), _CODES[image.dtype], *image.shape, *image.stride(), 0)
+def _as_table(pool: Tensor | None, image: Tensor) -> Tensor | None:
+    """A pool's table as the kernels read it; they check its entries against the buffer's size."""
+    if pool is None:
+        return None
+    if pool.dim() != 2 or pool.shape[1] != 6 or pool.dtype != torch.int64:
+        raise ValueError(
+            f"pool must be int64 of shape [B, 6], got {pool.dtype} of shape {list(pool.shape)}"
+        )
+    if pool.device.type != "cpu" or not image.is_contiguous():
+        raise ValueError("pool must be a CPU tensor, and image its flat, contiguous buffer")
+    return pool.contiguous()
+
+
+def _image(image: Tensor, table: Tensor | None) -> tuple[int, ...]:
+    address, code = image.data_ptr(), _CODES[image.dtype]
+    if table is None:
+        return (address, code, *image.shape, *image.stride(), 0)
+    shape = (table.shape[0], image.shape[1], 0, image.numel())
+    return (address, code, *shape, 0, 0, 0, 0, table.data_ptr())
 
 
 def _region(region: Tensor, index: Tensor | None) -> tuple[int, ...]:

@@ -13,7 +13,12 @@ from torch import Tensor
 
 from . import implementations
 from .dispatch import is_plain_eager, refuse_tangents
-from .glimpse import backward_image_op, refuse_second_derivative
+from .glimpse import (
+    NO_GRADIENT_OF_POOLS,
+    backward_image_op,
+    if_pooled,
+    refuse_second_derivative,
+)
 from .samples import empty_samples
 
 
@@ -33,10 +38,12 @@ def glimpse_from_logits_op(
     out_dtype: str,
     channels_last: bool,
     backend: str,
+    pool: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
+    """With ``pool`` (the table of an ImagePool) ``image`` is the pool's flat buffer."""
     return implementations.of(backend).glimpse_from_logits(
         image, logits, image_index, normalization, scale_min, scale_max, height, width,
-        align_corners, padding_mode, out_dtype, channels_last,
+        align_corners, padding_mode, out_dtype, channels_last, *if_pooled(pool),
     )  # fmt: skip
 
 
@@ -45,6 +52,7 @@ def _(
     image: Tensor, logits: Tensor, image_index: Tensor | None, normalization: Tensor | None,
     scale_min: float, scale_max: float, gradient_scale: float, height: int, width: int,
     align_corners: bool, padding_mode: str, out_dtype: str, channels_last: bool, backend: str,
+    pool: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     samples = empty_samples(image, logits.shape[0], height, width, out_dtype, channels_last)
     return samples, torch.empty_like(logits, memory_format=torch.contiguous_format)
@@ -65,10 +73,11 @@ def backward_logits_op(
     align_corners: bool,
     padding_mode: str,
     backend: str,
+    pool: Tensor | None = None,
 ) -> Tensor:
     return implementations.of(backend).glimpse_from_logits_backward(
         grad_samples, grad_region, image, logits, region, image_index, normalization, scale_min,
-        scale_max, gradient_scale, align_corners, padding_mode,
+        scale_max, gradient_scale, align_corners, padding_mode, *if_pooled(pool),
     )  # fmt: skip
 
 
@@ -84,7 +93,7 @@ backward_logits_op.register_autograd(refuse_second_derivative)
 
 def _save(ctx: Any, inputs: tuple[Any, ...], region: Tensor, dispatched: bool) -> None:
     image, logits, image_index, normalization = inputs[:4]
-    ctx.save_for_backward(image, logits, image_index, normalization, region)
+    ctx.save_for_backward(image, logits, image_index, normalization, region, inputs[14])
     ctx.range_map = inputs[4:7]
     ctx.sampling = inputs[9:11]
     ctx.backend = inputs[13]
@@ -98,7 +107,10 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 def _image_and_logits_gradients(
     ctx: Any, grad_samples: Tensor, grad_region: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
-    image, logits, image_index, normalization, region = ctx.saved_tensors
+    image, logits, image_index, normalization, region, pool = ctx.saved_tensors
+    wants_image, wants_logits = ctx.needs_input_grad[:2]
+    if wants_image and pool is not None:
+        raise RuntimeError(NO_GRADIENT_OF_POOLS)
     to_image: Any = backward_image_op
     to_logits: Any = backward_logits_op
     backend: tuple[str, ...] = (ctx.backend,)
@@ -106,7 +118,6 @@ def _image_and_logits_gradients(
         kernels = implementations.of(ctx.backend)
         to_image, to_logits = kernels.glimpse_backward_image, kernels.glimpse_from_logits_backward
         backend = ()
-    wants_image, wants_logits = ctx.needs_input_grad[:2]
     image_gradient = logits_gradient = None
     if wants_image:
         image_gradient = to_image(
@@ -115,13 +126,13 @@ def _image_and_logits_gradients(
     if wants_logits:
         logits_gradient = to_logits(
             grad_samples, grad_region, image, logits, region, image_index, normalization,
-            *ctx.range_map, *ctx.sampling, *backend,
+            *ctx.range_map, *ctx.sampling, *backend, *if_pooled(pool),
         )  # fmt: skip
     return image_gradient, logits_gradient
 
 
 def _backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-    return (*_image_and_logits_gradients(ctx, *grads), *[None] * 12)
+    return (*_image_and_logits_gradients(ctx, *grads), *[None] * (len(ctx.needs_input_grad) - 2))
 
 
 glimpse_from_logits_op.register_autograd(_backward, setup_context=_setup_context)
@@ -137,21 +148,23 @@ class _EagerGlimpseFromLogits(torch.autograd.Function):
         logits: Tensor,
         image_index: Tensor | None,
         normalization: Tensor | None,
+        pool: Tensor | None,
         options: tuple[Any, ...],
     ) -> tuple[Tensor, Tensor]:
-        inputs = (image, logits, image_index, normalization, *options)
+        inputs = (image, logits, image_index, normalization, *options, pool)
         samples, region = _run(inputs)
         _save(ctx, inputs, region, dispatched=False)
         return samples, region
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return (*_image_and_logits_gradients(ctx, *grads), None, None, None)
+        return (*_image_and_logits_gradients(ctx, *grads), *[None] * 4)
 
 
 def _run(inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
     """Straight through the backend; the gradient factor is no business of the forward pass."""
-    return implementations.of(inputs[13]).glimpse_from_logits(*inputs[:6], *inputs[7:13])
+    kernels = implementations.of(inputs[13])
+    return kernels.glimpse_from_logits(*inputs[:6], *inputs[7:13], *if_pooled(inputs[14]))
 
 
 def glimpse_from_logits(
@@ -160,11 +173,13 @@ def glimpse_from_logits(
     image_index: Tensor | None,
     normalization: Tensor | None,
     *options: Any,
+    pool: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The op by its fastest way; ``options`` are those of the op from scale_min on."""
-    if not is_plain_eager(image, logits, image_index, normalization):
+    """The op by its fastest way; ``options`` are those of the op from scale_min to backend."""
+    tensors = (image, logits, image_index, normalization)
+    if not is_plain_eager(*tensors, pool):
         refuse_tangents(image, logits)
-        return glimpse_from_logits_op(image, logits, image_index, normalization, *options)
+        return glimpse_from_logits_op(*tensors, *options, pool)
     if torch.is_grad_enabled() and (image.requires_grad or logits.requires_grad):
-        return _EagerGlimpseFromLogits.apply(image, logits, image_index, normalization, options)
-    return _run((image, logits, image_index, normalization, *options))
+        return _EagerGlimpseFromLogits.apply(*tensors, pool, options)
+    return _run((*tensors, *options, pool))

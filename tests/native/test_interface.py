@@ -167,6 +167,9 @@ def test_pool_of_images_of_different_sizes(call: Any, native: Any, isa: str) -> 
     pooled = call(torch.empty(2, 3, 1, 1), region, (19, 22), image_index=index)
     out = pooled.new_glimpse()
     common = pooled.common(out)
-    arguments = (buffer.data_ptr(), 0, 2, 3, 0, 0, 0, 0, 0, 0, table.data_ptr(), *common[11:])
+    arguments = (
+        *(buffer.data_ptr(), 0, 2, 3, 0, buffer.numel(), 0, 0, 0, 0, table.data_ptr()),
+        *common[11:],
+    )
     native.glimpse_forward(*arguments, 1)
     assert torch.equal(out, torch.cat(single))

@@ -13,7 +13,7 @@ IMAGE = torch.zeros(2, 3, 8, 8)
 REGION = torch.ones(2, 3)
 
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"image": [1, 2]}, TypeError, r"image must be a Tensor, got list"),
+    ({"image": [1, 2]}, TypeError, r"image must be a Tensor or an ImagePool, got list"),
     ({"image": IMAGE[0]}, ValueError, r"image must have shape \[B, C, H, W\], got \[3, 8, 8\]"),
     ({"image": IMAGE.int()}, TypeError, r"image must have dtype .*uint8.*, got int32"),
     ({"image": IMAGE[:, :, :0]}, ValueError, r"image must be at least 1 x 1 pixels"),

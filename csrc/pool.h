@@ -1,0 +1,17 @@
+// Images of different sizes in one flat buffer. Each glimpse of a pool is a job of its own, of one
+// ordinary image: so the kernels know no pools, every image takes the path that fits it, and the
+// result has the same bits as a call for that image alone.
+#pragma once
+
+#include <vector>
+
+#include "job.h"
+
+namespace mgnet {
+
+// One job for each glimpse of a job that check_job has passed. Every entry that a region looks at
+// must lie in the buffer; it is read once, so that what was checked is what the kernels see even
+// where another thread writes to the table.
+std::vector<Job> glimpses_of_pool(const Job& job);
+
+}  // namespace mgnet

@@ -11,7 +11,6 @@ import gc
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,17 +66,6 @@ def load_scenes(count: int | None = None) -> TranslatedMNIST:
     if not 1 <= count <= available:
         raise ValueError(f"count must be from 1 to the {available} shipped digits, got {count}")
     return TranslatedMNIST(Digits(digits.images[:count], digits.labels[:count]), seed=TEST_SEED)
-
-
-@contextmanager
-def fixed_threads(threads: int) -> Iterator[None]:
-    """Sets torch's number of threads, and puts back what it was."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

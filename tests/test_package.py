@@ -17,7 +17,7 @@ import mgnet_fast
 PACKAGE = Path(mgnet_fast.__file__).parent
 # Lowest first; each floor may import from itself and from the ones before it.
 FLOORS = (
-    ("_native", "kernels", "log", "assets"),
+    ("_native", "kernels", "log", "assets", "threads"),
     ("ops",),
     ("arguments",),
     ("image_pool", "image_ring", "pooled_image"),

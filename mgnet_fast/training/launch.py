@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from mgnet_fast.data import dataset_noise, find_mnist, load_dataset
-from mgnet_fast.evaluation.accuracy import Accuracy, evaluate
+from mgnet_fast.evaluation.accuracy import Accuracy
 from mgnet_fast.models import MGNet, create_model
 from mgnet_fast.models.checkpoints import save_checkpoint
 from mgnet_fast.threads import fixed_threads
@@ -155,7 +155,7 @@ def _fit(
         if log is not None:
             log.close()
     if accuracy is None:
-        accuracy = evaluate(trainer.average.model, trainer.test_scenes)
+        accuracy = trainer.evaluate()
         _save_weights(trainer, checkpoint, accuracy, facts)
     workers.barrier()
     rows = read_log(folder / "log.jsonl")

@@ -196,12 +196,15 @@ def compare(name: str, published: Run, package: Run, seconds: float) -> Comparis
 
 def _measure_pairs(first: Run, second: Run, seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """Seconds a call, measured in pairs whose order alternates, so that a machine which slows
-    down or speeds up meanwhile moves both of a pair alike."""
+    down or speeds up meanwhile moves both of a pair alike.
+
+    As bench/interleaved.py of the source tree does it, which is not installed.
+    """
     runs = (first, second)
-    repeats = [max(1, math.ceil(LEAST_SAMPLE_SECONDS / _time(run, 3))) for run in runs]
+    repeats = [_repeats(run) for run in runs]
     pairs: list[tuple[float, float]] = []
     was_enabled = gc.isenabled()
-    gc.disable()
+    gc.disable()  # a collection would hit one of a pair
     try:
         end = time.perf_counter() + seconds
         while time.perf_counter() < end or len(pairs) < LEAST_PAIRS:
@@ -215,6 +218,12 @@ def _measure_pairs(first: Run, second: Run, seconds: float) -> tuple[np.ndarray,
             gc.enable()
     measured = np.array(pairs)
     return measured[:, 0], measured[:, 1]
+
+
+def _repeats(run: Run) -> int:
+    """How many calls a sample has, so that it is long enough for the clock."""
+    _time(run, 3)  # warm up: allocator, code caches
+    return max(1, math.ceil(LEAST_SAMPLE_SECONDS / max(_time(run, 1), 1e-7)))
 
 
 def _time(run: Run, repeats: int) -> float:

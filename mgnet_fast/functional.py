@@ -216,7 +216,7 @@ def fuse_glimpse(
         length (Tensor[S]): int64, the glimpses of each slot, the newest included: 1..T.
         folded (FoldedFusion): the weights, of the dtype of ``tokens``; see
             :meth:`FoldedFusion.of`.
-        backend: as in :func:`glimpse`; all of them are plain PyTorch here.
+        backend: as in :func:`glimpse`; "cpu" and "reference" are both plain PyTorch here.
 
     Returns:
         Tensor[S, D], of the dtype of ``tokens``, also under autocast. Where checking would wait

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mgnet_fast.ops import triton
+from mgnet_fast.ops import triton, triton_fusion
+from mgnet_fast.ops.fuse_glimpse import FoldedFusion
+from mgnet_fast.ops.fusion_step import StepWeights
 
 pytest.importorskip("triton", reason="triton is not installed")
 ahead_of_time = pytest.importorskip(
@@ -84,6 +86,32 @@ def test_compiles_without_spills(case: str, capability: int) -> None:
             used = ahead_of_time.usage(compiled(launch, capability), capability)
             assert used.spilled == 0, f"{name}: {kernel} spills {used.spilled} bytes"
     assert seen >= {"glimpse_kernel", "region_sums_kernel", "logits_gradient_kernel"}
+
+
+@pytest.mark.parametrize("capability", [80, 90, 100])
+@pytest.mark.parametrize(
+    ("width", "dtype"), [(131, torch.float32), (515, torch.float64), (2051, torch.float32)], ids=str
+)
+def test_the_fusion_step_compiles_without_spills(
+    width: int, dtype: torch.dtype, capability: int
+) -> None:
+    square, row = _meta((width, width), dtype), _meta((width,), dtype)
+    weights = StepWeights(
+        FoldedFusion(square, row, square, row), (row, row),
+        (_meta((1000, width), dtype), _meta((1000,), dtype)),
+        (_meta((3, width), dtype), _meta((3,), dtype)), 1e-5, (0.2, 0.5),
+    )  # fmt: skip
+    feature, region = _meta((64, width - 3), torch.bfloat16), _meta((64, 3), torch.float32)
+    tokens, length = _meta((64, 4, width), dtype), _meta((64,), torch.int64)
+    launches = launches_of(
+        lambda: triton_fusion.fusion_step(feature, region, tokens, length, weights)
+    )
+    alone = launches_of(lambda: triton_fusion.fuse_glimpse(tokens, length, *weights.folded))
+    names = [launch.kernel.__name__ for launch in launches]
+    assert names == ["append_kernel", "attend_kernel", "state_kernel"]
+    for launch in (*launches, alone[0]):
+        used = ahead_of_time.usage(compiled(launch, capability), capability)
+        assert used.spilled == 0, f"{launch.kernel.__name__} spills {used.spilled} bytes"
 
 
 def test_the_forward_is_one_launch_from_logits_too() -> None:

@@ -76,24 +76,23 @@ def test_wrong_arguments(change: dict[str, Any], error: type[Exception], message
 def test_a_call_that_was_right_makes_no_wrong_one_right() -> None:
     glimpse(IMAGE, REGION, 4)
     glimpse(IMAGE, REGION, 1)
+    glimpse(IMAGE, torch.ones(2, 4), 4)
     for size in (4.0, True):
         with pytest.raises(TypeError, match="size must be an int"):
             glimpse(IMAGE, REGION, size)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"region must have shape .*, got \[2, 2\]"):
         glimpse(IMAGE, REGION[:, :2], 4)
     with pytest.raises(ValueError, match=r"logits must have shape \[N, 3\], got \[2, 4\]"):
-        glimpse(IMAGE, torch.ones(2, 4), 4)
         glimpse_from_logits(IMAGE, torch.ones(2, 4), 4)
 
 
 def test_constants_that_change_are_read_anew() -> None:
     mean = torch.zeros(3, dtype=torch.float64)
-    for constants in (mean, tuple(mean), list(mean)):
-        mean.fill_(0.0)
-        assert (glimpse(IMAGE, REGION, 4, mean=constants) == 0).all()
-        mean.fill_(1.0)
-        constants = mean if isinstance(constants, torch.Tensor) else type(constants)(mean)
-        assert (glimpse(IMAGE, REGION, 4, mean=constants) == -1).all()
+    for constants in (mean, tuple(mean), list(mean)):  # the items are views of the tensor
+        for value in (0.0, 1.0):
+            mean.fill_(value)
+            samples = glimpse(IMAGE, REGION, 4, mean=constants, padding_mode="border")
+            assert (samples == -value).all()
 
 
 def test_wrong_logits() -> None:

@@ -140,7 +140,7 @@ def run_append(
     """Copies each slot's newest token to ``newest`` [S, D]; with a feature [S, D - 3] and a region
     [S, 3], makes it of these and puts it into the cache first."""
     slots, places, width = tokens.shape
-    strides = (0, 0, 0, 0)
+    strides: tuple[int, ...] = (0, 0, 0, 0)
     if feature is not None and region is not None:
         strides = (*feature.stride(), *region.stride())
     arguments: tuple[Any, ...] = (

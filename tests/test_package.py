@@ -23,6 +23,7 @@ FLOORS = (
     ("functional",),
     ("models",),
     ("data",),
+    ("engine",),
     ("training", "evaluation", "pictures", "env"),
     ("demo",),
     ("cli", "__main__"),

@@ -1,7 +1,12 @@
-"""Timing two things against each other on a noisy machine: in turn, in one process, by ratio."""
+"""Timing two things against each other on a noisy machine: in turn, in one process, by ratio.
+
+The demo measures in the same way with code of its own: it is installed, and benches are not, so
+that they can compare any installed version.
+"""
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,12 +44,18 @@ def compare(ours: Call, peer: Call, seconds: float = 2.0, min_pairs: int = 15) -
     """Runs ``ours`` and ``peer`` alternately for about ``seconds``, swapping who goes first."""
     repeats = {call: _repeats(call) for call in (ours, peer)}
     times: dict[Call, list[float]] = {ours: [], peer: []}
-    deadline = time.perf_counter() + seconds
-    order = [ours, peer]
-    while time.perf_counter() < deadline or len(times[ours]) < min_pairs:
-        for call in order:
-            times[call].append(_sample(call, repeats[call]))
-        order.reverse()
+    was_enabled = gc.isenabled()
+    gc.disable()  # a collection would hit one of a pair
+    try:
+        deadline = time.perf_counter() + seconds
+        order = [ours, peer]
+        while time.perf_counter() < deadline or len(times[ours]) < min_pairs:
+            for call in order:
+                times[call].append(_sample(call, repeats[call]))
+            order.reverse()
+    finally:
+        if was_enabled:
+            gc.enable()
     ratios = [slow / fast for slow, fast in zip(times[peer], times[ours], strict=True)]
     return Comparison(
         Spread.of(times[ours]), Spread.of(times[peer]), Spread.of(ratios), len(ratios)

@@ -102,7 +102,8 @@ MGNET_INLINE void store_row_as(const Real* row, void* out, int64_t offset, int64
   }
 }
 
-// Writes a computed row into the caller's tensor, at any stride, rounding once.
+// Writes a computed row into the caller's tensor, at any stride, rounding to its type. (Doubles
+// reach the 16-bit types by way of float, so those may be rounded twice.)
 template <class Real>
 static void store_row(int type, const Real* row, void* out, int64_t offset, int64_t stride,
                       int64_t count) {

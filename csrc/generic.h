@@ -1,5 +1,6 @@
 // The path that takes everything: any element type, any strides, any size. One unit is one plane
-// (glimpse, channel). The faster paths do the same arithmetic in the same order on other layouts.
+// (glimpse, channel). The faster paths compute the same formula from the same tables on other
+// layouts, and add up their gradients in orders of their own.
 #pragma once
 
 #include "element.h"

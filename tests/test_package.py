@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ import mgnet_fast
 PACKAGE = Path(mgnet_fast.__file__).parent
 # Lowest first; each floor may import from itself and from the ones before it.
 FLOORS = (
-    ("_native", "kernels", "log", "assets"),
+    ("_native", "kernels", "log", "assets", "threads"),
     ("ops",),
     ("arguments",),
     ("image_pool", "image_ring", "pooled_image"),
@@ -99,6 +100,25 @@ def test_floors_import_only_downwards() -> None:
             continue
         for target in _imported_floors(path):
             assert height[target] <= height[inside[0]], f"{'/'.join(inside)} imports {target}"
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["not named", "named in PYTHONPATH"])
+def test_python_m_pytest_does_not_put_the_source_tree_first(tmp_path: Path, named: bool) -> None:
+    shutil.copy(Path(__file__).resolve().parent.parent / "conftest.py", tmp_path)
+    (tmp_path / "shadow.py").touch()
+    (tmp_path / "test_it.py").write_text(
+        "import importlib.util\n"
+        "def test_it():\n"
+        f"    assert (importlib.util.find_spec('shadow') is not None) is {named}\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    environment["PYTHONPATH"] = str(tmp_path) if named else ""
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--import-mode=importlib", "test_it.py"],
+        env=environment,
+        cwd=tmp_path,
+        check=True,
+    )
 
 
 def test_the_installed_package_is_tested() -> None:

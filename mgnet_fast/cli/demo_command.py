@@ -51,11 +51,12 @@ def demo(
         from .. import demo as show
         from ..evaluation import evaluate
         from ..models.multiply_adds import count_multiply_adds
+        from ..threads import fixed_threads
 
         model = show.load_model(checkpoint)
         scenes = show.load_scenes(images)
     side = scenes.scene_size
-    with show.fixed_threads(threads):
+    with fixed_threads(threads):
         accuracy = evaluate(model, scenes)
         steps = range(1, len(accuracy.correct) + 1)
         costs = [count_multiply_adds(model, side, num_glimpses=t) for t in steps]

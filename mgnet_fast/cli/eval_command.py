@@ -72,19 +72,17 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure accuracy after each glimpse, on fixed test scenes."""
-    import torch
-
     from ..assets import toy_checkpoint_path
-    from ..demo import fixed_threads
     from ..evaluation import evaluate as run
     from ..models.checkpoints import load_checkpoint
+    from ..threads import fixed_threads
     from ..training.distributed import Workers, device_for
 
     path = checkpoint or toy_checkpoint_path()
     scenes = _scenes(data, dataset, noise_std)
     place = device_for(device, Workers())
     model = load_checkpoint(path).to(place)
-    with fixed_threads(threads or torch.get_num_threads()):
+    with fixed_threads(threads):
         accuracy = run(model, scenes, batch_size=batch_size, num_glimpses=num_glimpses)
     costs = _costs(model, scenes.scene_size, len(accuracy.correct))
     if as_json:
@@ -120,17 +118,11 @@ def _option(checkpoint: Path | None) -> str:
 
 def _scenes(data: Path | None, dataset: Dataset, noise_std: float | None) -> TranslatedMNIST:
     from ..assets import digit_paths
-    from ..data import (
-        TEST_SEED,
-        TranslatedMNIST,
-        dataset_noise,
-        load_translated_mnist,
-        read_digits,
-    )
+    from ..data import TEST_SEED, TranslatedMNIST, dataset_noise, load_dataset, read_digits
 
-    noise = dataset_noise(dataset.value, noise_std)
     if data is not None:
-        return load_translated_mnist(data, "test", noise_std=noise)
+        return load_dataset(dataset.value, data, "test", noise_std=noise_std)
+    noise = dataset_noise(dataset.value, noise_std)
     return TranslatedMNIST(read_digits(*digit_paths()), seed=TEST_SEED, noise_std=noise)
 
 

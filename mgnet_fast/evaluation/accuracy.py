@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
+import numpy as np
 import torch
 
 from mgnet_fast.data.translated_mnist import TranslatedMNIST
@@ -86,6 +87,8 @@ def evaluate(
     device: torch.device | str | None = None,
     epoch: int = 0,
     confidence: float = 0.95,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Accuracy:
     """Runs every scene through the network and counts right answers after each glimpse.
 
@@ -100,31 +103,43 @@ def evaluate(
         device: default where the model's parameters are.
         epoch: of the scenes; the fixed test set is epoch 0.
         confidence: of the intervals.
+        rank, world_size: of this process among those of torch.distributed's default group that
+            share the work. Each takes whole batches, and all of them get the figures that one
+            process alone would get, bit for bit.
 
     Raises:
-        ValueError: there are no scenes, or they do not fit the model's channels or classes.
+        ValueError: there are no scenes, they do not fit the model's channels or classes, or
+            batch_size < 1.
     """
     check_fit(model, scenes)
     if len(scenes) == 0:
         raise ValueError("scenes must hold at least one scene, got 0")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if device is not None:
         model.to(device)
     target = next(model.parameters()).device
     was_training = model.training
     model.eval()
     steps = model.config.num_glimpses if num_glimpses is None else num_glimpses
-    correct = torch.zeros(steps, dtype=torch.int64)
-    scale = torch.zeros(steps, dtype=torch.float64)
+    starts = range(0, len(scenes), batch_size)
+    # A row a batch, so that sums over all batches do not depend on who computed which.
+    correct = torch.zeros(len(starts), steps, dtype=torch.int64, device=target)
+    scale = torch.zeros(len(starts), steps, dtype=torch.float64, device=target)
     try:
-        for images, labels in scenes.batches(batch_size, epoch=epoch):
-            output = model(images.to(target), num_glimpses=num_glimpses)
-            right = output["n_logit"].argmax(2) == labels.to(target)
-            correct += right.sum(1).cpu()
-            scale += output["n_affparam"][:, :, 0].double().sum(1).cpu()
+        for batch in range(rank, len(starts), world_size):
+            indices = np.arange(starts[batch], min(starts[batch] + batch_size, len(scenes)))
+            output = model(scenes.scenes(indices, epoch).to(target), num_glimpses=num_glimpses)
+            labels = scenes.labels[torch.from_numpy(indices)].to(target)
+            correct[batch] = (output["n_logit"].argmax(2) == labels).sum(1)
+            scale[batch] = output["n_affparam"][:, :, 0].double().sum(1)
     finally:
         model.train(was_training)
-    mean_scale = (scale / len(scenes)).tolist()
-    return Accuracy(tuple(correct.tolist()), len(scenes), tuple(mean_scale), confidence)
+    if world_size > 1:
+        torch.distributed.all_reduce(correct)
+        torch.distributed.all_reduce(scale)
+    mean_scale = (scale.sum(0) / len(scenes)).tolist()
+    return Accuracy(tuple(correct.sum(0).tolist()), len(scenes), tuple(mean_scale), confidence)
 
 
 def check_fit(model: MGNet, scenes: TranslatedMNIST) -> None:

@@ -11,10 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .blueprint import Blueprint
 from .config import MGNetConfig
 from .mgnet import MGNet
-from .published_code import recipe_from_hparams
-from .recipes import Recipe
+from .published_code import blueprint_from_hparams
 from .torch_files import read_torch_file
 from .weights import load_weights
 
@@ -93,23 +93,23 @@ def load_checkpoint(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
-    weights, recipe = _read(path)
+    weights, blueprint = _read(path)
     if model is None:
-        recipe = recipe.completed(weights, overrides)
-        chosen = recipe.backbone if backbone is None else backbone
-        if chosen is None or recipe.config is None:
+        blueprint = blueprint.completed(weights, overrides)
+        chosen = blueprint.backbone if backbone is None else backbone
+        if chosen is None or blueprint.config is None:
             raise ValueError(
                 f"checkpoint {path} has a backbone that this package has no name for: "
                 "give the module as backbone"
             )
-        model = MGNet(recipe.config, chosen, dim).eval()
+        model = MGNet(blueprint.config, chosen, dim).eval()
     elif overrides or backbone is not None or dim is not None:
         raise ValueError("model has its own config and backbone: give either it or the others")
     load_weights(model, weights, f"checkpoint {path}")
     return model
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], Recipe]:
+def _read(path: Path) -> tuple[dict[str, Tensor], Blueprint]:
     with path.open("rb") as file:
         start = file.read(4)
     if start.startswith(_TORCH_FILE_STARTS):
@@ -117,7 +117,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Recipe]:
     return _read_safetensors(path)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Recipe]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Blueprint]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -125,10 +125,10 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Recipe]:
     except SafetensorError as error:
         raise ValueError(f"checkpoint {path} is damaged or no safetensors file: {error}") from error
     config = MGNetConfig.from_json(header[_CONFIG]) if _CONFIG in header else None
-    return weights, Recipe(f"checkpoint {path}", config, header.get(_BACKBONE))
+    return weights, Blueprint(f"checkpoint {path}", config, header.get(_BACKBONE))
 
 
-def _read_lightning(path: Path) -> tuple[dict[str, Tensor], Recipe]:
+def _read_lightning(path: Path) -> tuple[dict[str, Tensor], Blueprint]:
     content = read_torch_file(path)
     if not isinstance(content, Mapping):
         raise ValueError(f"checkpoint {path} must hold a state dict, got {type(content).__name__}")
@@ -142,5 +142,5 @@ def _read_lightning(path: Path) -> tuple[dict[str, Tensor], Recipe]:
         weights = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
     hparams = content.get("hyper_parameters")
     if hparams:
-        return weights, recipe_from_hparams(f"checkpoint {path}", hparams, weights)
-    return weights, Recipe(f"checkpoint {path}", None, None)
+        return weights, blueprint_from_hparams(f"checkpoint {path}", hparams, weights)
+    return weights, Blueprint(f"checkpoint {path}", None, None)

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .blueprint import Blueprint, identified_backbone
 from .config import MGNetConfig
 from .mgnet import POSITION_DIM, MGNet
-from .recipes import Recipe, identified_backbone
 from .weights import load_weights
 
 _TOY = "vanilla"  # its name for the toy CNN
@@ -100,7 +100,7 @@ def network_from_reference(module: nn.Module) -> MGNet:
     return model.train(module.training)
 
 
-def recipe_from_hparams(source: str, hparams: Any, weights: Mapping[str, Tensor]) -> Recipe:
+def blueprint_from_hparams(source: str, hparams: Any, weights: Mapping[str, Tensor]) -> Blueprint:
     """What a checkpoint's hyper-parameters say about its network.
 
     Raises:
@@ -110,7 +110,7 @@ def recipe_from_hparams(source: str, hparams: Any, weights: Mapping[str, Tensor]
     in_chans = first.shape[1] if first is not None and first.dim() == 4 else 3
     values = _as_mapping(hparams)
     try:
-        return Recipe(source, config_from_hparams(values, in_chans), _backbone_name(values))
+        return Blueprint(source, config_from_hparams(values, in_chans), _backbone_name(values))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{source} has hyper-parameters that do not fit: {error}") from error
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,10 @@ from typing import Any
 import torch
 
 from mgnet_fast.data import dataset_noise, find_mnist, load_dataset
-from mgnet_fast.evaluation.accuracy import Accuracy, evaluate
+from mgnet_fast.evaluation.accuracy import Accuracy
 from mgnet_fast.models import MGNet, create_model
 from mgnet_fast.models.checkpoints import save_checkpoint
+from mgnet_fast.threads import fixed_threads
 from mgnet_fast.training.distributed import Workers, device_for, joined_workers
 from mgnet_fast.training.progress import Progress
 from mgnet_fast.training.recipe import Recipe, get_recipe
@@ -101,11 +100,12 @@ def run(
     """
     chosen = get_recipe(recipe, epochs=epochs, batch_size=batch_size)
     folder = Path(out)
-    _check_options(seed, threads)
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, got {seed}")
     noise = dataset_noise(dataset, noise_std)
     find_mnist(data_dir)
     saved = _saved_run(folder, resume)
-    with joined_workers(device) as workers, _threads(threads):
+    with fixed_threads(threads), joined_workers(device) as workers:
         place = device_for(device, workers)
         network = _network(model, chosen, num_glimpses, glimpse_loss, seed).to(place)
         facts = {
@@ -155,7 +155,7 @@ def _fit(
         if log is not None:
             log.close()
     if accuracy is None:
-        accuracy = evaluate(trainer.average.model, trainer.test_scenes)
+        accuracy = trainer.evaluate()
         _save_weights(trainer, checkpoint, accuracy, facts)
     workers.barrier()
     rows = read_log(folder / "log.jsonl")
@@ -173,13 +173,6 @@ def _save_weights(trainer: Trainer, path: Path, accuracy: Accuracy, facts: dict[
         "accuracy": " ".join(f"{share:.4f}" for share in accuracy.accuracy),
     }
     save_checkpoint(trainer.average.model, path, metadata=history)
-
-
-def _check_options(seed: int, threads: int | None) -> None:
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, got {seed}")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}")
 
 
 def _saved_run(folder: Path, resume: bool) -> dict[str, Any] | None:
@@ -243,14 +236,3 @@ def _machine(trainer: Trainer) -> dict[str, Any]:
         "torch": torch.__version__,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

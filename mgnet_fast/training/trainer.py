@@ -146,6 +146,19 @@ class Trainer:
             self.workers.barrier()
             yield report
 
+    def evaluate(self) -> Accuracy:
+        """The average's accuracy on the test scenes, which the processes share out."""
+        if self.workers.world_size > 1:
+            # Batch norm's statistics are of each process's scenes; those of process 0 are saved.
+            for buffer in self.average.model.buffers():
+                torch.distributed.broadcast(buffer, 0)
+        return evaluate(
+            self.average.model,
+            self.test_scenes,
+            rank=self.workers.rank,
+            world_size=self.workers.world_size,
+        )
+
     def state(self) -> dict[str, Any]:
         """Everything that decides the epochs to come."""
         return {
@@ -211,7 +224,7 @@ class Trainer:
             torch.distributed.all_reduce(shared)
             sums = shared.double().cpu() / self.workers.world_size
         means = (sums / self.steps_per_epoch).tolist()
-        accuracy = evaluate(self.average.model, self.test_scenes)
+        accuracy = self.evaluate()
         return EpochReport(
             epoch=self.epochs_done + 1,
             parts=dict(zip(PARTS, means, strict=True)),

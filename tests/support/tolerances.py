@@ -1,4 +1,6 @@
-"""How far a result may be from the float64 reference, by its dtype: the only such numbers.
+"""How far results and gradients of the ops may be from the float64 reference, by dtype.
+
+Tests of networks, of training and of one float32 way against another have limits beside their code.
 
 ``absolute`` is for images of N(0, 1) and gradients of the size said where it is used;
 ``relative`` is one rounding to the type (half an ulp is 2^-24, 2^-11, 2^-8 of the value).

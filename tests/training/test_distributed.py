@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -24,10 +25,39 @@ run(data_dir=sys.argv[1], out=sys.argv[2], threads=1, progress=False, tensorboar
 RECIPE = Recipe(epochs=2, batch_size=20, peak_lr=0.02, size_weight=1.0, average_decay=0.9)
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
-def test_two_processes_equal_one(mnist_folder: Path, tmp_path: Path) -> None:
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT)
+NORMED = """
+import json, sys
+import torch
+from torch import nn
+from mgnet_fast import MGNet, MGNetConfig
+from mgnet_fast.data import load_dataset
+from mgnet_fast.evaluation import evaluate
+from mgnet_fast.training import Recipe, Trainer
+from mgnet_fast.training.distributed import joined_workers
+torch.set_num_threads(1)
+torch.manual_seed(0)
+with joined_workers("cpu") as workers:
+    train = load_dataset("translated-mnist", sys.argv[1], "train")
+    test = load_dataset("translated-mnist", sys.argv[1], "test")
+    recipe = Recipe(epochs=1, batch_size=20, average_decay=0.5)
+    backbone = nn.Sequential(nn.Conv2d(1, 4, 5, 4), nn.BatchNorm2d(4), nn.ReLU(),
+                             nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    config = MGNetConfig(num_classes=10, num_glimpses=2, glimpse_size=16, in_chans=1,
+                         alpha=recipe.alpha, gradient_scale=recipe.gradient_scale)
+    trainer = Trainer(MGNet(config, backbone, 4), train, test, recipe, workers=workers)
+    for images, labels in train.batches(20, rank=workers.rank, world_size=2):
+        trainer.step(images, labels)
+    statistics = trainer.average.model.backbone[1].running_mean.tolist()
+    together = trainer.evaluate().to_dict()
+    alone = evaluate(trainer.average.model, test).to_dict()
+    with open(f"{workers.rank}.json", "w") as file:
+        json.dump({"together": together, "alone": alone, "statistics": statistics}, file)
+"""
+
+
+def start_two(program: str, data: Path, folder: Path) -> None:
+    script = folder / "train.py"
+    script.write_text(program)
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -35,11 +65,16 @@ def test_two_processes_equal_one(mnist_folder: Path, tmp_path: Path) -> None:
     }
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     subprocess.run(
-        [*launcher, "--nproc-per-node", "2", str(script), str(mnist_folder), str(tmp_path / "two")],
+        [*launcher, "--nproc-per-node", "2", str(script), str(data), str(folder / "two")],
         check=True,
         env=environment,
-        cwd=tmp_path,
+        cwd=folder,
     )
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_two_processes_equal_one(mnist_folder: Path, tmp_path: Path) -> None:
+    start_two(SCRIPT, mnist_folder, tmp_path)
     one = run(
         data_dir=mnist_folder,
         out=tmp_path / "one",
@@ -60,6 +95,15 @@ def test_two_processes_equal_one(mnist_folder: Path, tmp_path: Path) -> None:
     for row, other in zip(rows, others, strict=True):
         assert other["loss"] == pytest.approx(row["loss"], rel=1e-4)
         assert other["global"] == pytest.approx(row["global"], rel=1e-4)
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_what_is_evaluated_is_what_process_0_saves(mnist_folder: Path, tmp_path: Path) -> None:
+    """Batch norm's statistics differ from process to process; the figures are those of one."""
+    start_two(NORMED, mnist_folder, tmp_path)
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    assert found[0]["together"] == found[1]["together"] == found[0]["alone"]
+    assert found[1]["statistics"] != found[0]["statistics"]
 
 
 def load_first_weights() -> dict[str, torch.Tensor]:

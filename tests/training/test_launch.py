@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from mgnet_fast.evaluation import evaluate_dataset
+from mgnet_fast.data import load_dataset
+from mgnet_fast.evaluation import evaluate
 from mgnet_fast.models.checkpoints import load_checkpoint
 from mgnet_fast.training import Recipe, RunSummary, Trainer, run
 from mgnet_fast.training.run_log import read_log
@@ -34,7 +35,7 @@ def finished(mnist_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
 def test_leaves_checkpoint_and_log(finished: RunSummary, mnist_folder: Path) -> None:
     model = load_checkpoint(finished.checkpoint)
     assert model.config.num_glimpses == 3
-    again = evaluate_dataset(model, data_dir=mnist_folder, threads=1)
+    again = evaluate(model, load_dataset("translated-mnist", mnist_folder, "test"))
     assert again.correct == finished.accuracy.correct
     assert again.mean_scale == pytest.approx(finished.accuracy.mean_scale, rel=1e-6)
     first, *epochs = read_log(finished.log)

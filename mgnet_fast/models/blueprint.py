@@ -17,15 +17,15 @@ _PREFIX = "backbone."
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Blueprint:
     """The config and the backbone's name, as far as a file tells them."""
 
     source: str
     config: MGNetConfig | None
     backbone: str | None
 
-    def completed(self, weights: Mapping[str, Tensor], overrides: Mapping[str, Any]) -> Recipe:
-        """The recipe with what the file does not tell taken from ``overrides`` and shapes.
+    def completed(self, weights: Mapping[str, Tensor], overrides: Mapping[str, Any]) -> Blueprint:
+        """The blueprint with what the file does not tell taken from ``overrides`` and shapes.
 
         Raises:
             ValueError: the number or the size of the glimpses is told nowhere, or an override is

@@ -14,12 +14,26 @@ namespace MGNET_ISA {
 // A quarter of a first-level cache. Below four rows the set-up of the blocks shows.
 enum { kLeastTileRows = 4, kMostTileRows = 32, kTileBytes = 8192 };
 
+// A call that reads more than this finds little of it in a cache, and a block skips from row to row
+// too irregularly for the processor to guess where it goes: it then asks for the rows of the next
+// tile itself. Where the caches hold the images, asking would only cost (5 to 30 %).
+#ifndef MGNET_CACHED_BYTES  // the test programs, whose problems are small, set a small one
+#define MGNET_CACHED_BYTES (12 << 20)
+#endif
+enum { kCachedBytes = MGNET_CACHED_BYTES, kLineBytes = 64 };
+
+// The pixels of a row whose cache lines no block before this one has asked for.
+struct Ahead {
+  int32_t first, last;
+};
+
 template <class Lanes>
 struct PlanarScratch {
   GlimpseTables<float> tables;
   typename Lanes::Plan* plans;
   int32_t* starts;      // first output of each block; the last block overlaps the one before
-  int64_t* row_offset;  // tables.rows.index times the stride of the image
+  Ahead* ahead;         // per block
+  int64_t* row_offset;  // tables.rows.index times the stride; past the end, that of the last row
   float* base;          // tables.rows.base, as float
   float* tile;          // rows of the glimpse that do not lie in memory as float
   double* sums_x;       // per column
@@ -27,6 +41,7 @@ struct PlanarScratch {
   double* sums_y_base;
   int64_t blocks;
   int64_t tile_rows;
+  bool asks_ahead;
 };
 
 template <class Lanes>
@@ -37,7 +52,8 @@ MGNET_INLINE PlanarScratch<Lanes> take_planar_scratch(Arena& arena, const Job& j
   scratch.blocks = (w + Lanes::kCount - 1) / Lanes::kCount;
   scratch.plans = Arena::take<typename Lanes::Plan>(arena, scratch.blocks);
   scratch.starts = Arena::take<int32_t>(arena, scratch.blocks);
-  scratch.row_offset = Arena::take<int64_t>(arena, h);
+  scratch.ahead = Arena::take<Ahead>(arena, scratch.blocks);
+  scratch.row_offset = Arena::take<int64_t>(arena, h + kMostTileRows);
   scratch.base = Arena::take<float>(arena, h);
   scratch.tile = Arena::take<float>(arena, kMostTileRows * padded(w));
   scratch.sums_x = Arena::take<double>(arena, padded(w));
@@ -57,40 +73,70 @@ MGNET_INLINE bool planar_takes(const Job& job) {
   return true;
 }
 
-// As many rows as leave their source pixels within kTileBytes: few where a wide image is strided
-// through, many where a small part of it is looked at closely. It depends on the glimpse alone, and
-// so does the order of the sums.
+// Bytes of a plane that the glimpse reads, by the extent of its taps.
 template <class Lanes>
-MGNET_INLINE int64_t rows_of_tile(const GlimpseTables<float>& tables, const Glimpses& glimpses) {
+MGNET_INLINE int64_t source_bytes(const GlimpseTables<float>& tables, const Glimpses& glimpses) {
   const int32_t* column = tables.columns.index;
   const int32_t* row = tables.rows.index;
   const int64_t w = glimpses.width, h = glimpses.height;
-  if (h == 0) return kLeastTileRows;
   const int64_t columns_seen = larger(column[0], column[w - 1]) - smaller(column[0], column[w - 1]);
   const int64_t rows_seen = larger(row[0], row[h - 1]) - smaller(row[0], row[h - 1]);
-  const int64_t bytes = (columns_seen + 2) * (int64_t)sizeof(typename Lanes::Pixel);
   // A row of the glimpse reads two rows of the image, or fewer where they overlap.
-  const int64_t all_bytes = bytes * smaller(rows_seen + 2, 2 * h);
-  const int64_t rows = kTileBytes * h / all_bytes;
+  return (columns_seen + 2) * (int64_t)sizeof(typename Lanes::Pixel) *
+         smaller(rows_seen + 2, 2 * h);
+}
+
+// As many rows as leave their source pixels within kTileBytes: few where a wide image is strided
+// through, many where a small part of it is looked at closely. It depends on the glimpse alone, and
+// so does the order of the sums.
+MGNET_INLINE int64_t rows_of_tile(int64_t bytes_of_plane, int64_t height) {
+  const int64_t rows = kTileBytes * height / bytes_of_plane;
   return smaller(larger(rows, kLeastTileRows), kMostTileRows);
+}
+
+template <class Lanes>
+static void plan_ahead(PlanarScratch<Lanes>& scratch, int64_t w, int64_t h) {
+  const int32_t* index = scratch.tables.columns.index;
+  const int32_t line = kLineBytes / (int32_t)sizeof(typename Lanes::Pixel);
+  const bool mirrored = index[w - 1] < index[0];
+  int32_t asked = index[mirrored ? w - 1 : 0];
+  for (int64_t step = 0; step < scratch.blocks; ++step) {
+    const int64_t k = mirrored ? scratch.blocks - 1 - step : step;
+    const int32_t last = index[scratch.starts[k] + (mirrored ? 0 : Lanes::kCount - 1)] + 2;
+    scratch.ahead[k].first = asked;
+    if (asked < last) asked += (last - asked + line - 1) / line * line;
+    scratch.ahead[k].last = asked;
+  }
+  for (int64_t i = h; i < h + kMostTileRows; ++i) scratch.row_offset[i] = scratch.row_offset[h - 1];
+}
+
+template <class Lanes>
+MGNET_INLINE void ask_for(const typename Lanes::Pixel* row, const Ahead& ahead) {
+  for (int32_t at = ahead.first; at < ahead.last;
+       at += kLineBytes / (int32_t)sizeof(typename Lanes::Pixel)) {
+    __builtin_prefetch(row + at);
+  }
 }
 
 template <class Lanes, bool kSlopes>
 static void fill_planar_tables(PlanarScratch<Lanes>& scratch, const Job& job, int64_t n) {
   fill_glimpse_tables<float, kSlopes>(scratch.tables, job, n);
-  if (!scratch.tables.region.finite) return;
-  const int64_t w = job.glimpses.width;
+  const int64_t w = job.glimpses.width, h = job.glimpses.height;
+  if (!scratch.tables.region.finite || h == 0) return;
   for (int64_t k = 0; k < scratch.blocks; ++k) {
     const int64_t start = smaller(k * Lanes::kCount, w - Lanes::kCount);
     scratch.starts[k] = (int32_t)start;
     Lanes::plan_block(scratch.plans[k], scratch.tables.columns.index + start,
                       scratch.tables.source.width);
   }
-  for (int64_t i = 0; i < job.glimpses.height; ++i) {
+  for (int64_t i = 0; i < h; ++i) {
     scratch.row_offset[i] = scratch.tables.rows.index[i] * scratch.tables.source.stride_h;
     if (kSlopes) scratch.base[i] = (float)scratch.tables.rows.base[i];
   }
-  scratch.tile_rows = rows_of_tile<Lanes>(scratch.tables, job.glimpses);
+  const int64_t bytes = source_bytes<Lanes>(scratch.tables, job.glimpses);
+  scratch.tile_rows = rows_of_tile(bytes, h);
+  scratch.asks_ahead = bytes * job.regions.count * job.images.channels > kCachedBytes;
+  if (scratch.asks_ahead) plan_ahead(scratch, w, h);
 }
 
 // One plane at work.
@@ -115,7 +161,7 @@ MGNET_INLINE Plane<Lanes> plane_of(const Job& job, const Source& source, int64_t
 }
 
 // Rows [first, last) of one block; out is the block's place in row `first`.
-template <class Lanes, int kMode, bool kNormalise>
+template <class Lanes, int kMode, bool kNormalise, bool kAsk>
 static void forward_block(const PlanarScratch<Lanes>& scratch, const Plane<Lanes>& plane, int64_t k,
                           int64_t first, int64_t last, float* out, int64_t out_stride) {
   using Floats = typename Lanes::Floats;
@@ -135,6 +181,11 @@ static void forward_block(const PlanarScratch<Lanes>& scratch, const Plane<Lanes
   for (int64_t i = first; i < last; ++i) {
     const typename Lanes::Pixel* upper = plane.pixels + scratch.row_offset[i];
     const typename Lanes::Pixel* lower = upper + plane.step_h;
+    if (kAsk) {
+      const typename Lanes::Pixel* ahead = plane.pixels + scratch.row_offset[i + scratch.tile_rows];
+      ask_for<Lanes>(ahead, scratch.ahead[k]);
+      ask_for<Lanes>(ahead + plane.step_h, scratch.ahead[k]);
+    }
     const Floats upper_weight = Lanes::all(rows.left[i]), lower_weight = Lanes::all(rows.right[i]);
     Floats left, right;
     Fetch::template taps<1>(fetch, upper, lower, &upper_weight, &lower_weight, &left, &right);
@@ -151,7 +202,7 @@ static void forward_block(const PlanarScratch<Lanes>& scratch, const Plane<Lanes
 }
 
 // The same for the gradient: adds to the sums of the block.
-template <class Lanes, int kMode, bool kNormalise>
+template <class Lanes, int kMode, bool kNormalise, bool kAsk>
 static void backward_block(const PlanarScratch<Lanes>& scratch, const Plane<Lanes>& plane,
                            int64_t k, int64_t first, int64_t last, const float* gradient,
                            int64_t gradient_stride) {
@@ -180,6 +231,11 @@ static void backward_block(const PlanarScratch<Lanes>& scratch, const Plane<Lane
   for (int64_t i = first; i < last; ++i) {
     const typename Lanes::Pixel* upper = plane.pixels + scratch.row_offset[i];
     const typename Lanes::Pixel* lower = upper + plane.step_h;
+    if (kAsk) {
+      const typename Lanes::Pixel* ahead = plane.pixels + scratch.row_offset[i + scratch.tile_rows];
+      ask_for<Lanes>(ahead, scratch.ahead[k]);
+      ask_for<Lanes>(ahead + plane.step_h, scratch.ahead[k]);
+    }
     const Floats upper_weight[2] = {Lanes::all(rows.left[i]), Lanes::all(rows.left_slope[i])};
     const Floats lower_weight[2] = {Lanes::all(rows.right[i]), Lanes::all(rows.right_slope[i])};
     Floats left[2], right[2];
@@ -230,9 +286,17 @@ struct ForwardTile {
   template <int kMode>
   void operator()() const {
     if (plane.normalise) {
-      forward_block<Lanes, kMode, true>(scratch, plane, k, first, last, out, stride);
+      run<kMode, true>();
     } else {
-      forward_block<Lanes, kMode, false>(scratch, plane, k, first, last, out, stride);
+      run<kMode, false>();
+    }
+  }
+  template <int kMode, bool kNormalise>
+  void run() const {
+    if (scratch.asks_ahead) {
+      forward_block<Lanes, kMode, kNormalise, true>(scratch, plane, k, first, last, out, stride);
+    } else {
+      forward_block<Lanes, kMode, kNormalise, false>(scratch, plane, k, first, last, out, stride);
     }
   }
 };
@@ -247,9 +311,19 @@ struct BackwardTile {
   template <int kMode>
   void operator()() const {
     if (plane.normalise) {
-      backward_block<Lanes, kMode, true>(scratch, plane, k, first, last, gradient, stride);
+      run<kMode, true>();
     } else {
-      backward_block<Lanes, kMode, false>(scratch, plane, k, first, last, gradient, stride);
+      run<kMode, false>();
+    }
+  }
+  template <int kMode, bool kNormalise>
+  void run() const {
+    if (scratch.asks_ahead) {
+      backward_block<Lanes, kMode, kNormalise, true>(scratch, plane, k, first, last, gradient,
+                                                     stride);
+    } else {
+      backward_block<Lanes, kMode, kNormalise, false>(scratch, plane, k, first, last, gradient,
+                                                      stride);
     }
   }
 };

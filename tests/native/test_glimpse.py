@@ -140,6 +140,25 @@ def test_every_magnification(call: Any, isa: str, side: int, scale: float) -> No
         within(glimpse.backward_region(gradient), expected, 3e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_call_too_large_for_the_caches_gives_the_bits_of_its_parts(
+    call: Any, isa: str, dtype: torch.dtype
+) -> None:
+    """Above some megabytes the kernels ask for pixels ahead of their use, below they do not."""
+    image = torch.randn(1, 3, 150, 161).to(dtype)
+    scales = torch.tensor([1.0, -1.0, 0.4, 2.5]).repeat(64)
+    region = torch.stack([scales, 0.01 * scales, -0.02 * scales], dim=1)
+    index = torch.zeros(256, dtype=torch.int64)
+    glimpse = call(image, region, (20, 37), image_index=index)
+    out = glimpse.forward()
+    gradient = torch.randn_like(out)
+    to_region = glimpse.backward_region(gradient)
+    for n in range(4):
+        single = call(image, region[n : n + 1], (20, 37))
+        assert torch.equal(out[n::4], single.forward().expand(64, -1, -1, -1))
+        assert torch.equal(to_region[n : n + 1], single.backward_region(gradient[n : n + 1]))
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_region_that_is_not_finite(call: Any, isa: str, bad: float) -> None:
     for layout, dtype in itertools.product(LAYOUTS, (torch.float32, torch.uint8)):

@@ -24,7 +24,12 @@ _PADDING_MODES = ("zeros", "border")
 # (mean, std, unit, channels, device) -> rows (scale, bias): the same few constants come at every
 # call, and making a tensor of them costs as much as a small glimpse.
 _known_normalizations: dict[Any, Tensor] = {}
-_MOST_KNOWN = 64  # somebody draws constants at random: start again rather than keep them all
+_MOST_KNOWN = 64  # somebody draws constants or sizes at random: start again, do not keep them all
+
+
+# What a call was found to be, by everything that decides it: the same few calls come all the
+# time, and checking one anew takes as long as a small glimpse.
+_known_samplings: dict[Any, Sampling] = {}
 
 
 class Sampling(NamedTuple):
@@ -34,11 +39,13 @@ class Sampling(NamedTuple):
     width: int
     normalization: Tensor | None
     out_dtype: torch.dtype
+    out_dtype_name: str
     channels_last: bool
-    backend: str
 
 
 def resolve_sampling(
+    name: str,
+    columns: tuple[int, ...],
     image: Tensor,
     rows: Tensor,
     size: int | tuple[int, int],
@@ -50,25 +57,63 @@ def resolve_sampling(
     memory_format: torch.memory_format | None,
     backend: str | None,
     pool: Tensor | None = None,
-) -> Sampling:
-    """Checks what is common to both ops; ``rows`` are the regions or the logits.
+) -> tuple[Sampling, str]:
+    """Checks what is common to both ops; returns it resolved, with the backend to run it.
 
-    With ``pool``, the table of an ImagePool, ``image`` is the pool's buffer.
+    ``rows`` are the regions or the logits, called ``name``, of as many columns. With ``pool``, the
+    table of an ImagePool, ``image`` is the pool's buffer.
     """
+    key = None
+    if (
+        type(size) is int  # not a bool, not a float: as keys they would pass for the int
+        and (image_index is None and pool is None)
+        and (isinstance(image, Tensor) and isinstance(rows, Tensor))
+        and (_is_constant(mean) and _is_constant(std))
+        and is_plain_eager(image, rows)
+    ):
+        key = (
+            columns, image.shape, image.stride(), image.dtype, image.device, rows.shape, rows.dtype,
+            rows.device, size, padding_mode, mean, std, dtype, memory_format,
+        )  # fmt: skip
+        try:
+            known = _known_samplings.get(key)
+        except TypeError:  # something that is no key, so no right argument either: see below
+            key = known = None
+        if known is not None:
+            return known, backends.choose(image.device.type, backend)
+    check_image(image)
+    _check_region(name, rows, image, columns)
     height, width = _height_and_width(size)
     _check_image_index(image_index, rows, image, image.shape[0] if pool is None else pool.shape[0])
     if padding_mode not in _PADDING_MODES:
         raise ValueError(
             f"padding_mode must be one of {', '.join(_PADDING_MODES)}, got {padding_mode!r}"
         )
-    return Sampling(
+    out_dtype = _output_dtype(image, dtype)
+    sampling = Sampling(
         height,
         width,
         _normalization(image, mean, std),
-        _output_dtype(image, dtype),
+        out_dtype,
+        dtype_name(out_dtype),
         _is_channels_last(image, memory_format),
-        _choose_backend(image, backend, pool is not None),
     )
+    if key is not None:
+        _remember(_known_samplings, key, sampling)
+    return sampling, _choose_backend(image, backend, pool is not None)
+
+
+def _is_constant(value: Any) -> bool:
+    """Whether mean or std can be part of a key: a tensor, even one in a tuple, may change."""
+    return value is None or (
+        type(value) is tuple and all(type(item) in (float, int) for item in value)
+    )
+
+
+def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
+    known[key] = value
 
 
 def _choose_backend(image: Tensor, requested: str | None, pooled: bool) -> str:
@@ -98,7 +143,7 @@ def raised_under_autocast(region: Tensor) -> Tensor:
     return region.float() if torch.is_autocast_enabled(region.device.type) else region
 
 
-def check_region(name: str, rows: Tensor, image: Tensor, columns: tuple[int, ...]) -> None:
+def _check_region(name: str, rows: Tensor, image: Tensor, columns: tuple[int, ...]) -> None:
     if not isinstance(rows, Tensor):
         raise TypeError(f"{name} must be a Tensor, got {type(rows).__name__}")
     if rows.dim() != 2 or rows.shape[1] not in columns:
@@ -252,10 +297,9 @@ def _normalization(
         return _scale_and_bias(mean, std, unit, channels, device)  # never kept across a trace
     key = (mean, std, unit, channels, device)
     if key not in _known_normalizations:
-        if len(_known_normalizations) >= _MOST_KNOWN:
-            _known_normalizations.clear()
         with torch.inference_mode(False):  # a tensor of inference mode cannot serve training
-            _known_normalizations[key] = _scale_and_bias(mean, std, unit, channels, device)
+            rows = _scale_and_bias(mean, std, unit, channels, device)
+        _remember(_known_normalizations, key, rows)
     return _known_normalizations[key]
 
 

@@ -10,10 +10,7 @@ from torch import Tensor
 
 from .arguments import (
     check_fusion,
-    check_image,
     check_range_map,
-    check_region,
-    dtype_name,
     raised_under_autocast,
     resolve_sampling,
 )
@@ -96,13 +93,12 @@ def glimpse(
             cannot run, with its reason.
     """
     image, pool = _opened(image)
-    check_image(image)
     region = raised_under_autocast(region)
-    check_region("region", region, image, (3, 4))
-    height, width, normalization, out_dtype, channels_last, chosen = resolve_sampling(
-        image, region, size, image_index, padding_mode, mean, std, dtype, memory_format, backend,
-        pool,
+    sampling, chosen = resolve_sampling(
+        "region", (3, 4), image, region, size, image_index, padding_mode, mean, std, dtype,
+        memory_format, backend, pool,
     )  # fmt: skip
+    height, width, normalization, out_dtype, out_dtype_name, channels_last = sampling
     if chosen == "reference" or region.shape[0] == 0 or image.shape[1] == 0:
         return _reference(
             image, pool, region, image_index, normalization, height, width, align_corners,
@@ -110,7 +106,7 @@ def glimpse(
         )  # fmt: skip
     return _glimpse.glimpse(
         image, region, image_index, normalization, height, width, align_corners, padding_mode,
-        dtype_name(out_dtype), channels_last, chosen, pool=pool,
+        out_dtype_name, channels_last, chosen, pool=pool,
     )  # fmt: skip
 
 
@@ -160,15 +156,14 @@ def glimpse_from_logits(
             numbers with s_min <= s_max.
     """
     image, pool = _opened(image)
-    check_image(image)
     if isinstance(logits, Tensor) and logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
-    check_region("logits", logits, image, (3,))
     low, high, factor = check_range_map(scale_range, gradient_scale)
-    height, width, normalization, out_dtype, channels_last, chosen = resolve_sampling(
-        image, logits, size, image_index, padding_mode, mean, std, dtype, memory_format, backend,
-        pool,
+    sampling, chosen = resolve_sampling(
+        "logits", (3,), image, logits, size, image_index, padding_mode, mean, std, dtype,
+        memory_format, backend, pool,
     )  # fmt: skip
+    height, width, normalization, out_dtype, out_dtype_name, channels_last = sampling
     if chosen == "reference" or logits.shape[0] == 0 or image.shape[1] == 0:
         region = reference.region_from_logits(logits, (low, high), factor)
         samples = _reference(
@@ -178,7 +173,7 @@ def glimpse_from_logits(
         return samples, region
     return _glimpse_from_logits.glimpse_from_logits(
         image, logits, image_index, normalization, low, high, factor, height, width,
-        align_corners, padding_mode, dtype_name(out_dtype), channels_last, chosen, pool=pool,
+        align_corners, padding_mode, out_dtype_name, channels_last, chosen, pool=pool,
     )  # fmt: skip
 
 

@@ -54,6 +54,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"image_index": torch.tensor([0, 2])}, ValueError, r"image_index.*2"),
     ({"image_index": torch.tensor([-1, 0])}, ValueError, r"image_index.*-1"),
     ({"padding_mode": "reflection"}, ValueError, r"padding_mode must be one of zeros, border"),
+    ({"padding_mode": ["zeros"]}, ValueError, r"padding_mode must be one of zeros, border, got"),
     ({"dtype": torch.int8}, TypeError, r"dtype must be float32, .*, got int8"),
     ({"memory_format": torch.channels_last_3d}, ValueError, r"memory_format must be"),
     ({"mean": (0.5,)}, ValueError, r"mean must hold one number for each of the 3 channels"),
@@ -70,6 +71,28 @@ def test_wrong_arguments(change: dict[str, Any], error: type[Exception], message
     for backend in ("reference", None):
         with pytest.raises(error, match=message):
             glimpse(**{"backend": backend} | arguments)
+
+
+def test_a_call_that_was_right_makes_no_wrong_one_right() -> None:
+    glimpse(IMAGE, REGION, 4)
+    glimpse(IMAGE, REGION, 1)
+    glimpse(IMAGE, torch.ones(2, 4), 4)
+    for size in (4.0, True):
+        with pytest.raises(TypeError, match="size must be an int"):
+            glimpse(IMAGE, REGION, size)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"region must have shape .*, got \[2, 2\]"):
+        glimpse(IMAGE, REGION[:, :2], 4)
+    with pytest.raises(ValueError, match=r"logits must have shape \[N, 3\], got \[2, 4\]"):
+        glimpse_from_logits(IMAGE, torch.ones(2, 4), 4)
+
+
+def test_constants_that_change_are_read_anew() -> None:
+    mean = torch.zeros(3, dtype=torch.float64)
+    for constants in (mean, tuple(mean), list(mean)):  # the items are views of the tensor
+        for value in (0.0, 1.0):
+            mean.fill_(value)
+            samples = glimpse(IMAGE, REGION, 4, mean=constants, padding_mode="border")
+            assert (samples == -value).all()
 
 
 def test_wrong_logits() -> None:

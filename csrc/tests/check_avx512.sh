@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs the AVX-512 kernels, as they are shipped, on a machine without AVX-512: builds the C++ tests
+# Runs the AVX-512 kernels, as they are shipped but for asking ahead in small calls too (CMakeLists:
+# MGNET_CACHED_BYTES), on a machine without AVX-512: builds the C++ tests
 # statically, boots Linux in Bochs (which simulates a Skylake-X, instruction by instruction) and
 # runs them there as the only processes. Some minutes on a free core; nothing is installed and
 # nothing runs as root. On a processor with AVX-512, run the same programs directly instead.

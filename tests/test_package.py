@@ -24,6 +24,7 @@ FLOORS = (
     ("functional",),
     ("models",),
     ("data",),
+    ("engine",),
     ("training", "evaluation", "pictures", "env"),
     ("demo",),
     ("cli", "__main__"),

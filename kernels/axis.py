@@ -1,5 +1,5 @@
-"""The coordinates of a glimpse, as device functions: the region read or made from logits, where
-along an axis the samples fall, and with which weights they touch which pixels.
+"""The coordinates of a glimpse, as device functions: the region read or made from logits, its
+image found, where along an axis the samples fall, and with which weights they touch which pixels.
 
 The same formulas in the same order as csrc/glimpse_math.h. Coordinates are in float64 because a
 float32 coordinate cannot place a sample within 1e-7 of a pixel on a large image; a tile needs them
@@ -97,3 +97,26 @@ def image_of(n, index, stride_index, images):
         exists = (picked >= 0) & (picked < images)
         picked = tl.where(exists, picked, 0)
     return picked, exists
+
+
+@triton.jit
+def image_in_pool(pool, picked, elements, channels, OFFSET: tl.constexpr):
+    """Of an image in a pool: offset, height, width, strides of channel, row and column, and whether
+    all of it lies inside the buffer of so many elements. Nobody has looked at the table before."""
+    entry = pool + 6 * picked
+    offset = tl.load(entry)
+    height = tl.load(entry + 1)
+    width = tl.load(entry + 2)
+    stride_c = tl.load(entry + 3)
+    stride_h = tl.load(entry + 4)
+    stride_w = tl.load(entry + 5)
+    some = (height >= 1) & (width >= 1) & (height < 2**30) & (width < 2**30)
+    forward = (offset >= 0) & (stride_c >= 0) & (stride_h >= 0) & (stride_w >= 0)
+    # float64: exact where it matters, and it does not wrap around
+    last = offset.to(tl.float64) + (channels - 1) * stride_c.to(tl.float64)
+    last += (height - 1).to(tl.float64) * stride_h.to(tl.float64)
+    last += (width - 1).to(tl.float64) * stride_w.to(tl.float64)
+    inside = some & forward & (last < elements)
+    height = tl.where(inside, height, 1).to(tl.int32)
+    width = tl.where(inside, width, 1).to(tl.int32)
+    return offset, height, width, stride_c, stride_h.to(OFFSET), stride_w.to(OFFSET), inside

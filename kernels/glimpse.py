@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import launching
 from .axis import (
+    image_in_pool,
     image_of,
     probabilities,
     read_region,
@@ -18,18 +19,20 @@ from .axis import (
     usable_region,
     weights_inside,
 )
-from .tiles import WARPS, is_interleaved, offset_type, real_type, tiling
+from .source import Source
+from .tiles import WARPS, real_type, tiling
 
 UNSPECIALIZED = [
-    "images", "channels", "image_height", "image_width", "height", "width", "tiles",
+    "images", "elements", "channels", "image_height", "image_width", "height", "width", "tiles",
     "tiles_across", "groups",
 ]  # fmt: skip
 
 
 @triton.jit(do_not_specialize=UNSPECIALIZED)
 def glimpse_kernel(
-    image, regions, region_result, index, normalization, samples,
-    images, channels, image_height, image_width, height, width, tiles, tiles_across, groups,
+    image, regions, region_result, index, pool, normalization, samples,
+    images, elements, channels, image_height, image_width, height, width,
+    tiles, tiles_across, groups,
     image_stride_n, image_stride_c, image_stride_h, image_stride_w,
     region_stride_n, region_stride_k, index_stride,
     stride_n, stride_c, stride_h, stride_w,
@@ -66,6 +69,12 @@ def glimpse_kernel(
         )
     picked, exists = image_of(n, index, index_stride, images)
     usable = usable & exists
+    start = picked * image_stride_n
+    if pool is not None:
+        (
+            start, image_height, image_width, image_stride_c, image_stride_h, image_stride_w, inside
+        ) = image_in_pool(pool, picked, elements, channels, OFFSET)  # fmt: skip
+        usable = usable & inside
 
     row = (tile // tiles_across) * ROWS + tl.arange(0, ROWS)
     lane = (tile % tiles_across) * LANES + tl.arange(0, LANES)
@@ -96,7 +105,7 @@ def glimpse_kernel(
     to_row = (row.to(OFFSET) * stride_h)[:, None]
     from_column = cell_x.to(OFFSET) * image_stride_w
     to_column = column.to(OFFSET) * stride_w
-    source = image + picked * image_stride_n
+    source = image + start
     target = samples + n * stride_n
     if INTERLEAVED:
         from_column += (lane % channels).to(OFFSET) * image_stride_c
@@ -107,7 +116,7 @@ def glimpse_kernel(
             channel = lane % channels
         else:
             channel = group * STEPS + step
-            source = image + (picked * image_stride_n + channel.to(tl.int64) * image_stride_c)
+            source = image + (start + channel.to(tl.int64) * image_stride_c)
             target = samples + (n * stride_n + channel.to(tl.int64) * stride_c)
         at = source + (from_row + from_column[None, :])
         below = at + image_stride_h
@@ -131,6 +140,7 @@ def run_glimpse(
     image: Tensor,
     regions: Tensor,
     image_index: Tensor | None,
+    pool: Tensor | None,
     normalization: Tensor | None,
     align_corners: bool,
     border: bool,
@@ -141,19 +151,20 @@ def run_glimpse(
     """Writes the samples [N, C, h, w]. With ``region_result`` [N, 3], ``regions`` are logits, and
     it is written, too."""
     count, channels, height, width = samples.shape
-    cut = tiling(height, width, channels, is_interleaved(image), most_steps=4)
+    source = Source.of(image, pool)
+    cut = tiling(height, width, channels, source.interleaved, most_steps=4)
     arguments: tuple[Any, ...] = (
-        image, regions, region_result, image_index, normalization, samples,
-        image.shape[0], channels, image.shape[2], image.shape[3], height, width,
+        image, regions, region_result, image_index, pool, normalization, samples,
+        source.images, source.elements, channels, source.height, source.width, height, width,
         cut.tiles, cut.tiles_across, cut.groups,
-        *image.stride(), *regions.stride(),
+        *source.strides, *regions.stride(),
         0 if image_index is None else image_index.stride(0), *samples.stride(), *scale_range,
     )  # fmt: skip
     constants = {
         "NUMBERS": regions.shape[1],
         "ALIGN": align_corners,
         "BORDER": border,
-        "OFFSET": offset_type(image, samples),
+        "OFFSET": source.offset_type(samples),
         "REAL": real_type(image),
         **cut.constants,
     }

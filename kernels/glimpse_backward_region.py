@@ -14,20 +14,22 @@ import triton.language as tl
 from torch import Tensor
 
 from . import launching
-from .axis import image_of, read_region, sample_axis, weights_inside
-from .tiles import WARPS, is_interleaved, offset_type, real_type, tiling
+from .axis import image_in_pool, image_of, read_region, sample_axis, weights_inside
+from .source import Source
+from .tiles import WARPS, real_type, tiling
 
 SUMS = 4  # of a tile: d / d scale_x, d / d scale_y, d / d x, d / d y, in float64
 UNSPECIALIZED = [
-    "images", "channels", "image_height", "image_width", "height", "width", "tiles",
+    "images", "elements", "channels", "image_height", "image_width", "height", "width", "tiles",
     "tiles_across", "groups",
 ]  # fmt: skip
 
 
 @triton.jit(do_not_specialize=UNSPECIALIZED)
 def region_sums_kernel(
-    grad, image, regions, index, normalization, sums,
-    images, channels, image_height, image_width, height, width, tiles, tiles_across, groups,
+    grad, image, regions, index, pool, normalization, sums,
+    images, elements, channels, image_height, image_width, height, width,
+    tiles, tiles_across, groups,
     grad_stride_n, grad_stride_c, grad_stride_h, grad_stride_w,
     image_stride_n, image_stride_c, image_stride_h, image_stride_w,
     region_stride_n, region_stride_k, index_stride,
@@ -45,6 +47,12 @@ def region_sums_kernel(
     )
     picked, exists = image_of(n, index, index_stride, images)
     usable = usable & exists
+    start = picked * image_stride_n
+    if pool is not None:
+        (
+            start, image_height, image_width, image_stride_c, image_stride_h, image_stride_w, inside
+        ) = image_in_pool(pool, picked, elements, channels, OFFSET)  # fmt: skip
+        usable = usable & inside
 
     row = (tile // tiles_across) * ROWS + tl.arange(0, ROWS)
     lane = (tile % tiles_across) * LANES + tl.arange(0, LANES)
@@ -80,7 +88,7 @@ def region_sums_kernel(
     grad_row = (row.to(OFFSET) * grad_stride_h)[:, None]
     from_column = cell_x.to(OFFSET) * image_stride_w
     grad_column = column.to(OFFSET) * grad_stride_w
-    source = image + picked * image_stride_n
+    source = image + start
     incoming = grad + n * grad_stride_n
     if INTERLEAVED:
         from_column += (lane % channels).to(OFFSET) * image_stride_c
@@ -93,7 +101,7 @@ def region_sums_kernel(
             channel = lane % channels
         else:
             channel = group * STEPS + step
-            source = image + (picked * image_stride_n + channel.to(tl.int64) * image_stride_c)
+            source = image + (start + channel.to(tl.int64) * image_stride_c)
             incoming = grad + (n * grad_stride_n + channel.to(tl.int64) * grad_stride_c)
         at = source + (from_row + from_column[None, :])
         below = at + image_stride_h
@@ -175,26 +183,28 @@ def run_region_sums(
     image: Tensor,
     regions: Tensor,
     image_index: Tensor | None,
+    pool: Tensor | None,
     normalization: Tensor | None,
     align_corners: bool,
     border: bool,
 ) -> Tensor:
     """Partial sums [N, tiles, 4] of d loss / d (scale_x, scale_y, x, y), float64."""
     count, channels, height, width = grad.shape
-    cut = tiling(height, width, channels, is_interleaved(image), most_steps=4)
+    source = Source.of(image, pool)
+    cut = tiling(height, width, channels, source.interleaved, most_steps=4)
     sums = image.new_empty((count, cut.programs, SUMS), dtype=torch.float64)
     arguments: tuple[Any, ...] = (
-        grad, image, regions, image_index, normalization, sums,
-        image.shape[0], channels, image.shape[2], image.shape[3], height, width,
+        grad, image, regions, image_index, pool, normalization, sums,
+        source.images, source.elements, channels, source.height, source.width, height, width,
         cut.tiles, cut.tiles_across, cut.groups,
-        *grad.stride(), *image.stride(), *regions.stride(),
+        *grad.stride(), *source.strides, *regions.stride(),
         0 if image_index is None else image_index.stride(0),
     )  # fmt: skip
     constants = {
         "NUMBERS": regions.shape[1],
         "ALIGN": align_corners,
         "BORDER": border,
-        "OFFSET": offset_type(image, grad),
+        "OFFSET": source.offset_type(grad),
         "REAL": real_type(image),
         **cut.constants,
     }

@@ -27,7 +27,7 @@ _ORDER: dict[str, tuple[str, ...]] = {
     "cuda": ("triton", "reference"),
 }
 _ORDER_ELSEWHERE = ("reference",)
-_TAKES_POOLS = ("cpu", "reference")
+_TAKES_POOLS = ("cpu", "triton", "reference")
 
 # (device, pooled) -> backend: looked up at every call, decided once
 _first_choice: dict[tuple[str, bool], str] = {}

@@ -1,6 +1,7 @@
 """The Triton backend: hands tensors to the kernels of ``mgnet_fast.kernels``.
 
-Nothing is checked that would wait for the GPU: an image_index out of range gives NaN. Triton is
+Nothing is checked that would wait for the GPU: an image_index out of range gives NaN,
+and so does an entry of a pool that leads out of its buffer. Triton is
 imported with the first glimpse, never with the package.
 """
 
@@ -46,11 +47,12 @@ def glimpse(
     padding_mode: str,
     out_dtype: str,
     channels_last: bool,
+    pool: Tensor | None = None,
 ) -> Tensor:
     samples = empty_samples(image, region.shape[0], height, width, out_dtype, channels_last)
     _kernels("glimpse").run_glimpse(
-        samples, image, region, image_index, _as_rows(normalization), align_corners,
-        padding_mode == "border",
+        samples, image, region, image_index, _as_table(pool, image), _as_rows(normalization),
+        align_corners, padding_mode == "border",
     )  # fmt: skip
     return samples
 
@@ -68,12 +70,14 @@ def glimpse_from_logits(
     padding_mode: str,
     out_dtype: str,
     channels_last: bool,
+    pool: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     samples = empty_samples(image, logits.shape[0], height, width, out_dtype, channels_last)
     region = torch.empty_like(logits, memory_format=torch.contiguous_format)
     _kernels("glimpse").run_glimpse(
-        samples, image, logits, image_index, _as_rows(normalization), align_corners,
-        padding_mode == "border", region_result=region, scale_range=(scale_min, scale_max),
+        samples, image, logits, image_index, _as_table(pool, image), _as_rows(normalization),
+        align_corners, padding_mode == "border", region_result=region,
+        scale_range=(scale_min, scale_max),
     )  # fmt: skip
     return samples, region
 
@@ -86,12 +90,13 @@ def glimpse_backward_region(
     normalization: Tensor | None,
     align_corners: bool,
     padding_mode: str,
+    pool: Tensor | None = None,
 ) -> Tensor:
     gradient = torch.empty_like(region, memory_format=torch.contiguous_format)
     kernels = _kernels("glimpse_backward_region")
     sums = kernels.run_region_sums(
-        grad, image, region, image_index, _as_rows(normalization), align_corners,
-        padding_mode == "border",
+        grad, image, region, image_index, _as_table(pool, image), _as_rows(normalization),
+        align_corners, padding_mode == "border",
     )  # fmt: skip
     kernels.run_region_gradient(gradient, sums)
     return gradient
@@ -110,11 +115,12 @@ def glimpse_from_logits_backward(
     gradient_scale: float,
     align_corners: bool,
     padding_mode: str,
+    pool: Tensor | None = None,
 ) -> Tensor:
     gradient = torch.empty_like(logits, memory_format=torch.contiguous_format)
     sums = _kernels("glimpse_backward_region").run_region_sums(
-        grad_samples, image, region, image_index, _as_rows(normalization), align_corners,
-        padding_mode == "border",
+        grad_samples, image, region, image_index, _as_table(pool, image), _as_rows(normalization),
+        align_corners, padding_mode == "border",
     )  # fmt: skip
     _kernels("glimpse_backward_logits").run_logits_gradient(
         gradient, sums, grad_region, logits, (scale_min, scale_max), gradient_scale
@@ -141,3 +147,16 @@ def glimpse_backward_image(
 
 def _as_rows(normalization: Tensor | None) -> Tensor | None:
     return None if normalization is None else normalization.contiguous()
+
+
+def _as_table(pool: Tensor | None, image: Tensor) -> Tensor | None:
+    """A pool's table as the kernels read it; they check its entries against the buffer's size."""
+    if pool is None:
+        return None
+    if pool.dim() != 2 or pool.shape[1] != 6 or pool.dtype != torch.int64:
+        raise ValueError(
+            f"pool must be int64 of shape [B, 6], got {pool.dtype} of shape {list(pool.shape)}"
+        )
+    if pool.device != image.device or not image.is_contiguous():
+        raise ValueError("pool must be on the device of image, its flat, contiguous buffer")
+    return pool.contiguous()

@@ -114,6 +114,31 @@ def test_the_fusion_step_compiles_without_spills(
         assert used.spilled == 0, f"{launch.kernel.__name__} spills {used.spilled} bytes"
 
 
+@pytest.mark.parametrize("capability", [80, 90, 100])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=str)
+def test_pools_compile_without_spills(dtype: torch.dtype, capability: int) -> None:
+    buffer, table = _meta((1, 3, 1, 2**33), dtype), _meta((64, 6), torch.int64)
+    region, index = _meta((256, 3), torch.float32), _meta((256,), torch.int64)
+    grad = _meta((256, 3, 96, 96), torch.float32)
+    rows = _meta((2, 3), torch.float64)
+    for launch in launches_of(
+        lambda: (
+            triton.glimpse_from_logits(
+                buffer, region, index, rows, 0.2, 0.5, 96, 96, True, "zeros", "bfloat16", False,
+                table,
+            ),
+            triton.glimpse_backward_region(
+                grad, buffer, region, index, rows, True, "zeros", table
+            ),
+        )
+    ):  # fmt: skip
+        used = ahead_of_time.usage(compiled(launch, capability), capability)
+        name = launch.kernel.__name__
+        assert used.spilled == 0, f"{name} spills {used.spilled} bytes"
+        if "OFFSET" in launch.constants:
+            assert str(launch.constants["OFFSET"]) == "int64"
+
+
 def test_the_forward_is_one_launch_from_logits_too() -> None:
     runs = _runs("camera bytes to bfloat16")
     assert len(launches_of(runs["glimpse"])) == 1

@@ -17,7 +17,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 FILES = (
     "test_parity.py", "test_gradients.py", "test_registration.py",
-    "test_fuse_glimpse.py", "test_fusion_step.py",
+    "test_pool_parity.py", "test_fuse_glimpse.py", "test_fusion_step.py",
 )  # fmt: skip
 LEFT_OUT = {
     "test_bit_identical_for_any_number_of_threads": "the interpreter has one thread",

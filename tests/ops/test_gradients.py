@@ -11,6 +11,7 @@ from support.cases import (
     normalization_rows,
     random_image,
     random_region,
+    unit_of_region_gradient,
 )
 from support.tolerances import GRADIENT, assert_close
 from torch import Tensor
@@ -21,12 +22,6 @@ from mgnet_fast.ops import reference
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 FLOAT_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-
-
-def unit_of_region_gradient(grad: Tensor, image: Tensor) -> float:
-    """Root of the summed squares of the terms: incoming gradient, slope of about 2, half side."""
-    side = max(image.shape[2:])
-    return float(grad.double().square().flatten(1).sum(1).sqrt().max()) * 2 * side / 2
 
 
 @pytest.mark.parametrize("align_corners", [True, False])

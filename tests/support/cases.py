@@ -95,3 +95,9 @@ def normalization_rows(mean: tuple[float, ...], std: tuple[float, ...], unit: fl
     centre = torch.tensor(mean, dtype=torch.float64)
     spread = torch.tensor(std, dtype=torch.float64)
     return torch.stack([1 / (spread * unit), -centre / spread])
+
+
+def unit_of_region_gradient(grad: Tensor, image: Tensor) -> float:
+    """Root of the summed squares of the terms: incoming gradient, slope of about 2, half side."""
+    side = max(image.shape[2:])
+    return float(grad.double().square().flatten(1).sum(1).sqrt().max()) * 2 * side / 2

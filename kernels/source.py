@@ -1,0 +1,48 @@
+"""Where the pixels of a launch lie: in one tensor, or in a pool of images of different sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton.language as tl
+from torch import Tensor
+
+from .tiles import is_interleaved, offset_type
+
+
+@dataclass(frozen=True)
+class Source:
+    tensor: Tensor
+    pooled: bool
+    images: int
+    height: int  # 0 in a pool, like width and strides: there each image has its own
+    width: int
+    strides: tuple[int, ...]
+
+    @staticmethod
+    def of(image: Tensor, pool: Tensor | None) -> Source:
+        """``pool`` is None, or the table of the buffer ``image``."""
+        if pool is None:
+            images, _, height, width = image.shape
+            return Source(image, False, images, height, width, image.stride())
+        return Source(image, True, pool.shape[0], 0, 0, (0, 0, 0, 0))
+
+    @property
+    def elements(self) -> int:
+        return self.tensor.numel()
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether the channels of a pixel are taken together. The table of a pool is on the device,
+        so there it is a guess: bytes come from cameras and decoders, which put them side by side.
+        """
+        if self.pooled:
+            return self.tensor.dtype == torch.uint8 and self.tensor.shape[1] > 1
+        return is_interleaved(self.tensor)
+
+    def offset_type(self, samples: Tensor) -> tl.dtype:
+        """The integers that hold the offsets inside one image and one glimpse."""
+        if self.pooled:
+            return tl.int64 if self.elements >= 2**31 else offset_type(samples)
+        return offset_type(self.tensor, samples)

@@ -18,6 +18,7 @@ from .demo_command import demo
 from .env_command import env
 from .eval_command import evaluate
 from .flops_command import flops
+from .predict_command import predict
 from .train_command import train
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(train)
 app.command("eval")(evaluate)
+app.command()(predict)
 app.command()(flops)
 app.command()(env)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,30 @@ class Engine:
         """The results of all images of ``batch``, as :meth:`stream` takes them, in order."""
         return list(self.stream(batch))
 
+    def logits_after_each(self, images: Tensor) -> Tensor:
+        """Class logits of ``images`` [B, C, H, W] after each glimpse: [T, B, K] on the CPU.
+
+        No image leaves early; this is what an exit rule is chosen by.
+
+        Raises:
+            RuntimeError: a stream of this engine is not finished.
+            TypeError, ValueError: images that do not fit.
+        """
+        runner = self._runner
+        check_batch(images, runner.config.in_chans)
+        steps = runner.config.num_glimpses
+        logits = torch.empty(steps, len(images), runner.num_classes)
+        with self._claimed(), torch.inference_mode():
+            for start in range(0, len(images), self.slots):
+                some = images[start : start + self.slots].to(self.device)
+                region, tokens = runner.initial_regions(len(some)), runner.new_tokens(len(some))
+                length = torch.zeros(len(some), dtype=torch.int64, device=self.device)
+                for step in range(steps):
+                    length += 1
+                    now, region = runner.step(some, region, tokens, length)
+                    logits[step, start : start + len(some)] = now.cpu()
+        return logits
+
     def __repr__(self) -> str:
         return (
             f"Engine({self.runner}, {self.device}, {self.precision}, slots={self.slots}, "
@@ -141,18 +166,19 @@ class Engine:
     def _run(
         self, source: Callable[[], Source[Any]], places: Callable[[], Places]
     ) -> Iterator[Prediction]:
+        with self._claimed(), closing(source()) as taken:
+            loop = SlotLoop(self._runner, self._decision, self.slots, taken, places())
+            yield from loop.predictions()
+
+    @contextmanager
+    def _claimed(self) -> Iterator[None]:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError(
                 "this engine is in the middle of a stream: finish or close() that one first, or "
                 "make an Engine for each thread"
             )
         try:
-            taken = source()
-            try:
-                loop = SlotLoop(self._runner, self._decision, self.slots, taken, places())
-                yield from loop.predictions()
-            finally:
-                taken.close()
+            yield
         finally:
             self._busy.release()
 

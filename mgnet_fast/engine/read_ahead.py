@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
+WAITING_BYTES = 1 << 28  # of images that have been read and not taken
+
 
 class Source(Generic[Item]):
     """Items of an iterable, taken one by one in the thread that wants them."""
@@ -33,9 +35,10 @@ class Source(Generic[Item]):
 
 
 class ReadAhead(Source[Item]):
-    """Items of an iterable that a thread has read already, ``limit`` at most.
+    """Items of an iterable that a thread has read already.
 
-    The thread waits where ``limit`` items have not been taken yet. What the iterable raises is
+    The thread waits where ``limit`` items, or items of ``WAITING_BYTES`` by their ``nbytes``, have
+    not been taken yet. What the iterable raises is
     raised where its item would have been taken. The thread ends with the iterable, or once it is
     closed and the iterable has given the item it was asked for.
 
@@ -75,12 +78,16 @@ class ReadAhead(Source[Item]):
             self._read.clear()
             self._changed.notify_all()
 
+    def _is_full(self) -> bool:
+        waiting = sum(getattr(item, "nbytes", 0) for item in self._read)
+        return len(self._read) >= self._limit or waiting >= WAITING_BYTES
+
     def _run(self) -> None:
         end: BaseException = StopIteration()
         try:
             for item in self._items:
                 with self._changed:
-                    self._changed.wait_for(lambda: len(self._read) < self._limit or self._closed)
+                    self._changed.wait_for(lambda: not self._is_full() or self._closed)
                     if self._closed:
                         return
                     self._read.append(item)

@@ -28,23 +28,21 @@ def sectors_read(image: Tensor, region: Tensor, size: int) -> int:
     stride_n, stride_c, stride_h, stride_w = (stride * item for stride in image.stride())
     interleaved = stride_c == item and channels > 1
     pixel_bytes = channels * item if interleaved else item
-    planes = [0] if interleaved else [channel * stride_c for channel in range(channels)]
-    total = 0
+    planes = np.arange(1 if interleaved else channels) * stride_c
+    aligned = stride_h % SECTOR_BYTES == 0 and (interleaved or stride_c % SECTOR_BYTES == 0)
+    total, scattered = 0, []
     for n, (scale, x, y) in enumerate(region.double().tolist()):
-        columns = taps(scale, x, size, width) * stride_w
-        rows = taps(scale, y, size, height) * stride_h
-        for plane in planes:
-            starts = n * stride_n + plane + rows
-            # Rows that begin at the same place within a sector touch equally many.
-            for phase, times in zip(
-                *np.unique(starts % SECTOR_BYTES, return_counts=True), strict=True
-            ):
-                total += int(times) * _sectors_of_row(phase + columns, pixel_bytes)
-    return total
+        row = _sectors_from(taps(scale, x, size, width) * stride_w, pixel_bytes)
+        rows = (taps(scale, y, size, height) * stride_h + planes[:, None]).ravel()
+        if aligned and stride_n % SECTOR_BYTES == 0:  # rows share no sector and all look alike
+            total += rows.size * row.size
+        else:
+            columns = n * stride_n + taps(scale, x, size, width) * stride_w
+            scattered.append(_sectors_from((rows[:, None] + columns).ravel(), pixel_bytes))
+    return total + (int(np.unique(np.concatenate(scattered)).size) if scattered else 0)
 
 
-def _sectors_of_row(starts: np.ndarray, pixel_bytes: int) -> int:
-    if starts.size == 0:
-        return 0
+def _sectors_from(starts: np.ndarray, pixel_bytes: int) -> np.ndarray:
+    """Numbers of the sectors that hold ``pixel_bytes`` bytes from each of ``starts`` on."""
     reach = np.arange(0, pixel_bytes + SECTOR_BYTES - 1, SECTOR_BYTES).clip(max=pixel_bytes - 1)
-    return int(np.unique((starts[:, None] + reach) // SECTOR_BYTES).size)
+    return np.unique((starts[:, None] + reach) // SECTOR_BYTES)

@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(kBlockThreads) region_sums_kernel(const GpuReg
 }
 
 template <class Real>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(kBlockThreads, 3)
     image_gradient_kernel(const GpuImageGradient call) {
   __shared__ ImageGradientShared<Real> shared;
   for (int64_t unit = blockIdx.x; unit < call.units; unit += gridDim.x) {

@@ -14,6 +14,8 @@ enum { kBlockThreads = 256 };
 
 #if defined(__CUDACC__)
 #define MGNET_DEVICE static __device__ __forceinline__
+// Before a loop: unrolled it would need more registers than there are.
+#define MGNET_ROLLED _Pragma("unroll 1")
 struct Block {
   template <class Part>
   __device__ __forceinline__ void step(const Part& part) const {
@@ -23,6 +25,7 @@ struct Block {
 };
 #else
 #define MGNET_DEVICE static inline
+#define MGNET_ROLLED
 struct Block {
   template <class Part>
   void step(const Part& part) const {

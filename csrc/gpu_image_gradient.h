@@ -10,13 +10,14 @@ namespace MGNET_ISA {
 
 enum : int { kChunkRows = 32, kChunkColumns = 64 };
 
+// 32 bits each, or registers run out: no side is longer.
 struct Touching {  // samples [first, last)
-  int64_t first, last;
+  int first, last;
 };
 
 template <class Real>
 struct Weights {
-  int64_t index;  // of the pixel that `left` is for; `right` is for the next one
+  int index;  // of the pixel that `left` is for; `right` is for the next one
   Real left, right;
 };
 
@@ -30,12 +31,12 @@ struct ImageGradientShared {
 };
 
 // The first sample, in the direction in which indices grow, whose index is at least `pixel`.
-MGNET_DEVICE int64_t samples_before(const Axis& axis, int64_t pixel) {
-  int64_t low = 0, high = axis.count;
+MGNET_DEVICE int samples_before(const Axis& axis, int pixel) {
+  int low = 0, high = (int)axis.count;
   while (low < high) {
-    const int64_t middle = low + (high - low) / 2;
-    const int64_t i = axis.scale < 0.0 ? axis.count - 1 - middle : middle;
-    if ((int64_t)tap_of(axis, i).index < pixel) {
+    const int middle = low + (high - low) / 2;
+    const int i = axis.scale < 0.0 ? (int)axis.count - 1 - middle : middle;
+    if ((int)tap_of(axis, i).index < pixel) {
       low = middle + 1;
     } else {
       high = middle;
@@ -45,23 +46,24 @@ MGNET_DEVICE int64_t samples_before(const Axis& axis, int64_t pixel) {
 }
 
 // Samples that touch any of the pixels from first to last - 1.
-MGNET_DEVICE Touching touching(const Axis& axis, int64_t first, int64_t last) {
-  const int64_t begin = samples_before(axis, first - 1), end = samples_before(axis, last);
-  if (axis.scale < 0.0) return {axis.count - end, axis.count - begin};
+MGNET_DEVICE Touching touching(const Axis& axis, int first, int last) {
+  const int begin = samples_before(axis, first - 1), end = samples_before(axis, last);
+  const int count = (int)axis.count;
+  if (axis.scale < 0.0) return {count - end, count - begin};
   return {begin, end};
 }
 
-MGNET_DEVICE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-MGNET_DEVICE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+MGNET_DEVICE int larger(int a, int b) { return a > b ? a : b; }
+MGNET_DEVICE int smaller(int a, int b) { return a < b ? a : b; }
 
 template <class Real>
 MGNET_DEVICE Weights<Real> weights_of(const Axis& axis, int64_t i) {
   const Tap<double> tap = tap_of(axis, i);
-  return {(int64_t)tap.index, (Real)tap.left, (Real)tap.right};
+  return {(int)tap.index, (Real)tap.left, (Real)tap.right};
 }
 
 template <class Real>
-MGNET_DEVICE Real weight_at(const Weights<Real>& weights, int64_t pixel) {
+MGNET_DEVICE Real weight_at(const Weights<Real>& weights, int pixel) {
   return weights.index == pixel       ? weights.left
          : weights.index == pixel - 1 ? weights.right
                                       : (Real)0;
@@ -69,20 +71,20 @@ MGNET_DEVICE Real weight_at(const Weights<Real>& weights, int64_t pixel) {
 
 template <class Real>
 MGNET_DEVICE void gather_glimpse(const Block& block, const GpuImageGradient& call, int64_t n,
-                                 int64_t channel, int64_t top, int64_t start,
+                                 int64_t channel, int top, int start,
                                  ImageGradientShared<Real>& shared) {
   const Job& job = call.job;
   const Region region = read_region(job.regions, n);
   if (!region.finite) return;
   const Axis rows = row_axis(job, region), columns = column_axis(job, region);
-  const int64_t bottom = smaller(top + kTileRows, rows.size);
-  const int64_t end = smaller(start + kTileColumns, columns.size);
+  const int bottom = smaller(top + kTileRows, (int)rows.size);
+  const int end = smaller(start + kTileColumns, (int)columns.size);
   block.step([&](int thread) {
     if (thread < kTileColumns) {
-      const int64_t x = start + thread;
+      const int x = start + thread;
       if (x < end) shared.columns[thread] = touching(columns, x, x + 1);
     } else if (thread < kTileColumns + kTileRows) {
-      const int64_t y = top + thread - kTileColumns;
+      const int y = top + thread - kTileColumns;
       if (y < bottom) shared.rows[thread - kTileColumns] = touching(rows, y, y + 1);
     } else if (thread == kTileColumns + kTileRows) {
       shared.tile_rows = touching(rows, top, bottom);
@@ -91,13 +93,12 @@ MGNET_DEVICE void gather_glimpse(const Block& block, const GpuImageGradient& cal
     }
   });
   const Touching all_rows = shared.tile_rows, all_columns = shared.tile_columns;
-  const Real scale = job.sampling.scale ? (Real)job.sampling.scale[channel] : (Real)1;
   const Glimpses& from = job.glimpses;
   const int64_t plane = n * from.stride_n + channel * from.stride_c;
-  for (int64_t i0 = all_rows.first; i0 < all_rows.last; i0 += kChunkRows) {
-    for (int64_t j0 = all_columns.first; j0 < all_columns.last; j0 += kChunkColumns) {
-      const int64_t i1 = smaller(i0 + kChunkRows, all_rows.last);
-      const int64_t j1 = smaller(j0 + kChunkColumns, all_columns.last);
+  for (int i0 = all_rows.first; i0 < all_rows.last; i0 += kChunkRows) {
+    for (int j0 = all_columns.first; j0 < all_columns.last; j0 += kChunkColumns) {
+      const int i1 = smaller(i0 + kChunkRows, all_rows.last);
+      const int j1 = smaller(j0 + kChunkColumns, all_columns.last);
       block.step([&](int thread) {
         if (thread < kChunkColumns) {
           if (j0 + thread < j1) {
@@ -109,16 +110,18 @@ MGNET_DEVICE void gather_glimpse(const Block& block, const GpuImageGradient& cal
         }
       });
       block.step([&](int thread) {
+        MGNET_ROLLED
         for (int e = thread; e < kTilePixels; e += kBlockThreads) {
-          const int64_t y = top + e / kTileColumns, x = start + e % kTileColumns;
+          const int y = top + e / kTileColumns, x = start + e % kTileColumns;
           if (y >= bottom || x >= end) continue;
           const Touching own_rows = shared.rows[e / kTileColumns];
           const Touching own_columns = shared.columns[e % kTileColumns];
           Real sum = shared.sums[e];
-          for (int64_t i = larger(own_rows.first, i0); i < smaller(own_rows.last, i1); ++i) {
-            const Real row_weight = weight_at(shared.row_weights[i - i0], y) * scale;
-            for (int64_t j = larger(own_columns.first, j0); j < smaller(own_columns.last, j1);
-                 ++j) {
+          MGNET_ROLLED
+          for (int i = larger(own_rows.first, i0); i < smaller(own_rows.last, i1); ++i) {
+            const Real row_weight = weight_at(shared.row_weights[i - i0], y);
+            MGNET_ROLLED
+            for (int j = larger(own_columns.first, j0); j < smaller(own_columns.last, j1); ++j) {
               const Real gradient = load_sample<Real>(
                   from.type, from.data, plane + i * from.stride_h + j * from.stride_w);
               sum = multiply_add(row_weight, weight_at(shared.column_weights[j - j0], x) * gradient,
@@ -139,19 +142,20 @@ MGNET_DEVICE void image_gradient_block(const Block& block, const GpuImageGradien
   const int64_t tiles = call.tiles_high * call.tiles_wide;
   const int64_t tile = unit % tiles, channel = unit / tiles % job.images.channels;
   const int64_t image = unit / tiles / job.images.channels;
-  const int64_t top = tile / call.tiles_wide * kTileRows;
-  const int64_t start = tile % call.tiles_wide * kTileColumns;
+  const int top = (int)(tile / call.tiles_wide * kTileRows);
+  const int start = (int)(tile % call.tiles_wide * kTileColumns);
   block.step([&](int thread) {
     for (int e = thread; e < kTilePixels; e += kBlockThreads) shared.sums[e] = (Real)0;
   });
   const bool grouped = call.to.first_of_image != nullptr;
   const int64_t first = grouped ? call.to.first_of_image[image] : image;
   const int64_t last =
-      grouped ? call.to.first_of_image[image + 1] : smaller(image + 1, job.regions.count);
+      grouped ? call.to.first_of_image[image + 1] : (image < job.regions.count ? image + 1 : image);
   for (int64_t k = first; k < last; ++k) {
     const int64_t n = grouped ? call.to.glimpse_order[k] : k;
     gather_glimpse<Real>(block, call, n, channel, top, start, shared);
   }
+  const Real scale = job.sampling.scale ? (Real)job.sampling.scale[channel] : (Real)1;
   block.step([&](int thread) {
     for (int e = thread; e < kTilePixels; e += kBlockThreads) {
       const int64_t y = top + e / kTileColumns, x = start + e % kTileColumns;
@@ -159,7 +163,7 @@ MGNET_DEVICE void image_gradient_block(const Block& block, const GpuImageGradien
       store_sample<Real>(call.to.type, call.to.data,
                          image * call.to.stride_n + channel * call.to.stride_c +
                              y * call.to.stride_h + x * call.to.stride_w,
-                         shared.sums[e]);
+                         shared.sums[e] * scale);
     }
   });
 }

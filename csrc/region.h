@@ -14,20 +14,19 @@ struct Region {
   bool finite;
 };
 
+MGNET_INLINE double region_number(const Regions& regions, int64_t n, int64_t k) {
+  const int64_t at = n * regions.stride_n + k * regions.stride_k;
+  return regions.type == kFloat64 ? ((const double*)regions.data)[at]
+                                  : (double)((const float*)regions.data)[at];
+}
+
 MGNET_INLINE Region read_region(const Regions& regions, int64_t n) {
-  double v[4] = {0.0, 0.0, 0.0, 0.0};
-  const int64_t start = n * regions.stride_n;
-  for (int k = 0; k < regions.columns; ++k) {
-    const int64_t at = start + k * regions.stride_k;
-    v[k] = regions.type == kFloat64 ? ((const double*)regions.data)[at]
-                                    : (double)((const float*)regions.data)[at];
-  }
   const bool one_scale = regions.columns == 3;
   Region region;
-  region.scale_x = v[0];
-  region.scale_y = one_scale ? v[0] : v[1];
-  region.x = v[one_scale ? 1 : 2];
-  region.y = v[one_scale ? 2 : 3];
+  region.scale_x = region_number(regions, n, 0);
+  region.scale_y = one_scale ? region.scale_x : region_number(regions, n, 1);
+  region.x = region_number(regions, n, one_scale ? 1 : 2);
+  region.y = region_number(regions, n, one_scale ? 2 : 3);
   // x - x is 0 exactly for finite x.
   region.finite = region.scale_x - region.scale_x == 0.0 &&
                   region.scale_y - region.scale_y == 0.0 && region.x - region.x == 0.0 &&

@@ -14,6 +14,7 @@ import typer
 
 from .. import __version__
 from . import console
+from .bench_command import bench
 from .demo_command import demo
 from .env_command import env
 from .eval_command import evaluate
@@ -40,6 +41,7 @@ app.command()(train)
 app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(flops)
+app.add_typer(bench, name="bench")
 app.command()(env)
 
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 import torch
-from bench.conftest import Versus
 from torch import Tensor
 
+from bench.conftest import Versus
 from mgnet_fast import Confidence, Engine, Never, create_model
 from mgnet_fast.models import MGNet
 from mgnet_fast.models.published import published_forward

@@ -14,6 +14,8 @@ import typer
 
 from .. import __version__
 from . import console
+from .attack_command import attack
+from .budget_command import budget
 from .demo_command import demo
 from .env_command import env
 from .eval_command import evaluate
@@ -39,6 +41,8 @@ app.command()(demo)
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(predict)
+app.command()(attack)
+app.command()(budget)
 app.command()(flops)
 app.command()(env)
 

@@ -124,8 +124,9 @@ def budget(
             device=place,
             on_run=lambda done: show("measuring", done),
         )
-        used_threads = torch.get_num_threads()
-    title = f"{count:,} scenes of {dataset.value}, {slots} in flight, {used_threads} threads"
+        used = torch.get_num_threads()
+    noun = "thread" if used == 1 else "threads"
+    title = f"{count:,} scenes of {dataset.value}, {slots} in flight, {used} {noun}"
     if table_file is not None:
         write_budgets(points, table_file)
     if plot is not None:

@@ -101,6 +101,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.set_ylabel("accuracy, %", color=INK)
     axes.grid(color=FRAME, linewidth=0.6)
     axes.set_axisbelow(True)
+    axes.margins(x=0.09)  # room for a note beside the last point
     axes.tick_params(colors=MUTED)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))

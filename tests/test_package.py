@@ -26,7 +26,7 @@ FLOORS = (
     ("data",),
     ("engine",),
     ("training", "evaluation", "pictures", "env"),
-    ("demo",),
+    ("demo", "engine_speed"),
     ("cli", "__main__"),
 )
 

@@ -15,6 +15,7 @@ import typer
 from .. import __version__
 from . import console
 from .attack_command import attack
+from .bench_command import bench
 from .budget_command import budget
 from .demo_command import demo
 from .env_command import env
@@ -44,6 +45,7 @@ app.command()(predict)
 app.command()(attack)
 app.command()(budget)
 app.command()(flops)
+app.add_typer(bench, name="bench")
 app.command()(env)
 
 

@@ -34,13 +34,14 @@ class Engine:
     Args:
         model: the network; the engine works on a copy of its weights, made once.
         device: where to run.
-        precision: of the backbone: "fp32", "bf16", "fp16" or "int8".
+        precision: of the backbone: "fp32".
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
-        runner: how a step is run; "auto" chooses one that needs no compiler.
-        artefact: path of what a runner loads, for those that do.
+        runner: how a step is run: "plain", "channels_last", or "auto", which takes the one that
+            was fastest in a short trial. None starts a compiler.
+        artefact: path of what a runner loads; none of these does.
         exit: when an image has been looked at enough.
-        calibration: image batches [B, C, H, W], for int8.
+        calibration: image batches [B, C, H, W], for precisions that need them; fp32 does not.
 
     Attributes:
         runner: its name.

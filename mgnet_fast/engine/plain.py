@@ -15,10 +15,11 @@ from ..models.precision import glimpse_memory_format
 class PlainRunner:
     """Steps of ``model`` without any preparation but that of the fusion; see :class:`Runner`.
 
-    The model is used, not copied; it must be in eval mode, in float32.
+    The model is used, not copied; it must be in eval mode, in float32. ``folded`` is its fusion,
+    folded, where that is there already.
     """
 
-    def __init__(self, model: MGNet) -> None:
+    def __init__(self, model: MGNet, folded: FoldedFusion | None = None) -> None:
         self.model = model
         self.config = model.config
         self.num_classes = model.config.num_classes
@@ -26,7 +27,7 @@ class PlainRunner:
         self.device: torch.device = weight.device
         self._width = weight.shape[1]
         self._dtype = weight.dtype
-        self._folded = FoldedFusion.of(model.feat_fusion.mha)
+        self._folded = FoldedFusion.of(model.feat_fusion.mha) if folded is None else folded
         self._memory_format = glimpse_memory_format(model.backbone)
 
     def initial_regions(self, count: int) -> Tensor:

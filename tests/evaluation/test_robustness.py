@@ -48,15 +48,13 @@ def test_whole_gradient_of_the_region_is_no_stronger_attack_on_the_shipped_netwo
 ) -> None:
     """What docs/robustness.md says: factor 1 alone makes the network look robust."""
     whole, own = (
-        evaluate_attack(model, scenes, AttackSettings.honest(**STRONG, steps=4), count=30)
-        if factors is None
-        else evaluate_attack(
+        evaluate_attack(
             model,
             scenes,
-            AttackSettings.honest(**STRONG, steps=4, gradient_scales=factors),
+            AttackSettings.honest(**STRONG, steps=4, gradient_scales=(factor,)),
             count=30,
         )
-        for factors in (None, (None,))
+        for factor in (1.0, None)
     )
     assert own.accuracy(4) < whole.accuracy(4) - 0.2
 

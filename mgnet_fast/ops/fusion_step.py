@@ -79,6 +79,7 @@ def reference(
 _IMPLEMENTATIONS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "cpu": reference,
     "triton": triton_fusion.fusion_step,
+    "cuda": reference,
     "reference": reference,
 }
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import cpu, triton
+from . import cpu, cuda, triton
 
-_LAUNCHERS = {"cpu": cpu, "triton": triton}
+_LAUNCHERS = {"cpu": cpu, "triton": triton, "cuda": cuda}
 
 
 def of(backend: str) -> ModuleType:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from functools import reduce
 from typing import NamedTuple
 
@@ -86,9 +86,12 @@ def pgd(
     settings = AttackSettings.honest() if settings is None else settings
     found = []
     for way in range(settings.ways):
-        steps = attack_steps(model, images, labels, settings, way=way, first_index=first_index)
-        *_, (_, images_now, logits) = steps
-        found.append(Attacked(images_now, logits))
+        with closing(
+            attack_steps(model, images, labels, settings, way=way, first_index=first_index)
+        ) as steps:
+            for _, images_now, n_logit in steps:
+                last = Attacked(images_now, n_logit)
+        found.append(last)
     return reduce(lambda worst, other: _worse(worst, other, labels), found)
 
 
@@ -100,7 +103,7 @@ def attack_steps(
     *,
     way: int = 0,
     first_index: int = 0,
-) -> Iterator[tuple[int, Tensor, Tensor]]:
+) -> Generator[tuple[int, Tensor, Tensor], None, None]:
     """The way of one PGD: step 0 (where it starts), 1, ... ``settings.steps``.
 
     Each item is the number of the step, the images there and their logits [T, B, K]: what the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,17 +133,19 @@ def _batch(
     labels = scenes.labels[torch.from_numpy(indices)].to(device)
     with under_attack(model, None), torch.no_grad():
         worst = [model(images)["n_logit"]]
+    first = int(indices[0])
     for way in range(settings.ways):
-        first = int(indices[0])
-        steps = attack_steps(model, images, labels, settings, way=way, first_index=first)
-        for step, _, logits in steps:
-            if step == 0:
-                continue
-            if way == 0:
-                worst.append(logits)
-                continue
-            chosen = worse_for_the_network(worst[step], logits, labels)
-            worst[step] = torch.where(chosen[None, :, None], logits, worst[step])
+        with closing(
+            attack_steps(model, images, labels, settings, way=way, first_index=first)
+        ) as steps:
+            for step, _, logits in steps:
+                if step == 0:
+                    continue
+                if way == 0:
+                    worst.append(logits)
+                    continue
+                chosen = worse_for_the_network(worst[step], logits, labels)
+                worst[step] = torch.where(chosen[None, :, None], logits, worst[step])
     return (torch.stack(worst).argmax(3) == labels).sum(2).cpu()
 
 

@@ -13,6 +13,6 @@ from pathlib import Path
 _root = Path(__file__).resolve().parent
 _named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 if _root not in [Path(entry).resolve() for entry in _named if entry]:
-    _library = sys.path.index(sysconfig.get_path("stdlib"))
-    _ahead = [entry for entry in sys.path[:_library] if Path(entry or ".").resolve() != _root]
-    sys.path[:_library] = _ahead
+    _library = sysconfig.get_path("stdlib")
+    _end = sys.path.index(_library) if _library in sys.path else 0
+    sys.path[:_end] = [entry for entry in sys.path[:_end] if Path(entry or ".").resolve() != _root]

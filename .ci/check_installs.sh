@@ -21,6 +21,9 @@ assert pathlib.Path.cwd() not in pathlib.Path(mgnet_fast.__file__).parents, mgne
 print(mgnet_fast.__file__.rsplit("/", 3)[1:])
 PYTHON
 
+echo "--- the GPU benchmarks try themselves out on the CPU"
+python -m bench.gpu --out "$work/gpu" --dry-run
+
 # The borrowed dependencies must not hold the package itself.
 pip uninstall --quiet --yes mgnet-fast
 

@@ -18,8 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS, README = ROOT / "BENCHMARKS.md", ROOT / "README.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 NEVER_ON_A_GPU = (
-    "No row of this page was measured on a GPU: there are no GPU kernels yet, CUDA tensors take "
-    "the reference backend (plain PyTorch)."
+    "**No row of this page was measured on a GPU, and no GPU kernel of this package has run on one "
+    "yet.** `python -m bench.gpu --out DIR` checks and measures all of them in nine minutes; its "
+    "rows then stand here."
 )
 PEER_ORDER = ("eager", "torch.compile", "OpenCV", "kornia")
 
@@ -74,11 +75,39 @@ def plain_table(rows: list[Result]) -> list[str]:
     return lines
 
 
+def gpu_table(rows: list[Result]) -> list[str]:
+    """Device time with a cold cache, as a share of a device copy's bandwidth, and peak memory."""
+    lines = [
+        "| case | backend | against | us | times faster | goal | of copy | MB | MB of peer |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        share = f"{row['copy_share']:.0%}" if row["copy_share"] else "-"
+        goal = f"{row['target']:.3g}" if row["target"] else "-"
+        time = f"{row['ours_seconds']['p50'] * 1e6:.3g}" if row["ours_seconds"] else "-"
+        peaks = [row["ours_peak_bytes"], row["peer_peak_bytes"]]
+        memory = " | ".join("-" if peak is None else f"{peak / 1e6:.3g}" for peak in peaks)
+        what = f"{row['case']}, {row['dtype']}"
+        lines.append(
+            f"| {what} | {row['backend']} | {row['peer']} | {time} | {speedup(row)} | {goal} "
+            f"| {share} | {memory} |"
+        )
+    return lines
+
+
+def on_a_gpu(result: Result) -> bool:
+    """Whether the rows are those of bench.gpu."""
+    return all(row["backend"] in ("triton", "cuda") for row in result["rows"])
+
+
 def tables(result: Result) -> list[str]:
     lines: list[str] = []
     for (suite, op), rows in _grouped(result["rows"]).items():
         lines += ["", f"### {suite}: {op}", ""]
-        lines += forward_table(rows) if op == "forward" else plain_table(rows)
+        if on_a_gpu(result):
+            lines += gpu_table(rows)
+        else:
+            lines += forward_table(rows) if op == "forward" else plain_table(rows)
     return lines
 
 
@@ -100,16 +129,17 @@ def benchmarks_page(results: list[Result]) -> str:
         "the pairs. Before anything is timed the result is compared: glimpses with the float64",
         "reference, networks and training steps with the published algorithm in float32. Times",
         "are medians of ours. `floor` is the speed-up that the project set itself; the floors",
-        "were set for processors with AVX-512.",
-        "",
-        NEVER_ON_A_GPU,
+        "were set for processors with AVX-512. On a GPU the times are those of the device, with",
+        "nothing of the inputs in its cache.",
     ]
+    if not any(map(on_a_gpu, results)):
+        lines += ["", NEVER_ON_A_GPU]
     for result in results:
         machine = result["machine"]
         threads = sorted({row["threads"] for row in result["rows"]})
         lines += [
             "",
-            f"## {machine['processor']}: {machine['instruction_set']}",
+            f"## {_device(result)}",
             "",
             f"torch {machine['torch']}, Python {machine['python']}, "
             f"mgnet_fast {machine['mgnet_fast']} at {machine['commit']}, "
@@ -119,9 +149,16 @@ def benchmarks_page(results: list[Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _device(result: Result) -> str:
+    machine = result["machine"]
+    if on_a_gpu(result):
+        return f"{', '.join(machine['gpus'])}, CUDA {machine['cuda']}"
+    return f"{machine['processor']}: {machine['instruction_set']}"
+
+
 def readme_block(results: list[Result]) -> str:
-    """The op forward and backward against eager, and the training step, of the first result."""
-    result = results[0]
+    """The op forward and backward against eager, and the training step, of the first CPU."""
+    result = next(result for result in results if not on_a_gpu(result))
     rows = [row for row in result["rows"] if row["peer"] not in PEER_ORDER[1:]]
     lines = ["| what | case | against | times faster |", "|---|---|---|---|"]
     for row in rows:

@@ -36,6 +36,10 @@ class Row:
     speedup: dict[str, float] = field(default_factory=dict)
     pairs: int = 0
     target: float | None = None
+    bytes_moved: int | None = None  # sectors that must be read, and the result
+    copy_share: float | None = None  # of the bandwidth of a device copy, for bytes_moved
+    ours_peak_bytes: int | None = None
+    peer_peak_bytes: int | None = None
 
     def measured(self, comparison: Comparison) -> Row:
         return Row(
@@ -58,6 +62,7 @@ def machine() -> dict[str, Any]:
         "processor": facts["processor"],
         "instruction_set": facts["extension"],
         "gpus": facts["gpus"],
+        "cuda": facts["cuda of torch"],
         "python": platform.python_version(),
         "torch": torch.__version__,
         "packages": {name: version for name, version in facts["packages"].items() if version},

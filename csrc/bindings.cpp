@@ -19,73 +19,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <new>
-#include <stdexcept>
-
+#include "arguments.h"
 #include "dispatch.h"
 
 namespace {
 
 using namespace mgnet;
-
-struct PythonErrorSet {};
-
-class Arguments {
- public:
-  Arguments(const char* function, PyObject* const* values, Py_ssize_t count, Py_ssize_t expected)
-      : next_(values) {
-    if (count != expected) {
-      PyErr_Format(PyExc_TypeError, "%s takes %zd arguments, got %zd", function, expected, count);
-      throw PythonErrorSet{};
-    }
-  }
-
-  int64_t integer() {
-    const long long value = PyLong_AsLongLong(*next_++);
-    if (value == -1 && PyErr_Occurred()) throw PythonErrorSet{};
-    return value;
-  }
-  int code() { return static_cast<int>(integer()); }
-  void* pointer() { return reinterpret_cast<void*>(static_cast<intptr_t>(integer())); }
-  double real() {
-    const double value = PyFloat_AsDouble(*next_++);
-    if (value == -1.0 && PyErr_Occurred()) throw PythonErrorSet{};
-    return value;
-  }
-
-  // Braced lists are evaluated from left to right.
-  Images images() {
-    Images images{pointer(),
-                  code(),
-                  integer(),
-                  integer(),
-                  integer(),
-                  integer(),
-                  integer(),
-                  integer(),
-                  integer(),
-                  integer(),
-                  static_cast<const int64_t*>(pointer()),
-                  0};
-    if (images.pool) images.pool_elements = images.width;
-    return images;
-  }
-  Regions regions() {
-    return {pointer(), code(), code(), integer(), integer(), static_cast<const int64_t*>(pointer()),
-            integer()};
-  }
-  Logits logits() { return {pointer(), code(), integer(), integer(), real(), real()}; }
-  Glimpses glimpses() {
-    return {pointer(), code(), integer(), integer(), integer(), integer(), integer(), integer()};
-  }
-  Sampling sampling() {
-    return {static_cast<const double*>(pointer()), static_cast<const double*>(pointer()),
-            code() != 0, code()};
-  }
-
- private:
-  PyObject* const* next_;
-};
 
 // Releasing the GIL costs a fraction of a microsecond, and may cost a switch to get it back.
 constexpr double kReleaseMicroseconds = 20.0;
@@ -98,22 +37,6 @@ void run_kernel(const Job& job, const Work& work) {
     pybind11::gil_scoped_release release;
     work();
   }
-}
-
-template <class Body>
-PyObject* guarded(const Body& body) {
-  try {
-    body();
-    Py_RETURN_NONE;
-  } catch (const PythonErrorSet&) {
-  } catch (const std::invalid_argument& error) {
-    PyErr_SetString(PyExc_ValueError, error.what());
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
-  return nullptr;
 }
 
 PyObject* forward(PyObject*, PyObject* const* values, Py_ssize_t count) {
@@ -170,10 +93,6 @@ PyObject* from_logits_backward(PyObject*, PyObject* const* values, Py_ssize_t co
   });
 }
 
-PyCFunction as_method(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
 PyMethodDef kernel_methods[] = {
     {"glimpse_forward", as_method(forward), METH_FASTCALL,
      "IMAGE, REGION, GLIMPSE (written), NORM, GRID, threads"},
@@ -195,13 +114,25 @@ PyMethodDef kernel_methods[] = {
 
 }  // namespace
 
+#if defined(MGNET_HAS_CUDA)
+namespace mgnet {
+void add_cuda_functions(pybind11::module_& module);
+}
+#endif
+
 PYBIND11_MODULE(_native, module) {
-  module.doc() = "CPU kernels of mgnet_fast; pointers, sizes and element strides as integers.";
+  module.doc() = "Native kernels of mgnet_fast; pointers, sizes and element strides as integers.";
   if (PyModule_AddFunctions(module.ptr(), kernel_methods) != 0) throw pybind11::error_already_set();
   module.def("available_isas", &available_isas, "Instruction sets usable here, best first.");
   module.def("selected_isa", &selected_isa, "The instruction set in use.");
   module.def("select_isa", &select_isa, pybind11::arg("name"),
              "Chooses the instruction set for the whole process (tests and benchmarks).");
+#if defined(MGNET_HAS_CUDA)
+  add_cuda_functions(module);
+  module.attr("cuda") = true;
+#else
+  module.attr("cuda") = false;
+#endif
 #ifdef _OPENMP
   module.attr("openmp") = true;
 #else

@@ -244,7 +244,7 @@ double estimated_microseconds(const Job& job) {
   return outputs * (job.images.type == kFloat32 ? 0.3e-3 : 1e-3);
 }
 
-void check_job(const Job& job) {
+void check_job_without_index(const Job& job) {
   const Images& images = job.images;
   const Regions& regions = job.regions;
   const Glimpses& glimpses = job.glimpses;
@@ -262,16 +262,7 @@ void check_job(const Job& job) {
           "padding_mode code must be 0 (zeros) or 1 (border)" + got(job.sampling.padding));
   require((job.sampling.scale == nullptr) == (job.sampling.bias == nullptr),
           "scale and bias must be given together");
-  if (regions.image_index) {
-    for (int64_t n = 0; n < regions.count; ++n) {
-      const int64_t index = regions.image_index[n];
-      if (index < 0 || index >= images.count) {
-        throw std::invalid_argument("image_index must be in [0, " + std::to_string(images.count) +
-                                    "), got " + std::to_string(index) + " at position " +
-                                    std::to_string(n));
-      }
-    }
-  } else if (regions.count != 0) {  // an empty tensor's pointer is null, too
+  if (!regions.image_index && regions.count != 0) {  // an empty tensor's pointer is null, too
     require(
         regions.count == images.count,
         "without image_index there must be one region per image: " + std::to_string(images.count) +
@@ -283,6 +274,20 @@ void check_job(const Job& job) {
               images.width < INT32_MAX,
           "image must have at least one pixel, got height " + std::to_string(images.height) +
               " and width " + std::to_string(images.width));
+}
+
+void check_job(const Job& job) {
+  check_job_without_index(job);
+  const Regions& regions = job.regions;
+  if (!regions.image_index) return;
+  for (int64_t n = 0; n < regions.count; ++n) {
+    const int64_t index = regions.image_index[n];
+    if (index < 0 || index >= job.images.count) {
+      throw std::invalid_argument("image_index must be in [0, " + std::to_string(job.images.count) +
+                                  "), got " + std::to_string(index) + " at position " +
+                                  std::to_string(n));
+    }
+  }
 }
 
 void glimpse_forward(const Job& job, int threads) {

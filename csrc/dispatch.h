@@ -20,6 +20,8 @@ void select_isa(const std::string& name);
 double estimated_microseconds(const Job& job);
 
 void check_job(const Job& job);
+// Reads no memory: what can be checked of a job whose tensors are on another device.
+void check_job_without_index(const Job& job);
 
 void glimpse_forward(const Job& job, int threads);
 

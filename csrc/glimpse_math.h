@@ -7,12 +7,6 @@
 #include "isa.h"
 #include "job.h"
 
-#if defined(__CUDACC__)
-#define MGNET_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define MGNET_HOST_DEVICE MGNET_INLINE
-#endif
-
 namespace mgnet {
 namespace MGNET_ISA {
 
@@ -29,7 +23,7 @@ struct Tap {
 };
 
 // Position of sample i of count in the glimpse, from -1 to 1.
-MGNET_HOST_DEVICE double base_position(int64_t i, int64_t count, bool align_corners) {
+MGNET_INLINE double base_position(int64_t i, int64_t count, bool align_corners) {
   if (align_corners) {
     return count > 1 ? -1.0 + 2.0 * (double)i / (double)(count - 1) : 0.0;
   }
@@ -37,13 +31,13 @@ MGNET_HOST_DEVICE double base_position(int64_t i, int64_t count, bool align_corn
 }
 
 // Pixels per unit of position: the derivative of source_pixel with respect to `shift`.
-MGNET_HOST_DEVICE double pixels_per_position(int64_t size, bool align_corners) {
+MGNET_INLINE double pixels_per_position(int64_t size, bool align_corners) {
   return 0.5 * (double)(align_corners ? size - 1 : size);
 }
 
 template <class Real>
-MGNET_HOST_DEVICE Real source_pixel(Real base, double scale, double shift, int64_t size,
-                                    bool align_corners) {
+MGNET_INLINE Real source_pixel(Real base, double scale, double shift, int64_t size,
+                               bool align_corners) {
   const Real position = scale * base + shift + 1.0;
   return align_corners ? 0.5 * position * (double)(size - 1)
                        : 0.5 * (position * (double)size - 1.0);
@@ -52,7 +46,7 @@ MGNET_HOST_DEVICE Real source_pixel(Real base, double scale, double shift, int64
 // The pixel may be infinite but not NaN. Written with conditional expressions only, which vectors
 // of doubles have, too.
 template <class Real>
-MGNET_HOST_DEVICE Tap<Real> fold_tap(Real pixel, int64_t size, bool border) {
+MGNET_INLINE Tap<Real> fold_tap(Real pixel, int64_t size, bool border) {
   const Real zero = Real{}, one = zero + 1.0;
   const Real last = zero + (double)(size - 1);
   const Real low = zero + (border ? 0.0 : -2.0);

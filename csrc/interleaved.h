@@ -125,17 +125,10 @@ MGNET_INLINE InterleavedScratch take_interleaved_scratch(Arena& arena, const Job
 }
 
 // Rows padded to whole blocks need no tail: what the padding computes is not stored.
-MGNET_INLINE bool interleaved_source(const Source& source) {
-  return source.stride_c == 1 && source.stride_w == 3 && source.width >= 3;
-}
-
 MGNET_INLINE bool interleaved_takes(const Job& job) {
-  if (job.images.type == kFloat64 || job.images.channels != 3) return false;
-  const int64_t sources = job.images.pool ? job.images.count : 1;
-  for (int64_t b = 0; b < sources; ++b) {
-    if (!interleaved_source(image_source(job.images, b))) return false;
-  }
-  return true;
+  const Images& images = job.images;
+  return images.type != kFloat64 && images.channels == 3 && images.stride_c == 1 &&
+         images.stride_w == 3 && images.width >= 3;
 }
 
 // For the pair of outputs (j, j + 4): four times to[j], four times to[j + 4].

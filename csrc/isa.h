@@ -10,10 +10,17 @@
 #elif defined(MGNET_ISA_AVX2)
 #define MGNET_ISA avx2
 #define MGNET_ISA_NAME "avx2"
+#elif defined(MGNET_ISA_GPU)
+#define MGNET_ISA gpu
+#define MGNET_ISA_NAME "gpu"
 #else
 #define MGNET_ISA portable
 #define MGNET_ISA_NAME "portable"
 #endif
 
+#if defined(__CUDACC__)
+#define MGNET_INLINE static __host__ __device__ __forceinline__
+#else
 #define MGNET_INLINE static inline __attribute__((always_inline))
+#endif
 #define MGNET_RESTRICT __restrict__

@@ -65,12 +65,7 @@ MGNET_INLINE PlanarScratch<Lanes> take_planar_scratch(Arena& arena, const Job& j
 template <class Lanes>
 MGNET_INLINE bool planar_takes(const Job& job) {
   if (job.images.type != Lanes::kType || job.glimpses.width < Lanes::kCount) return false;
-  if (!job.images.pool) return job.images.stride_w == 1 && job.images.width > 1;
-  for (int64_t b = 0; b < job.images.count; ++b) {
-    const Source source = image_source(job.images, b);
-    if (source.stride_w != 1 || source.width < 2) return false;
-  }
-  return true;
+  return job.images.stride_w == 1 && job.images.width > 1;
 }
 
 // Bytes of a plane that the glimpse reads, by the extent of its taps.

@@ -81,8 +81,7 @@ std::vector<Job> glimpses_of_pool(const Job& job) {
     one.images.stride_w = entry[kPoolStrideW];
     one.images.pool = nullptr;
     one.regions.data = moved(job.regions.data, job.regions.type, n * job.regions.stride_n);
-    one.regions.image_index = nullptr;
-    one.regions.count = 1;
+    one.regions.image_index = nullptr;  // the count stays the call's: it tells how much is read
     const void* glimpse = moved(job.glimpses.data, job.glimpses.type, n * job.glimpses.stride_n);
     one.glimpses.data = const_cast<void*>(glimpse);
   }

@@ -9,9 +9,9 @@
 
 namespace mgnet {
 
-// One job for each glimpse of a job that check_job has passed. Every entry that a region looks at
-// must lie in the buffer; it is read once, so that what was checked is what the kernels see even
-// where another thread writes to the table.
+// One job for each glimpse of a job that check_job has passed; its units are those of glimpse 0.
+// Every entry that a region looks at must lie in the buffer; it is read once, so that what was
+// checked is what the kernels see even where another thread writes to the table.
 std::vector<Job> glimpses_of_pool(const Job& job);
 
 }  // namespace mgnet

@@ -1,4 +1,4 @@
-// Eight floats. The only file, with simd_avx512.h, that names intrinsics.
+// Eight floats. Intrinsics are named here and in the other simd_*.h, and in interleaved.h.
 //
 // A block is eight neighbouring outputs of a row. Each needs two neighbouring pixels of two rows;
 // how they are fetched depends on how far apart the outputs fall, and is planned once per block and

@@ -1,8 +1,8 @@
 """mgnet_fast: images classified by a few small, learned glimpses, fast.
 
 The op on its own: :func:`glimpse`, :func:`glimpse_from_logits`. The network:
-:func:`create_model`, :class:`MGNet`. What runs here and why: :func:`backends`,
-``python -m mgnet_fast.env``.
+:func:`create_model`, :class:`MGNet`. Classifying streams of images: :class:`Engine`.
+What runs here and why: :func:`backends`, ``python -m mgnet_fast.env``.
 
 Names are looked up at first use, so that the commands answer without waiting for torch; the ops
 of ``torch.ops.mgnet_fast`` are there once ``mgnet_fast.functional`` is imported.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .log import configure_from_environment
 
 if TYPE_CHECKING:
+    from .engine import Confidence, Engine, Entropy, Margin, Never, Prediction
     from .functional import (
         FoldedFusion,
         fuse_glimpse,
@@ -37,11 +38,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Confidence",
+    "Engine",
+    "Entropy",
     "FoldedFusion",
     "ImagePool",
     "ImageRing",
     "MGNet",
     "MGNetConfig",
+    "Margin",
+    "Never",
+    "Prediction",
     "__version__",
     "backends",
     "count_multiply_adds",
@@ -56,11 +63,17 @@ __all__ = [
 ]
 
 _HOME = {
+    "Confidence": "engine",
+    "Engine": "engine",
+    "Entropy": "engine",
     "FoldedFusion": "functional",
     "ImagePool": "image_pool",
     "ImageRing": "image_ring",
     "MGNet": "models",
     "MGNetConfig": "models",
+    "Margin": "engine",
+    "Never": "engine",
+    "Prediction": "engine",
     "backends": "ops.backends",
     "count_multiply_adds": "models",
     "create_model": "models",
@@ -72,7 +85,7 @@ _HOME = {
     "rescale_gradient": "functional",
     "save_checkpoint": "models",
 }
-_MODULES = ("data", "evaluation", "functional", "models", "ops", "pictures", "training")
+_MODULES = ("data", "engine", "evaluation", "functional", "models", "ops", "pictures", "training")
 
 
 def __getattr__(name: str) -> Any:

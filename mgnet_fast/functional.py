@@ -74,8 +74,8 @@ def glimpse(
         dtype: of the result; default: the image's, float32 for uint8.
         memory_format: ``torch.contiguous_format`` or ``torch.channels_last``; default: the
             image's, contiguous for a pool.
-        backend: "cpu" or "reference"; default: the fastest that can run
-            (``mgnet_fast.backends()``), "reference" under torch.func's transforms.
+        backend: "cpu", "triton" or "cuda" (CUDA tensors), "reference"; default: the first in order
+            that can run (``mgnet_fast.backends()``), "reference" under torch.func's transforms.
             "reference" is plain PyTorch.
 
     Returns:

@@ -13,7 +13,8 @@ from mgnet_fast.ops import backends
 # Programs that tests start must find the installed package, not the folder they are started from.
 os.environ["PYTHONSAFEPATH"] = "1"
 
-NATIVE_BACKENDS = ("cpu",)
+# In Triton's interpreter the tests of the ops are run again: tests/kernels/test_interpreter.py.
+NATIVE_BACKENDS = ("triton",) if os.environ.get("TRITON_INTERPRET") == "1" else ("cpu",)
 
 
 @pytest.fixture(params=NATIVE_BACKENDS)

@@ -24,8 +24,9 @@ FLOORS = (
     ("functional",),
     ("models",),
     ("data",),
+    ("engine",),
     ("training", "evaluation", "pictures", "env"),
-    ("demo",),
+    ("demo", "engine_speed"),
     ("cli", "__main__"),
 )
 

@@ -1,4 +1,4 @@
-"""The commands: ``mgnet-fast demo | train | eval | flops | env``.
+"""The commands: ``mgnet-fast demo | train | eval | predict | flops | bench | env``.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 """

@@ -14,10 +14,12 @@ import typer
 
 from .. import __version__
 from . import console
+from .bench_command import bench
 from .demo_command import demo
 from .env_command import env
 from .eval_command import evaluate
 from .flops_command import flops
+from .predict_command import predict
 from .train_command import train
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -37,7 +39,9 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(train)
 app.command("eval")(evaluate)
+app.command()(predict)
 app.command()(flops)
+app.add_typer(bench, name="bench")
 app.command()(env)
 
 

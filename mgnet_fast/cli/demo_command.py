@@ -73,7 +73,7 @@ def demo(
                     rows.append(row)
                     status.update(f"measuring: {row.case} done")
             screen.print()
-            screen.print(speed_table(rows, threads, *_machine()))
+            screen.print(speed_table(rows, threads, *machine()))
     disagreeing = [row.case for row in rows if not row.agrees]
     if disagreeing:
         raise ValueError(
@@ -99,7 +99,7 @@ def print_picture(screen: Console, picture: Picture) -> None:
     screen.print(Text.assemble((str(picture.path), "bold"), f": {shown}"), soft_wrap=True)
 
 
-def _machine() -> tuple[str, str]:
+def machine() -> tuple[str, str]:
     from ..env import collect
     from ..ops.backends import choose
 

@@ -185,11 +185,13 @@ def train(
             tensorboard=not no_tensorboard,
         )
     except KeyboardInterrupt:
-        saved = (folder / STATE).is_file()
-        console.print_error(
-            "interrupted" + (f"; its whole epochs are kept in {folder}" if saved else ""),
-            hint="go on with the same command and --resume" if saved else None,
-        )
+        if (folder / STATE).is_file():
+            console.print_error(
+                f"interrupted; its whole epochs are kept in {folder}",
+                hint="go on with the same command and --resume",
+            )
+        else:
+            console.print_error("interrupted before an epoch was whole: there is nothing to resume")
         raise typer.Exit(1) from None
     if os.environ.get("RANK", "0") != "0":
         return

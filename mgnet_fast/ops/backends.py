@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from . import cpu
+from . import cpu, cuda, triton
 
 ENVIRONMENT_VARIABLE = "MGNET_FAST_BACKEND"
 
@@ -18,10 +18,15 @@ _log = logging.getLogger(__name__)
 # Each takes a device type and says why the backend cannot serve it, or None where it can.
 _REFUSALS: dict[str, Callable[[str], str | None]] = {
     "cpu": cpu.why_not,
+    "triton": triton.why_not,
+    "cuda": cuda.why_not,
     "reference": lambda device: None,
 }
 # The fastest first; the reference serves every device.
-_ORDER: dict[str, tuple[str, ...]] = {"cpu": ("cpu", "reference")}
+_ORDER: dict[str, tuple[str, ...]] = {
+    "cpu": ("cpu", "reference"),
+    "cuda": ("triton", "cuda", "reference"),
+}
 _ORDER_ELSEWHERE = ("reference",)
 _TAKES_POOLS = ("cpu", "reference")
 

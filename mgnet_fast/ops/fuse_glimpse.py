@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import triton_fusion
+from .autocast import without_autocast
 from .dispatch import is_plain_eager
 
 INFERENCE_ONLY = (
@@ -87,7 +88,7 @@ def reference(
     """
     if tokens.shape[0] == 0:
         return tokens.new_empty(0, tokens.shape[2])
-    with _without_autocast(tokens.device.type):
+    with without_autocast(tokens.device.type):
         length = length.unsqueeze(1)
         places = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
         used = places <= length
@@ -102,15 +103,14 @@ def reference(
         return F.linear((weights.unsqueeze(1) @ known).squeeze(1), out_value, out_bias)
 
 
-def _without_autocast(device_type: str) -> Any:
-    if torch.is_autocast_enabled(device_type):
-        return torch.autocast(device_type, enabled=False)
-    return nullcontext()
-
-
 # From a backend to what computes the op there. The matrix products are all that takes time on a
 # CPU, and plain PyTorch hands them to the same library as C++ would.
-_IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {"cpu": reference, "reference": reference}
+_IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {
+    "cpu": reference,
+    "triton": triton_fusion.fuse_glimpse,
+    "cuda": reference,
+    "reference": reference,
+}
 
 
 @torch.library.custom_op("mgnet_fast::fuse_glimpse", mutates_args=())

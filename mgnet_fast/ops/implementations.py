@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import cpu
+from . import cpu, cuda, triton
 
-_LAUNCHERS = {"cpu": cpu}
+_LAUNCHERS = {"cpu": cpu, "triton": triton, "cuda": cuda}
 
 
 def of(backend: str) -> ModuleType:

@@ -144,6 +144,8 @@ def _fit(
         done_steps=done * trainer.steps_per_epoch,
         enabled=progress and workers.is_main,
     )
+    if done < recipe.epochs:
+        bar.say(_plan(trainer, folder, facts))
     checkpoint = folder / MODEL_NAME
     accuracy: Accuracy | None = None
     try:
@@ -161,6 +163,17 @@ def _fit(
     rows = read_log(folder / "log.jsonl")
     seconds = sum(row["seconds"] for row in rows if row.get("kind") == "epoch")
     return RunSummary(accuracy, recipe.epochs, seconds, checkpoint, folder / "log.jsonl")
+
+
+def _plan(trainer: Trainer, folder: Path, facts: dict[str, Any]) -> str:
+    recipe, workers, threads = trainer.recipe, trainer.workers, torch.get_num_threads()
+    left = recipe.epochs - trainer.epochs_done
+    processes = f"{workers.world_size} processes of " if workers.world_size > 1 else ""
+    return (
+        f"{facts['model']} on {len(trainer.train_scenes):,} scenes of {facts['dataset']}: "
+        f"{left} epoch{'s' if left > 1 else ''} of {trainer.steps_per_epoch} steps, "
+        f"{processes}{threads} thread{'s' if threads > 1 else ''}; each epoch is kept in {folder}"
+    )
 
 
 def _save_weights(trainer: Trainer, path: Path, accuracy: Accuracy, facts: dict[str, Any]) -> None:

@@ -66,6 +66,13 @@ class Progress:
         pace = (time.monotonic() - self._start) / done
         return format_seconds(pace * (self._total - self._done))
 
+    def say(self, line: str) -> None:
+        """Writes a line above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(line, highlight=False)
+        elif self._enabled:
+            print(line, file=self._stream, flush=True)
+
     def step(self, epoch: int, epochs: int, loss: float) -> None:
         """Counts one step of this epoch (counted from 1), with its loss."""
         self._done += 1
@@ -79,17 +86,11 @@ class Progress:
 
     def epoch(self, epoch: int, epochs: int, accuracy: Sequence[float], seconds: float) -> None:
         """Reports a finished epoch: accuracy in [0, 1] after each glimpse, and its time."""
-        if not self._enabled:
-            return
         shown = " ".join(f"{100 * value:.2f}" for value in accuracy)
-        line = (
+        self.say(
             f"epoch {epoch}/{epochs}  {seconds:.0f} s  accuracy by glimpse {shown} %  "
             f"left {self._left()}"
         )
-        if self._bar is not None:
-            self._bar.console.print(line, highlight=False)
-        else:
-            print(line, file=self._stream, flush=True)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -128,6 +128,7 @@ def test_interrupting_says_how_to_go_on(
     assert result.code == 1
     assert ("--resume" in result.err) == saved
     assert result.err.startswith("error: interrupted")
+    assert ("nothing to resume" in result.err) != saved
 
 
 @pytest.mark.parametrize(

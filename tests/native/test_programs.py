@@ -34,5 +34,9 @@ def test_against_the_naive_definition(programs: Path) -> None:
     subprocess.run([programs / "test_glimpse", "--runs", "1000", "--seed", "11"], check=True)
 
 
+def test_gpu_kernels_in_plain_cpp(programs: Path) -> None:
+    subprocess.run([programs / "test_gpu_blocks", "--runs", "1000", "--seed", "13"], check=True)
+
+
 def test_short_fuzz(programs: Path) -> None:
     subprocess.run([programs / "fuzz", "--runs", "2000", "--seed", "12"], check=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -40,6 +41,33 @@ def test_a_missing_extension_is_said_and_worked_around(monkeypatch: pytest.Monke
     assert glimpse(IMAGE, REGION, 4).shape == (1, 1, 4, 4)
     with pytest.raises(ValueError, match=r"'cpu' cannot run on cpu tensors: the extension"):
         glimpse(IMAGE, REGION, 4, backend="cpu")
+
+
+def test_cuda_kernels_say_why_they_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mgnet_fast.ops import cpu, cuda
+
+    with pytest.raises(ValueError, match=r"'cuda' cannot run on cpu tensors: it serves CUDA"):
+        glimpse(IMAGE, REGION, 4, backend="cuda")
+
+    def with_extension(extension: object) -> str | None:
+        monkeypatch.setattr(cpu, "_native", extension)
+        cuda._device_problem.cache_clear()
+        return cuda.why_not("cuda")
+
+    missing = SimpleNamespace(cuda=True, cuda_problem=lambda: "no CUDA device was found")
+    assert with_extension(missing) == "no CUDA device was found"
+    assert with_extension(SimpleNamespace(cuda=True, cuda_problem=lambda: "")) is None
+    assert "built without it" in (with_extension(SimpleNamespace(cuda=False)) or "")
+    assert "extension" in (with_extension(None) or "")
+    cuda._device_problem.cache_clear()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_the_cuda_kernels_have_a_reason() -> None:
+    reason = backends._REFUSALS["cuda"]("cuda")
+    assert reason is not None
+    with pytest.raises(ValueError, match="'cuda' cannot run on cuda tensors"):
+        backends.choose("cuda", "cuda")
 
 
 @pytest.mark.parametrize(("value", "outcome"), [("reference", "ok"), ("warp", "must be one of")])

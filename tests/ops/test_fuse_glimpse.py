@@ -56,55 +56,60 @@ def _expected(fusion: FeatureFusion, tokens: Tensor, length: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("dtype", list(FUSION), ids=str)
 @pytest.mark.parametrize("dim", DIMS)
-def test_equals_the_networks_fusion_at_every_length(dim: int, dtype: torch.dtype) -> None:
+def test_equals_the_networks_fusion_at_every_length(
+    backend: str, dim: int, dtype: torch.dtype
+) -> None:
     fusion, tokens = _fusion(dim, dtype), _tokens(11, 5, dim, dtype)
     folded = FoldedFusion.of(fusion.mha)
     for count in range(1, 6):
         length = torch.full((11,), count)
-        state = _state(fusion, fuse_glimpse(_poisoned(tokens, length), length, folded))
+        fused = fuse_glimpse(_poisoned(tokens, length), length, folded, backend=backend)
+        state = _state(fusion, fused)
         expected = _expected(fusion, tokens, length)
         assert state.dtype == dtype
         assert _deviation(state, expected) <= FUSION[dtype]
 
 
 @pytest.mark.parametrize("dim", DIMS)
-def test_slots_at_different_lengths_share_a_call(dim: int) -> None:
+def test_slots_at_different_lengths_share_a_call(backend: str, dim: int) -> None:
     fusion, tokens = _fusion(dim), _tokens(9, 4, dim)
     length = torch.tensor([1, 4, 2, 3, 1, 1, 4, 3, 2])
     folded = FoldedFusion.of(fusion.mha)
-    attended = fuse_glimpse(_poisoned(tokens, length), length, folded)
+    attended = fuse_glimpse(_poisoned(tokens, length), length, folded, backend=backend)
     expected = _expected(fusion, tokens, length)
     assert _deviation(_state(fusion, attended), expected) <= FUSION[torch.float32]
     for slot in range(9):  # a slot's neighbours have no say
-        alone = fuse_glimpse(tokens[slot : slot + 1], length[slot : slot + 1], folded)
+        one = slice(slot, slot + 1)
+        alone = fuse_glimpse(tokens[one], length[one], folded, backend=backend)
         torch.testing.assert_close(attended[slot : slot + 1], alone, rtol=1e-5, atol=1e-5)
 
 
-def test_a_nan_token_stays_in_its_slot() -> None:
+def test_a_nan_token_stays_in_its_slot(backend: str) -> None:
     tokens, length = _tokens(3, 4, 7), torch.tensor([3, 2, 4])
     tokens[1, 0] = float("nan")
-    fused = fuse_glimpse(tokens, length, FoldedFusion.of(_fusion(7).mha))
+    fused = fuse_glimpse(tokens, length, FoldedFusion.of(_fusion(7).mha), backend=backend)
     assert fused.isnan().all(dim=1).tolist() == [False, True, False]
     assert fused.isnan().any(dim=1).tolist() == [False, True, False]
 
 
-def test_strided_caches_and_empty_batches() -> None:
+def test_strided_caches_and_empty_batches(backend: str) -> None:
     folded = FoldedFusion.of(_fusion(7).mha)
     tokens, length = _tokens(4, 3, 7), torch.tensor([1, 3, 2, 3])
     sliced = torch.full((4, 3, 10), float("nan"))[..., 2:9].copy_(tokens)
     assert not sliced.is_contiguous()
     torch.testing.assert_close(
-        fuse_glimpse(sliced, length, folded), fuse_glimpse(tokens, length, folded)
+        fuse_glimpse(sliced, length, folded, backend=backend),
+        fuse_glimpse(tokens, length, folded, backend=backend),
     )
-    assert fuse_glimpse(tokens[:0], length[:0], folded).shape == (0, 7)
+    assert fuse_glimpse(tokens[:0], length[:0], folded, backend=backend).shape == (0, 7)
 
 
-def test_autocast_lowers_nothing() -> None:
+def test_autocast_lowers_nothing(backend: str) -> None:
     folded = FoldedFusion.of(_fusion(131).mha)
     tokens, length = _tokens(4, 3, 131), torch.tensor([1, 3, 2, 3])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        lowered = fuse_glimpse(tokens, length, folded)
-    assert torch.equal(lowered, fuse_glimpse(tokens, length, folded))
+        lowered = fuse_glimpse(tokens, length, folded, backend=backend)
+    assert torch.equal(lowered, fuse_glimpse(tokens, length, folded, backend=backend))
 
 
 def test_gradients_are_refused_in_words() -> None:
@@ -131,10 +136,10 @@ def test_opcheck_and_compile() -> None:
         assert torch.equal(got, fuse_glimpse(tokens[:slots], length[:slots], folded))
 
 
-def test_lengths_nobody_can_check_give_nan() -> None:
+def test_lengths_nobody_can_check_give_nan(backend: str) -> None:
     folded = FoldedFusion.of(_fusion(7).mha)
     length = torch.tensor([1, 0, 4, -2, 3])
-    fused = torch.ops.mgnet_fast.fuse_glimpse(_tokens(5, 3, 7), length, *folded, "reference")
+    fused = torch.ops.mgnet_fast.fuse_glimpse(_tokens(5, 3, 7), length, *folded, backend)
     assert fused.isnan().all(dim=1).tolist() == [False, True, True, True, False]
     assert fused.isnan().any(dim=1).tolist() == [False, True, True, True, False]
 

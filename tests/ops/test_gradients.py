@@ -73,34 +73,39 @@ def test_region_gradient_at_every_sampling_stride(backend: str, layout: str, str
             assert_close(ours.grad, exact.grad, GRADIENT[torch.float32], unit)
 
 
+@pytest.mark.parametrize("size", [(5, 7), (30, 41)], ids=str)
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("padding_mode", ["zeros", "border"])
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last", "sliced"])
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES, ids=str)
 def test_image_gradient(
-    backend: str, dtype: torch.dtype, layout: str, padding_mode: str, align_corners: bool
+    backend: str,
+    size: tuple[int, int],
+    dtype: torch.dtype,
+    layout: str,
+    padding_mode: str,
+    align_corners: bool,
 ) -> None:
     """Several glimpses of the first image, one of the third, none of the second."""
     image = LAYOUTS[layout](random_image((3, 3, 21, 34), dtype))
     index = torch.tensor([0, 2, 0, 0, 2, 0])
     rows = normalization_rows((0.1, 0.2, 0.3), (0.5, 0.25, 1.0), 1.0)
     options = {"padding_mode": padding_mode, "align_corners": align_corners}
-    for size in ((5, 7), (30, 41)):
-        region = random_region(6)
-        ours = image.detach().requires_grad_()
-        samples = glimpse(
-            ours, region, size, image_index=index, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0),
-            **options, backend=backend,
-        )  # fmt: skip
-        grad = random_image(tuple(samples.shape), dtype, seed=5)
-        samples.backward(grad)
-        exact = image.detach().double().requires_grad_()
-        expected_glimpse(exact, region, size, index, rows, **options).backward(grad.double())
-        assert ours.grad is not None
-        assert exact.grad is not None
-        assert ours.grad.dtype == dtype
-        assert (ours.grad[1] == 0).all()
-        assert_close(ours.grad, exact.grad, GRADIENT[dtype], unit=100.0)
+    region = random_region(6)
+    ours = image.detach().requires_grad_()
+    samples = glimpse(
+        ours, region, size, image_index=index, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0),
+        **options, backend=backend,
+    )  # fmt: skip
+    grad = random_image(tuple(samples.shape), dtype, seed=5)
+    samples.backward(grad)
+    exact = image.detach().double().requires_grad_()
+    expected_glimpse(exact, region, size, index, rows, **options).backward(grad.double())
+    assert ours.grad is not None
+    assert exact.grad is not None
+    assert ours.grad.dtype == dtype
+    assert (ours.grad[1] == 0).all()
+    assert_close(ours.grad, exact.grad, GRADIENT[dtype], unit=100.0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)

@@ -28,6 +28,16 @@ def pool_backend(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.fixture
+def backend(backend: str) -> str:
+    """Each native backend that takes pools."""
+    try:
+        backends.can_run(backend, "cpu", raise_error=True, pooled=True)
+    except ValueError as reason:
+        pytest.skip(str(reason))
+    return backend
+
+
 def images_of(dtype: torch.dtype) -> list[Tensor]:
     images = []
     for seed, size in enumerate(SIZES):

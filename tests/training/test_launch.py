@@ -32,6 +32,17 @@ def finished(mnist_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
     return start(tmp_path_factory.mktemp("runs") / "whole", mnist_folder, threads=1)
 
 
+def test_says_what_it_will_do(
+    mnist_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(tmp_path / "run", mnist_folder, epochs=1, progress=True, threads=1)
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first.startswith("mgnet_toy on 100 scenes of translated-mnist: 1 epoch of 5 steps, 1 th")
+    assert others[0].startswith("epoch 1/1")
+    start(tmp_path / "run", mnist_folder, epochs=1, progress=True, threads=1, resume=True)
+    assert capsys.readouterr().err == ""
+
+
 def test_leaves_checkpoint_and_log(finished: RunSummary, mnist_folder: Path) -> None:
     model = load_checkpoint(finished.checkpoint)
     assert model.config.num_glimpses == 3

@@ -1,0 +1,134 @@
+// The kernels of a GPU, run in plain C++, against the naive definition and, for logits, against the
+// CPU kernels. Usage: test_gpu_blocks [--runs N] [--seed S]
+#include <cstdlib>
+
+#include "compare.h"
+#include "gpu_host.h"
+
+using namespace mgnet_test;
+
+namespace {
+
+const char* const kName = "gpu blocks";
+
+double worst_excess(const Buffer& got, const Buffer& wanted, double tolerance) {
+  double worst = 0;
+  for (int64_t i = 0; i < got.elements; ++i) {
+    worst = std::max(worst,
+                     excess(got.get(i), wanted.get(i), tolerance * (1 + std::fabs(wanted.get(i)))));
+  }
+  return worst;
+}
+
+// Forward and backward from logits, held against the CPU's.
+void test_logits(Random& random, Problem& p, uint64_t seed) {
+  const int64_t count = p.job.regions.count;
+  Buffer values(p.job.regions.type, count * 3), incoming(values.type, count * 3);
+  for (int64_t i = 0; i < values.elements; ++i) {
+    values.set(i, random.real(-4, 4));
+    incoming.set(i, random.real(-1, 1));
+  }
+  Buffer region(values.type, count * 3), gradient(values.type, count * 3);
+  Buffer cpu_region(values.type, count * 3), cpu_gradient(values.type, count * 3);
+  Job job = p.job, cpu_job = p.gradient_job;
+  job.regions.columns = cpu_job.regions.columns = 3;
+  job.regions.stride_n = cpu_job.regions.stride_n = 3;
+  job.regions.stride_k = cpu_job.regions.stride_k = 1;
+  Buffer cpu_glimpse(p.glimpse.type, p.glimpse.elements);
+  job.regions.data = region.data();
+  const Logits logits{values.data(), values.type, 3, 1, 0.2, 0.5};
+  const GpuLogits same{values.data(), values.type, 3, 1, 0.2, 0.5};
+  run_forward(job, same);
+  Job cpu_forward = job;
+  cpu_forward.regions.data = cpu_region.data();
+  cpu_forward.glimpses.data = cpu_glimpse.data();
+  glimpse_from_logits_forward(cpu_forward, logits, 1);
+  if (job.glimpses.height == 0 || job.glimpses.width == 0) return;  // nothing was launched
+  check(worst_excess(region, cpu_region, 1e-7) <= 1, "region from logits", p, kName, seed, 0);
+
+  cpu_job.regions.data = cpu_region.data();
+  const LogitsGradient cpu_call{incoming.data(), 3, 1, true, 0.02, cpu_gradient.data()};
+  glimpse_from_logits_backward(cpu_job, logits, cpu_call, 1);
+  run_region_gradient(cpu_job, [&](GpuRegionGradient& call) {
+    call.logits = same;
+    call.incoming = incoming.data();
+    call.incoming_type = incoming.type;
+    call.incoming_stride_n = 3;
+    call.incoming_stride_k = 1;
+    call.gradient_scale = 0.02;
+    call.type = values.type;
+    call.gradient = gradient.data();
+  });
+  const double terms =
+      static_cast<double>(job.images.channels * job.glimpses.height * job.glimpses.width);
+  const double size = job.images.type == kUInt8 ? 130 : 4;
+  check(worst_excess(gradient, cpu_gradient, 1e-6 + 2e-7 * size * terms) <= 1, "logits gradient", p,
+        kName, seed, 0);
+}
+
+// Indices of no image give NaN, and no image gets a gradient from them; nothing is read outside.
+void test_wrong_index(Random& random, Problem& p, uint64_t seed) {
+  if (p.index.empty()) return;
+  const int64_t wrong[] = {-1, p.job.images.count, INT64_MIN, INT64_MAX};
+  for (int64_t& index : p.index) index = wrong[random.integer(0, 3)];
+  run_forward(p.job, GpuLogits{});
+  const Glimpses& out = p.job.glimpses;
+  bool all_nan = true;
+  for (int64_t n = 0; n < p.job.regions.count; ++n) {
+    for (int64_t c = 0; c < p.job.images.channels; ++c) {
+      for (int64_t i = 0; i < out.height; ++i) {
+        for (int64_t j = 0; j < out.width; ++j) {
+          all_nan = all_nan && std::isnan(p.glimpse.get(n * out.stride_n + c * out.stride_c +
+                                                        i * out.stride_h + j * out.stride_w));
+        }
+      }
+    }
+  }
+  check(all_nan, "index of no image", p, kName, seed, 0);
+  Buffer gradient(p.job.regions.type, p.job.regions.count * p.job.regions.columns);
+  run_region_gradient(p.gradient_job,
+                      [&](GpuRegionGradient& call) { call.gradient = gradient.data(); });
+  if (p.job.images.type != kUInt8) run_image_gradient(p.gradient_job, p.gradient_of_image);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int64_t runs = 2000;
+  uint64_t seed = 1;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (!std::strcmp(argv[i], "--runs")) runs = std::atoll(argv[i + 1]);
+    if (!std::strcmp(argv[i], "--seed")) seed = std::strtoull(argv[i + 1], nullptr, 10);
+  }
+  const Operations operations{
+      [](const Job& job) { run_forward(job, GpuLogits{}); },
+      [](const Job& job, void* gradient) {
+        run_region_gradient(job, [&](GpuRegionGradient& call) { call.gradient = gradient; });
+      },
+      [](const Job& job, const ImageGradient& to) { run_image_gradient(job, to); }};
+  int64_t tested = 0;
+  for (int64_t run = 0; run < runs; ++run) {
+    const uint64_t own = seed + static_cast<uint64_t>(run);
+    Random random(own);
+    Problem p;
+    make_problem(random, false, p);
+    if (p.job.images.pool) continue;  // these kernels take no pools
+    ++tested;
+    test_problem(operations, p, kName, own);
+    test_logits(random, p, own);
+    test_wrong_index(random, p, own);
+    // Odd regions and pixels: what they give is compared, too, by the CPU's tests; here they are
+    // run so that a sanitizer sees where they read and write.
+    Problem wild;
+    make_problem(random, true, wild);
+    if (wild.job.images.pool) continue;
+    operations.forward(wild.job);
+    Buffer gradient(wild.job.regions.type, wild.job.regions.count * wild.job.regions.columns);
+    operations.backward_region(wild.gradient_job, gradient.data());
+    if (wild.job.images.type != kUInt8) {
+      operations.backward_image(wild.gradient_job, wild.gradient_of_image);
+    }
+  }
+  std::printf("%s: %lld problems, %d failures\n", kName, static_cast<long long>(tested), failures);
+  return failures ? 1 : 0;
+}

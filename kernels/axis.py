@@ -1,0 +1,99 @@
+"""The coordinates of a glimpse, as device functions: the region read or made from logits, where
+along an axis the samples fall, and with which weights they touch which pixels.
+
+The same formulas in the same order as csrc/glimpse_math.h. Coordinates are in float64 because a
+float32 coordinate cannot place a sample within 1e-7 of a pixel on a large image; a tile needs them
+once per row and once per column, not per sample. Weights are in the type the samples are computed
+in. No index is moved to stay in bounds: pixels outside are not loaded at all.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def sample_axis(
+    i, count, scale, shift, size,
+    ALIGN: tl.constexpr, BORDER: tl.constexpr, REAL: tl.constexpr,
+):  # fmt: skip
+    """Along one axis, of the samples ``i`` of ``count``: their position in the glimpse (-1 to 1,
+    float64), their source coordinate in pixels (float64, not clamped), the pixel before it (-2 to
+    size + 1, int32; -2 where there is none), and how far beyond that pixel they lie (REAL)."""
+    if ALIGN:
+        # a glimpse of one pixel looks at the centre
+        base = (2.0 * i.to(tl.float64) / tl.where(count > 1, count - 1, 1) - 1.0) * (count > 1)
+        pixel = 0.5 * (scale * base + shift + 1.0) * (size - 1)
+        # an image of one pixel: infinity times 0
+    else:
+        base = (2.0 * i.to(tl.float64) + 1.0) / count - 1.0
+        pixel = 0.5 * ((scale * base + shift + 1.0) * size - 1.0)
+    low = 0.0 if BORDER else -2.0
+    high = size - 1 if BORDER else size + 1
+    near = tl.where(pixel > low, pixel, low)
+    near = tl.where(near < high, near, high)
+    cell = tl.floor(near)
+    return base, pixel, cell.to(tl.int32), (near - cell).to(REAL)
+
+
+@triton.jit
+def weights_inside(cell, fraction, size):
+    """Weights of the pixels ``cell`` and ``cell + 1``, 0 where they are outside; which are not."""
+    left_inside = (cell >= 0) & (cell < size)
+    right_inside = (cell >= -1) & (cell < size - 1)
+    left = tl.where(left_inside, 1.0 - fraction, 0.0)
+    right = tl.where(right_inside, fraction, 0.0)
+    return left, right, left_inside, right_inside
+
+
+@triton.jit
+def rounded(value, dtype: tl.constexpr):
+    """To the type of a result: half types are reached from float32 only."""
+    if dtype != tl.float64:
+        value = value.to(tl.float32)
+    return value.to(dtype)
+
+
+@triton.jit
+def usable_region(scale_x, scale_y, x, y):
+    """The region, zeros where it is not finite, and whether it is."""
+    # x - x is 0 for finite x only
+    usable = ((scale_x - scale_x) + (scale_y - scale_y) + (x - x) + (y - y)) == 0
+    scale_x = tl.where(usable, scale_x, 0.0)
+    scale_y = tl.where(usable, scale_y, 0.0)
+    return scale_x, scale_y, tl.where(usable, x, 0.0), tl.where(usable, y, 0.0), usable
+
+
+@triton.jit
+def read_region(region, n, stride_n, stride_k, NUMBERS: tl.constexpr):
+    """(scale_x, scale_y, x, y) in float64, zeros where not all are finite, and whether they are."""
+    row = region + n * stride_n
+    scale_x = tl.load(row).to(tl.float64)
+    scale_y = tl.load(row + (NUMBERS - 3) * stride_k).to(tl.float64)
+    x = tl.load(row + (NUMBERS - 2) * stride_k).to(tl.float64)
+    y = tl.load(row + (NUMBERS - 1) * stride_k).to(tl.float64)
+    return usable_region(scale_x, scale_y, x, y)
+
+
+@triton.jit
+def probabilities(logits, n, stride_n, stride_k):
+    """The sigmoid of the three logits, float64."""
+    row = logits + n * stride_n
+    p0 = 1.0 / (1.0 + tl.exp(-tl.load(row).to(tl.float64)))
+    p1 = 1.0 / (1.0 + tl.exp(-tl.load(row + stride_k).to(tl.float64)))
+    p2 = 1.0 / (1.0 + tl.exp(-tl.load(row + 2 * stride_k).to(tl.float64)))
+    return p0, p1, p2
+
+
+@triton.jit
+def image_of(n, index, stride_index, images):
+    """The image of glimpse n, and whether there is such an image; 0 where not."""
+    if index is None:
+        picked = n
+        exists = n >= 0
+    else:
+        picked = tl.load(index + n * stride_index).to(tl.int64)
+        exists = (picked >= 0) & (picked < images)
+        picked = tl.where(exists, picked, 0)
+    return picked, exists

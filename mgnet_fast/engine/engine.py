@@ -1,0 +1,203 @@
+"""The engine: a network, ready to classify a stream of images glimpse by glimpse."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..arguments import IMAGE_DTYPES, dtype_names
+from ..models import MGNet
+from .exits import Confidence, ExitDecision, ExitRule
+from .image_places import BatchPlaces, Places, StreamPlaces
+from .prediction import Prediction
+from .read_ahead import ReadAhead, Source
+from .runner_choice import choose_runner
+from .slots import SlotLoop
+
+
+class Engine:
+    """Classifies images by as few glimpses as each of them needs.
+
+    A fixed number of slots hold one image each. Every step takes one glimpse of each; images that
+    the network is sure enough of leave, and the next ones take their slots. So images at
+    different glimpses share a batch, and an early exit saves time, not only arithmetic.
+
+    Args:
+        model: the network; the engine works on a copy of its weights, made once.
+        device: where to run.
+        precision: of the backbone: "fp32".
+        slots: images in flight. 1 gives the shortest time for one image; more give more images a
+            second.
+        runner: how a step is run: "plain", "channels_last", or "auto", which takes the one that
+            was fastest in a short trial. None starts a compiler.
+        artefact: path of what a runner loads; none of these does.
+        exit: when an image has been looked at enough.
+        calibration: image batches [B, C, H, W], for precisions that need them; fp32 does not.
+
+    Attributes:
+        runner: its name.
+        reason: why that one.
+
+    An engine serves one stream at a time, and says so where it is asked for a second.
+
+    Raises:
+        TypeError, ValueError: an argument that does not fit.
+    """
+
+    def __init__(
+        self,
+        model: MGNet,
+        device: torch.device | str = "cpu",
+        precision: str = "fp32",
+        slots: int = 64,
+        runner: str = "auto",
+        artefact: str | Path | None = None,
+        exit: ExitRule | None = None,
+        calibration: Iterable[Tensor] | None = None,
+    ) -> None:
+        if not isinstance(model, MGNet):
+            raise TypeError(f"model must be an MGNet, got {type(model).__name__}")
+        self.slots = _checked_slots(slots)
+        self.model = model
+        self.exit: ExitRule = Confidence(0.9) if exit is None else exit
+        self._decision = ExitDecision(self.exit, model.config.num_glimpses, "cpu")
+        chosen = choose_runner(
+            model, torch.device(device), precision, self.slots, runner, artefact, calibration
+        )
+        self.precision = precision
+        self.runner, self.reason = chosen.name, chosen.reason
+        self.device = chosen.runner.device
+        self._runner = chosen.runner
+        self._decision = ExitDecision(self.exit, model.config.num_glimpses, self.device)
+        self._busy = threading.Lock()
+
+    def with_exit(self, exit: ExitRule) -> Engine:
+        """An engine with another exit rule that shares everything else with this one.
+
+        Raises:
+            TypeError, ValueError: the rule does not fit.
+        """
+        other = copy.copy(self)
+        other.exit = exit
+        other._decision = ExitDecision(exit, self.model.config.num_glimpses, self.device)
+        return other
+
+    def stream(
+        self, images: Tensor | Iterable[Tensor | np.ndarray], *, read_ahead: int = 0
+    ) -> Iterator[Prediction]:
+        """Classifies images as they come; the results are in the order of the images.
+
+        Images are taken from ``images`` only as slots become free, and results wait only for
+        images before them, so memory stays as it is however long the stream.
+
+        Args:
+            images: [C, H, W] each, of one dtype and any sizes: float tensors are taken as they
+                are; uint8 tensors, and NumPy arrays [H, W, C] of uint8, are divided by 255 and
+                normalised by the config's mean and std. Or a tensor [B, C, H, W], which is read
+                in place.
+            read_ahead: how many images a thread of its own reads before they are wanted; 0 reads
+                them in this thread. With it the engine goes on with the images it has where the
+                next one is not there yet.
+
+        If ``images`` raises, the results of all images before come first, then its error.
+
+        Raises:
+            RuntimeError: another stream of this engine is not finished.
+            TypeError, ValueError: an image that does not fit, after the results of those before.
+        """
+        if read_ahead < 0:
+            raise ValueError(f"read_ahead must be at least 0, got {read_ahead}")
+        config = self._runner.config
+        if isinstance(images, Tensor):
+            check_batch(images, config.in_chans)
+            batch = images.detach().to(self.device)
+            return self._run(lambda: Source(range(len(batch))), lambda: BatchPlaces(batch))
+        if not isinstance(images, Iterable):
+            raise TypeError(
+                f"images must be a Tensor or an iterable of images, got {type(images).__name__}"
+            )
+        source = partial(ReadAhead, images, read_ahead) if read_ahead else partial(Source, images)
+        one_size = config.glimpse_size is None
+        places = partial(StreamPlaces, self.slots, config.in_chans, self.device, one_size=one_size)
+        return self._run(source, places)
+
+    def predict(self, batch: Tensor | Iterable[Tensor | np.ndarray]) -> list[Prediction]:
+        """The results of all images of ``batch``, as :meth:`stream` takes them, in order."""
+        return list(self.stream(batch))
+
+    def logits_after_each(self, images: Tensor) -> Tensor:
+        """Class logits of ``images`` [B, C, H, W] after each glimpse: [T, B, K] on the CPU.
+
+        No image leaves early; this is what an exit rule is chosen by.
+
+        Raises:
+            RuntimeError: a stream of this engine is not finished.
+            TypeError, ValueError: images that do not fit.
+        """
+        runner = self._runner
+        check_batch(images, runner.config.in_chans)
+        steps = runner.config.num_glimpses
+        logits = torch.empty(steps, len(images), runner.num_classes)
+        with self._claimed(), torch.inference_mode():
+            for start in range(0, len(images), self.slots):
+                some = images[start : start + self.slots].to(self.device)
+                region, tokens = runner.initial_regions(len(some)), runner.new_tokens(len(some))
+                length = torch.zeros(len(some), dtype=torch.int64, device=self.device)
+                for step in range(steps):
+                    length += 1
+                    now, region = runner.step(some, region, tokens, length)
+                    logits[step, start : start + len(some)] = now.cpu()
+        return logits
+
+    def __repr__(self) -> str:
+        return (
+            f"Engine({self.runner}, {self.device}, {self.precision}, slots={self.slots}, "
+            f"exit={self.exit})"
+        )
+
+    def _run(
+        self, source: Callable[[], Source[Any]], places: Callable[[], Places]
+    ) -> Iterator[Prediction]:
+        with self._claimed(), closing(source()) as taken:
+            loop = SlotLoop(self._runner, self._decision, self.slots, taken, places())
+            yield from loop.predictions()
+
+    @contextmanager
+    def _claimed(self) -> Iterator[None]:
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError(
+                "this engine is in the middle of a stream: finish or close() that one first, or "
+                "make an Engine for each thread"
+            )
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+
+def check_batch(images: Tensor, channels: int) -> None:
+    """Raises where ``images`` is no batch [B, C, H, W] of that many channels."""
+    if images.dim() != 4 or images.shape[1] != channels or 0 in images.shape[2:]:
+        raise ValueError(
+            f"images must have shape [B, {channels}, H, W] with no empty H or W, "
+            f"got {list(images.shape)}"
+        )
+    if images.dtype not in IMAGE_DTYPES:
+        raise TypeError(f"images must have dtype {dtype_names(IMAGE_DTYPES)}, got {images.dtype}")
+
+
+def _checked_slots(slots: object) -> int:
+    if not isinstance(slots, int) or isinstance(slots, bool):
+        raise TypeError(f"slots must be an int, got {slots!r}")
+    if slots < 1:
+        raise ValueError(f"slots must be at least 1, got {slots}")
+    return slots

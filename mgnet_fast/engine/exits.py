@@ -1,0 +1,194 @@
+"""When an image has been looked at enough: rules on the class logits after a glimpse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ExitRule:
+    """An image leaves after glimpse t if its score reaches the bar of t, or t is the last.
+
+    Attributes:
+        threshold: one number, or one for each glimpse (the last one goes on for the glimpses
+            after it).
+        min_glimpses: no image leaves before; 1 or more.
+        max_glimpses: every image leaves after so many (default: the network's T).
+        temperature: the logits are divided by it before the softmax (Guo et al. 2017).
+
+    Logits with a NaN have the score NaN, which reaches no bar: such an image takes all glimpses.
+
+    Raises:
+        ValueError: a number out of range.
+        TypeError: not a number.
+    """
+
+    threshold: float | tuple[float, ...]
+    min_glimpses: int = 1
+    max_glimpses: int | None = None
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "threshold", _checked_threshold(self.threshold))
+        for name in ("min_glimpses", "max_glimpses"):
+            value = getattr(self, name)
+            if name == "max_glimpses" and value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"{name} must be an int, got {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.max_glimpses is not None and self.max_glimpses < self.min_glimpses:
+            raise ValueError(
+                f"max_glimpses must be at least min_glimpses = {self.min_glimpses}, "
+                f"got {self.max_glimpses}"
+            )
+        if not (0.0 < self.temperature < math.inf):
+            raise ValueError(f"temperature must be positive and finite, got {self.temperature}")
+
+    def score(self, logits: Tensor) -> Tensor:
+        """How sure the network is, [...], from logits [..., K]; higher is surer."""
+        raise NotImplementedError
+
+    def bar(self, threshold: float) -> float:
+        """The score that ``threshold`` asks for."""
+        return threshold
+
+    def threshold_of(self, score: float) -> float:
+        """The threshold whose bar is ``score``; the inverse of :meth:`bar`."""
+        return score
+
+    def _softmax(self, logits: Tensor) -> Tensor:
+        if self.temperature != 1.0:
+            logits = logits / self.temperature
+        return logits.softmax(dim=-1)
+
+
+@dataclass(frozen=True)
+class Confidence(ExitRule):
+    """Leaves when the probability of the likeliest class is at least ``threshold``."""
+
+    threshold: float | tuple[float, ...] = 0.9
+
+    def score(self, logits: Tensor) -> Tensor:
+        return self._softmax(logits).amax(dim=-1)
+
+
+@dataclass(frozen=True)
+class Margin(ExitRule):
+    """Leaves when the two likeliest classes differ by at least ``threshold`` in probability."""
+
+    threshold: float | tuple[float, ...] = 0.8
+
+    def score(self, logits: Tensor) -> Tensor:
+        probability = self._softmax(logits)
+        if logits.shape[-1] == 1:
+            return probability.squeeze(-1)
+        first, second = probability.topk(2, dim=-1).values.unbind(-1)
+        return first - second
+
+
+@dataclass(frozen=True)
+class Entropy(ExitRule):
+    """Leaves when the entropy of the class probabilities, in nats, is at most ``threshold``.
+
+    Source: Teerapittayanon et al., "BranchyNet", 2016.
+    """
+
+    threshold: float | tuple[float, ...] = 0.3
+
+    def score(self, logits: Tensor) -> Tensor:
+        return -torch.special.entr(self._softmax(logits)).sum(dim=-1)
+
+    def bar(self, threshold: float) -> float:
+        return -threshold
+
+    def threshold_of(self, score: float) -> float:
+        return -score
+
+
+@dataclass(frozen=True)
+class Never(ExitRule):
+    """Every image takes ``max_glimpses`` (default: the network's T), however sure."""
+
+    threshold: float | tuple[float, ...] = math.inf
+
+    def score(self, logits: Tensor) -> Tensor:
+        return torch.zeros_like(logits[..., 0])
+
+
+class ExitDecision:
+    """A rule made ready for one network: its bars as a tensor, looked up by t.
+
+    Args:
+        rule: when to leave.
+        num_glimpses: T of the network.
+        device: of the logits.
+
+    Attributes:
+        steps: the most glimpses that an image takes.
+
+    Raises:
+        TypeError: ``rule`` is none.
+        ValueError: it asks for more glimpses than the network takes.
+    """
+
+    def __init__(self, rule: ExitRule, num_glimpses: int, device: torch.device | str) -> None:
+        if not isinstance(rule, ExitRule):
+            raise TypeError(
+                f"exit must be Never, Confidence, Margin or Entropy, got {type(rule).__name__}"
+            )
+        for name in ("min_glimpses", "max_glimpses"):
+            wanted = getattr(rule, name)
+            if wanted is not None and wanted > num_glimpses:
+                raise ValueError(
+                    f"{name} must be at most the network's {num_glimpses} glimpses, got {wanted}"
+                )
+        self.rule = rule
+        self.steps = num_glimpses if rule.max_glimpses is None else rule.max_glimpses
+        asked = rule.threshold if isinstance(rule.threshold, tuple) else (rule.threshold,)
+        bars = [
+            math.inf if t < rule.min_glimpses else rule.bar(asked[min(t, len(asked)) - 1])
+            for t in range(1, self.steps + 1)
+        ]
+        # Where no bar can be reached, no score is computed.
+        self._looks = any(bar < math.inf for bar in bars[: self.steps - 1])
+        is_one = len(set(bars[: self.steps - 1])) == 1  # the last glimpse needs no bar
+        self._bar = bars[0] if is_one else None
+        if self._bar is None:
+            with torch.inference_mode(False):
+                self._bars = torch.tensor(bars, dtype=torch.float32, device=device)
+
+    def __call__(self, logits: Tensor, length: Tensor) -> Tensor:
+        """Which images leave: bool [S], without a wait for the device.
+
+        Args:
+            logits: [S, K], class logits after the newest glimpse.
+            length: int64 [S], t in 1..steps: glimpses taken, this one included.
+        """
+        last = length >= self.steps
+        if not self._looks:
+            return last
+        bar = self._bars[length - 1] if self._bar is None else self._bar
+        return last | (self.rule.score(logits) >= bar)
+
+
+def _checked_threshold(value: object) -> float | tuple[float, ...]:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if not value:
+            raise ValueError("threshold must have at least one number, got none")
+        return tuple(_checked_number(number) for number in value)
+    return _checked_number(value)
+
+
+def _checked_number(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"threshold must be a number or one for each glimpse, got {value!r}")
+    if math.isnan(value):
+        raise ValueError("threshold must not be NaN")
+    return float(value)

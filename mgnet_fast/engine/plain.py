@@ -1,0 +1,84 @@
+"""The runner that asks for nothing: a network's own modules, as they are, on any device."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..functional import FoldedFusion, fuse_glimpse, glimpse
+from ..image_pool import ImagePool
+from ..models import MGNet
+from ..models.precision import glimpse_memory_format
+
+
+class PlainRunner:
+    """Steps of ``model`` without any preparation but that of the fusion; see :class:`Runner`.
+
+    The model is used, not copied; it must be in eval mode, in float32. ``folded`` is its fusion,
+    folded, where that is there already.
+    """
+
+    def __init__(self, model: MGNet, folded: FoldedFusion | None = None) -> None:
+        self.model = model
+        self.config = model.config
+        self.num_classes = model.config.num_classes
+        weight = model.loc_network.fc.weight
+        self.device: torch.device = weight.device
+        self._width = weight.shape[1]
+        self._dtype = weight.dtype
+        self._folded = FoldedFusion.of(model.feat_fusion.mha) if folded is None else folded
+        self._memory_format = glimpse_memory_format(model.backbone)
+
+    def initial_regions(self, count: int) -> Tensor:
+        return torch.eye(1, 3, device=self.device).repeat(count, 1)
+
+    def new_tokens(self, slots: int) -> Tensor:
+        shape = (slots, self.config.num_glimpses, self._width)
+        return torch.empty(shape, dtype=self._dtype, device=self.device)
+
+    @torch.no_grad()
+    def step(
+        self,
+        images: Tensor | ImagePool,
+        region: Tensor,
+        tokens: Tensor,
+        length: Tensor,
+        image_index: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        feature = self.model.backbone(self._glimpses(images, region, image_index))
+        rows = torch.arange(len(length), device=self.device)
+        tokens[rows, length - 1] = torch.cat([feature, region.to(feature.dtype)], dim=1)
+        fused = F.relu(self.model.feat_fusion.norm(fuse_glimpse(tokens, length, self._folded)))
+        logits = self.model.global_fc(fused)
+        return logits.float(), self._next_region(fused)
+
+    def _glimpses(
+        self, images: Tensor | ImagePool, region: Tensor, image_index: Tensor | None
+    ) -> Tensor:
+        if isinstance(images, Tensor):
+            size = self.config.glimpse_shape((images.shape[-2], images.shape[-1]))
+            if self.config.num_glimpses == 1 and size == tuple(images.shape[-2:]):
+                # The feed-forward twin: the whole image at its own size is the image itself.
+                chosen = images if image_index is None else images.index_select(0, image_index)
+                return self.model.glimpse_gen(chosen, region, is_whole_image=True)
+        else:
+            size = self.config.glimpse_shape((0, 0))  # such networks have a size of their own
+        is_bytes = images.dtype == torch.uint8
+        return glimpse(
+            images,
+            region,
+            size,
+            image_index=image_index,
+            mean=self.config.mean if is_bytes else None,
+            std=self.config.std if is_bytes else None,
+            dtype=self._dtype,
+            memory_format=self._memory_format,
+        )
+
+    def _next_region(self, fused: Tensor) -> Tensor:
+        network = self.model.loc_network
+        low, high = network.scale_range
+        probability = network.fc(fused).double().sigmoid()
+        scale = probability[:, :1] * (high - low) + low
+        return torch.cat([scale, (2 * probability[:, 1:] - 1) * (1 - scale)], dim=1).float()

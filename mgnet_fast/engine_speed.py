@@ -1,0 +1,130 @@
+"""How fast the engine is: against the published algorithm, and by how much looking it saves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .data import TranslatedMNIST
+from .demo import Comparison, compare
+from .engine import Confidence, Engine, Never
+from .models import MGNet, create_model
+from .models.published import published_forward
+
+THRESHOLDS = (0.5, 0.9, 0.99, 0.999)
+LEAST_ROUNDS = 3
+
+
+def compare_engine(
+    model: MGNet, scenes: TranslatedMNIST, slots: int, seconds: float
+) -> Iterator[Comparison]:
+    """The engine without early exit against the published algorithm, one case after the other.
+
+    Args:
+        model: the toy network.
+        scenes: for it.
+        slots: images in flight, and the peer's batch.
+        seconds: in all, about.
+    """
+    images = scenes.scenes(np.arange(len(scenes)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        resnet = create_model("mgnet_resnet18", num_classes=100).eval()
+        photos = torch.randn(16, 3, 224, 224)
+    cases = (
+        (f"toy, {_slots(1)}", model, images[:8], 1),
+        (f"toy, {_slots(slots)}", model, images, slots),
+        (f"ResNet-18, {_slots(1)}", resnet, photos[:1], 1),
+        (f"ResNet-18, {_slots(16)}", resnet, photos, 16),
+    )
+    for name, network, pixels, width in cases:
+        engine = Engine(network, slots=width, exit=Never())
+        yield compare(
+            name, _published(network, pixels, width), _engine(engine, pixels), seconds / len(cases)
+        )
+
+
+def _published(model: MGNet, images: Tensor, width: int) -> Callable[[], Tensor]:
+    def run() -> Tensor:
+        batches = images.split(width)
+        return torch.cat([published_forward(model, each)["n_logit"][-1] for each in batches])
+
+    return run
+
+
+def _engine(engine: Engine, images: Tensor) -> Callable[[], Tensor]:
+    def run() -> Tensor:
+        return torch.stack([result.logits for result in engine.predict(images)])
+
+    return run
+
+
+def _slots(count: int) -> str:
+    return f"{count} slot{'s' if count > 1 else ''}"
+
+
+@dataclass(frozen=True)
+class ExitSpeed:
+    """A stream with an exit rule against the same stream without.
+
+    Attributes:
+        threshold: of the confidence; None for no early exit.
+        mean_glimpses: taken by an image.
+        accuracy: share of right labels.
+        images_per_second: median over the rounds.
+        share_of_ideal: median over the rounds of the rate, in units of the one that the glimpses
+            saved would give if nothing else took time: that without exit times T / mean glimpses.
+    """
+
+    threshold: float | None
+    mean_glimpses: float
+    accuracy: float
+    images_per_second: float
+    share_of_ideal: float
+
+
+def measure_exits(
+    model: MGNet, scenes: TranslatedMNIST, slots: int, seconds: float
+) -> list[ExitSpeed]:
+    """Streams of all scenes by confidence, in turn, for about ``seconds``."""
+    images = list(scenes.scenes(np.arange(len(scenes))))
+    labels = scenes.labels.tolist()
+    engine = Engine(model, slots=slots, exit=Never())
+    thresholds = (None, *THRESHOLDS)
+    engines = [
+        engine if each is None else engine.with_exit(Confidence(each)) for each in thresholds
+    ]
+    results = [each.predict(images) for each in engines]
+    glimpses = [float(np.mean([r.glimpses for r in found])) for found in results]
+    right = [
+        float(np.mean([r.label == label for r, label in zip(found, labels, strict=True)]))
+        for found in results
+    ]
+    taken: list[list[float]] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(taken) < LEAST_ROUNDS:
+        taken.append([_seconds(each, images) for each in engines])
+    rates = len(images) / np.array(taken)
+    ideal = rates[:, :1] * glimpses[0] / np.array(glimpses)
+    return [
+        ExitSpeed(*row)
+        for row in zip(
+            thresholds,
+            glimpses,
+            right,
+            np.median(rates, axis=0).tolist(),
+            np.median(rates / ideal, axis=0).tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _seconds(engine: Engine, images: list[Tensor]) -> float:
+    start = time.perf_counter()
+    engine.predict(images)
+    return time.perf_counter() - start

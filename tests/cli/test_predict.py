@@ -1,0 +1,142 @@
+"""``mgnet-fast predict`` on a folder of digits, good and bad."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mgnet_fast import Confidence, Engine
+from mgnet_fast.demo import load_model, load_scenes
+
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty digit scenes as PNG files."""
+    path = tmp_path_factory.mktemp("digits")
+    for number, scene in enumerate(load_scenes(COUNT).scenes(np.arange(COUNT)).numpy()):
+        Image.fromarray(scene[0]).save(path / f"{number:02}.png")
+    return path
+
+
+@pytest.fixture(scope="module")
+def wanted() -> list[tuple[int, int]]:
+    """Label and glimpses of each."""
+    engine = Engine(load_model(), exit=Confidence(0.9))
+    scenes = load_scenes(COUNT).scenes(np.arange(COUNT))
+    return [(result.label, result.glimpses) for result in engine.predict(scenes)]
+
+
+def test_json_lines_in_the_order_of_the_files(command, folder: Path, wanted: list) -> None:
+    result = command("predict", folder)
+    assert result.code == 0
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    assert [Path(row["path"]).name for row in rows] == [f"{n:02}.png" for n in range(COUNT)]
+    assert [(row["label"], row["glimpses"]) for row in rows] == wanted
+    assert all(len(row["regions"]) == row["glimpses"] for row in rows)
+    assert all(0 < row["probability"] <= 1 and row["finite"] for row in rows)
+    assert result.err.startswith(f"{COUNT} images, ")
+    assert "images/s" in result.err
+
+
+def test_csv_by_the_suffix(command, folder: Path, wanted: list, tmp_path: Path) -> None:
+    out = tmp_path / "labels.csv"
+    result = command("predict", folder, "--out", out)
+    assert (result.code, result.out) == (0, "")
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(int(row["label"]), int(row["glimpses"])) for row in rows] == wanted
+    assert command("predict", folder, "--format", "csv").out == out.read_text()
+
+
+def test_damaged_and_missing_files_are_reported_and_the_rest_is_finished(
+    command, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cut.png").write_bytes((folder / "00.png").read_bytes()[:150])
+    (tmp_path / "text.png").write_text("hello")
+    pattern = str(folder / "0*.png")
+    result = command("predict", folder / "01.png", tmp_path, pattern, tmp_path / "absent.png")
+    assert result.code == 1
+    assert len(result.out.splitlines()) == 11
+    assert f"skipped: {tmp_path / 'cut.png'}: " in result.err
+    assert f"skipped: {tmp_path / 'text.png'}: cannot identify image file" in result.err
+    assert f"skipped: {tmp_path / 'absent.png'}: there is no such file" in result.err
+    assert result.err.splitlines()[-1].startswith("11 images, ")
+    assert result.err.splitlines()[-1].endswith(", 3 skipped")
+
+
+def test_nothing_but_damage(command, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    result = command("predict", tmp_path)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines()[-1].startswith("0 images")
+
+
+def test_images_of_all_sizes_and_kinds(command, folder: Path, wanted: list, tmp_path: Path) -> None:
+    scene = Image.open(folder / "00.png")
+    scene.convert("RGBA").save(tmp_path / "a.png")
+    scene.convert("CMYK").save(tmp_path / "b.tif")
+    Image.fromarray(np.asarray(scene).astype(np.uint16) * 257).save(tmp_path / "c.png")
+    Image.new("L", (1, 1)).save(tmp_path / "d.png")
+    Image.new("L", (3000, 500)).save(tmp_path / "e.png")
+    result = command("predict", tmp_path, "--slots", 2)
+    assert result.code == 0
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    assert [row["label"] for row in rows[:3]] == [wanted[0][0]] * 3
+    assert len(rows) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "glimpses"),
+    [
+        (("--exit", "never"), {3}),
+        (("--exit", "entropy", "--threshold", 99), {1}),
+        (("--exit", "margin", "--threshold", 1.5), {3}),
+    ],
+)
+def test_exit_rules(command, folder: Path, words: tuple, glimpses: set) -> None:
+    result = command("predict", folder, *words)
+    assert {json.loads(line)["glimpses"] for line in result.out.splitlines()} == glimpses
+
+
+def test_no_files(command, tmp_path: Path) -> None:
+    result = command("predict", tmp_path / "*.png")
+    assert result.code == 1
+    assert result.err == f"error: no image files found in {tmp_path / '*.png'}\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent as on Unix")
+def test_an_interruption_ends_it_and_keeps_what_is_written(folder: Path, tmp_path: Path) -> None:
+    """A pipe that nobody writes to is an image file that never ends."""
+    os.mkfifo(tmp_path / "endless.png")
+    out = tmp_path / "out.jsonl"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mgnet_fast", "predict", "--out", out),
+            *(folder, tmp_path / "endless.png"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if out.exists() and len(out.read_text().splitlines()) == COUNT:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.splitlines()[-1] == "error: interrupted"
+    assert len(out.read_text().splitlines()) == COUNT

@@ -1,0 +1,30 @@
+"""The CUDA kernels compiled with nvcc, where it is installed: no GPU is needed for that.
+
+What they compute is checked in plain C++: csrc/tests/test_gpu_blocks.cpp.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "csrc" / "glimpse_cuda.cu"
+# 5 types of image forward and backward to the region, 2 of image gradients, 1 of region gradients.
+KERNELS = 13
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+def test_compiles_without_register_spills(tmp_path: Path) -> None:
+    options = ("-std=c++17", "-O3", "-fmad=false", "-DMGNET_ISA_GPU", "-arch=sm_90")
+    run = subprocess.run(
+        ["nvcc", *options, "-Xptxas", "-v", "-c", SOURCE, "-o", tmp_path / "cuda.o"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", run.stderr)
+    assert len(spills) == KERNELS
+    assert set(spills) == {("0", "0")}, run.stderr

@@ -18,6 +18,7 @@ from .bench_command import bench
 from .demo_command import demo
 from .env_command import env
 from .eval_command import evaluate
+from .export_command import export
 from .flops_command import flops
 from .predict_command import predict
 from .train_command import train
@@ -40,6 +41,7 @@ app.command()(demo)
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(predict)
+app.command()(export)
 app.command()(flops)
 app.add_typer(bench, name="bench")
 app.command()(env)

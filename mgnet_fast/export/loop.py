@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import functional
 from ..models import MGNet
 from ..models.fusion import FusionMemory
 from ..models.mgnet import POSITION_DIM
@@ -15,28 +16,6 @@ INPUT_NAME = "images"
 OUTPUT_NAMES = ("n_logit", "regions", "label")
 
 Outputs = tuple[Tensor, Tensor, Tensor]
-
-
-class OpLoop(nn.Module):
-    """The network as it is: glimpses are the package's own registered ops.
-
-    For programs that run where the package is imported.
-    """
-
-    def __init__(self, model: MGNet, options: ExportOptions) -> None:
-        super().__init__()
-        self.model = model
-        self.steps = options.steps(model.config)
-        self.takes_bytes = options.input == "uint8"
-        options.glimpse_shape(model.config)  # refuses what cannot be left open
-
-    def forward(self, images: Tensor) -> Outputs:
-        """``n_logit`` [T, B, K], ``regions`` [T, B, 3] and ``label`` int64 [B] of the last step."""
-        if self.takes_bytes:
-            images = images.permute(0, 3, 1, 2)  # the op reads any strides
-        found = self.model(images, num_glimpses=self.steps)
-        n_logit = found["n_logit"]
-        return n_logit, found["n_affparam"], n_logit[-1].argmax(dim=-1)
 
 
 class PlainLoop(nn.Module):
@@ -72,20 +51,27 @@ class PlainLoop(nn.Module):
 
     def forward(self, images: Tensor) -> Outputs:
         """``n_logit`` [T, B, K], ``regions`` [T, B, 3] and ``label`` int64 [B] of the last step."""
-        if self.takes_bytes:
-            images = images.permute(0, 3, 1, 2).float() * self.scale + self.bias
+        images = self._prepared(images)
         memory = FusionMemory()
         region = self.whole_image.repeat(images.shape[0], 1)
         n_logit, regions = [], []
         for step in range(self.steps):
-            whole = step == 0 and self.first_is_image
-            feature = self.model.backbone(images if whole else self._sampled(images, region))
+            look = self._first if step == 0 else self._sampled
+            feature = self.model.backbone(look(images, region))
             fused = self.model.fuse(feature, region, memory)
             n_logit.append(self.model.global_fc(fused))
             regions.append(region)
             if step + 1 < self.steps:
                 region = self._located(fused)
         return torch.stack(n_logit), torch.stack(regions), n_logit[-1].argmax(dim=-1)
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        if self.takes_bytes:
+            return images.permute(0, 3, 1, 2).float() * self.scale + self.bias
+        return images
+
+    def _first(self, images: Tensor, region: Tensor) -> Tensor:
+        return images if self.first_is_image else self._sampled(images, region)
 
     def _located(self, fused: Tensor) -> Tensor:
         low, high = self.model.config.scale_range
@@ -100,6 +86,32 @@ class PlainLoop(nn.Module):
         down = (y + scale * self.rows)[:, :, None].expand(shape)
         grid = torch.stack([across, down], dim=-1)
         return F.grid_sample(images, grid, "bilinear", "zeros", align_corners=True)
+
+
+class OpLoop(PlainLoop):
+    """The same loop with the package's own registered op for a glimpse.
+
+    For programs that run where the package is imported. Bytes are normalised as they are sampled.
+    """
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        return images.permute(0, 3, 1, 2) if self.takes_bytes else images  # any strides will do
+
+    def _first(self, images: Tensor, region: Tensor) -> Tensor:
+        if self.first_is_image:
+            return self.model.glimpse_gen(images, region, is_whole_image=True)
+        return self._sampled(images, region)
+
+    def _sampled(self, images: Tensor, region: Tensor) -> Tensor:
+        config = self.model.config
+        return functional.glimpse(
+            images,
+            region,
+            (self.rows.shape[0], self.columns.shape[0]),
+            mean=config.mean if self.takes_bytes else None,
+            std=config.std if self.takes_bytes else None,
+            dtype=torch.float32,
+        )
 
 
 def _positions(count: int) -> Tensor:

@@ -30,7 +30,9 @@ def sample_batches(model: MGNet, options: ExportOptions, count: int) -> Iterator
             images = _digits(start, usual)
         else:
             sizes = (options.image_size,) if options.image_size else _OPEN_SIZES
-            images = _smooth(start, usual, model.config.in_chans, sizes[start // usual % len(sizes)])
+            images = _smooth(
+                start, usual, model.config.in_chans, sizes[start // usual % len(sizes)]
+            )
         yield _as_input(images, model, options)
 
 

@@ -12,7 +12,7 @@ import pytest
 import mgnet_fast
 from mgnet_fast.cli import flops_command
 
-COMMANDS = ("demo", "train", "eval", "predict", "flops", "bench", "env")
+COMMANDS = ("demo", "train", "eval", "predict", "export", "flops", "bench", "env")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

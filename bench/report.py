@@ -157,14 +157,19 @@ def _device(result: Result) -> str:
 
 
 def readme_block(results: list[Result]) -> str:
-    """The op forward and backward against eager, and the training step, of the first CPU."""
-    result = next(result for result in results if not on_a_gpu(result))
-    rows = [row for row in result["rows"] if row["peer"] not in PEER_ORDER[1:]]
+    """Everything but the other peers of the op, on the processor of the first result."""
+    machine = next(result["machine"] for result in results if not on_a_gpu(result))
+    rows = [
+        row
+        for result in results
+        if result["machine"]["processor"] == machine["processor"] and not on_a_gpu(result)
+        for row in result["rows"]
+        if row["peer"] not in PEER_ORDER[1:]
+    ]
     lines = ["| what | case | against | times faster |", "|---|---|---|---|"]
     for row in rows:
         what = f"glimpse, {row['op']}" if row["suite"] == "glimpse" else row["suite"]
         lines.append(f"| {what} | {row['case']}, {row['dtype']} | {row['peer']} | {speedup(row)} |")
-    machine = result["machine"]
     note = (
         f"One thread of {machine['processor']}, {machine['instruction_set']}, "
         f"torch {machine['torch']}. All rows, peers and floors: [BENCHMARKS.md](BENCHMARKS.md)."

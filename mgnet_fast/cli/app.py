@@ -14,7 +14,9 @@ import typer
 
 from .. import __version__
 from . import console
+from .attack_command import attack
 from .bench_command import bench
+from .budget_command import budget
 from .demo_command import demo
 from .env_command import env
 from .eval_command import evaluate
@@ -41,6 +43,8 @@ app.command()(demo)
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(predict)
+app.command()(attack)
+app.command()(budget)
 app.command()(export)
 app.command()(flops)
 app.add_typer(bench, name="bench")

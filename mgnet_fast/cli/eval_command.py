@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,17 +9,10 @@ import typer
 
 from . import console
 from .accuracy_table import accuracy_table
+from .scene_options import Dataset, fixed_scenes
 
 if TYPE_CHECKING:
-    from ..data import TranslatedMNIST
     from ..models import MGNet
-
-
-class Dataset(StrEnum):
-    """Scenes that can be made from MNIST's digits."""
-
-    translated = "translated-mnist"
-    noisy = "noisy-translated-mnist"
 
 
 def evaluate(
@@ -79,7 +71,7 @@ def evaluate(
     from ..training.distributed import Workers, device_for
 
     path = checkpoint or toy_checkpoint_path()
-    scenes = _scenes(data, dataset, noise_std)
+    scenes = fixed_scenes(data, dataset, noise_std)
     place = device_for(device, Workers())
     model = load_checkpoint(path).to(place)
     with fixed_threads(threads):
@@ -114,16 +106,6 @@ def evaluate(
 
 def _option(checkpoint: Path | None) -> str:
     return f" --checkpoint {checkpoint}" if checkpoint else ""
-
-
-def _scenes(data: Path | None, dataset: Dataset, noise_std: float | None) -> TranslatedMNIST:
-    from ..assets import digit_paths
-    from ..data import TEST_SEED, TranslatedMNIST, dataset_noise, load_dataset, read_digits
-
-    if data is not None:
-        return load_dataset(dataset.value, data, "test", noise_std=noise_std)
-    noise = dataset_noise(dataset.value, noise_std)
-    return TranslatedMNIST(read_digits(*digit_paths()), seed=TEST_SEED, noise_std=noise)
 
 
 def _costs(model: MGNet, side: int, steps: int) -> list[int]:

@@ -11,8 +11,8 @@ import typer
 
 from . import console
 from .accuracy_table import accuracy_table
-from .eval_command import Dataset
 from .model_choice import check_model_name
+from .scene_options import Dataset
 
 RUNNING = "How to run"
 

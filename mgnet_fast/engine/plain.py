@@ -16,10 +16,16 @@ class PlainRunner:
     """Steps of ``model`` without any preparation but that of the fusion; see :class:`Runner`.
 
     The model is used, not copied; it must be in eval mode, in float32. ``folded`` is its fusion,
-    folded, where that is there already.
+    folded, where that is there already; ``memory_format`` is that of the glimpses, by default the
+    one of the backbone's weights.
     """
 
-    def __init__(self, model: MGNet, folded: FoldedFusion | None = None) -> None:
+    def __init__(
+        self,
+        model: MGNet,
+        folded: FoldedFusion | None = None,
+        memory_format: torch.memory_format | None = None,
+    ) -> None:
         self.model = model
         self.config = model.config
         self.num_classes = model.config.num_classes
@@ -28,7 +34,7 @@ class PlainRunner:
         self._width = weight.shape[1]
         self._dtype = weight.dtype
         self._folded = FoldedFusion.of(model.feat_fusion.mha) if folded is None else folded
-        self._memory_format = glimpse_memory_format(model.backbone)
+        self._memory_format = memory_format or glimpse_memory_format(model.backbone)
 
     def initial_regions(self, count: int) -> Tensor:
         return torch.eye(1, 3, device=self.device).repeat(count, 1)

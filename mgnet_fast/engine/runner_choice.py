@@ -14,12 +14,11 @@ from torch import Tensor
 
 from ..functional import FoldedFusion
 from ..models import MGNet
+from . import packed_backbone, packed_convolution
 from .plain import PlainRunner
 from .runner import Runner
 
-# From a runner's name to the memory format of its weights, and with them of its activations.
-_LAYOUTS = {"plain": torch.contiguous_format, "channels_last": torch.channels_last}
-RUNNERS = tuple(_LAYOUTS)
+RUNNERS = ("plain", "channels_last", "packed")
 PRECISIONS = ("fp32",)
 _TRIAL_ROWS = 8  # a trial takes no more slots than this
 _TRIAL_SECONDS = 0.2
@@ -61,9 +60,13 @@ def choose_runner(
     # Folded once, where the weights are: the products are in float64.
     folded = FoldedFusion.of(model.feat_fusion.mha, torch.float32)
     folded = FoldedFusion(*(part.to(device) for part in folded))
+    refused = _why_not_packed(model, device)
     if name != "auto":
+        if name == "packed" and refused is not None:
+            raise ValueError(f"runner 'packed' cannot run: {refused}")
         return ChosenRunner(_runner(model, device, folded, name), name, "asked for")
-    runners = {each: _runner(model, device, folded, each) for each in RUNNERS}
+    candidates = [each for each in RUNNERS if each != "packed" or refused is None]
+    runners = {each: _runner(model, device, folded, each) for each in candidates}
     rows = min(slots, _TRIAL_ROWS)
     seconds = _trial(list(runners.values()), rows)
     times = dict(zip(runners, seconds, strict=True))
@@ -74,9 +77,24 @@ def choose_runner(
     return ChosenRunner(runners[best], best, reason)
 
 
+def _why_not_packed(model: MGNet, device: torch.device) -> str | None:
+    if device.type != "cpu":
+        return f"it packs weights for oneDNN, which runs on the CPU, not on {device}"
+    if not packed_backbone.can_pack(model.backbone):
+        return (
+            "it knows the residual networks and the toy CNN of this package, not "
+            f"{type(model.backbone).__name__}"
+        )
+    return packed_convolution.refusal()
+
+
 def _runner(model: MGNet, device: torch.device, folded: FoldedFusion, name: str) -> PlainRunner:
     ready = copy.deepcopy(model).float().eval().to(device)
-    ready.backbone.to(memory_format=_LAYOUTS[name])  # type: ignore[call-overload]
+    if name == "packed":
+        ready.backbone = packed_backbone.pack(ready.backbone)
+        return PlainRunner(ready, folded, torch.channels_last)
+    layout = torch.channels_last if name == "channels_last" else torch.contiguous_format
+    ready.backbone.to(memory_format=layout)  # type: ignore[call-overload]
     return PlainRunner(ready, folded)
 
 

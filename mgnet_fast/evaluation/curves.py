@@ -1,0 +1,109 @@
+"""Plots of accuracy: under attack by the number of steps, and against what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mgnet_fast.pictures import FRAME, INK, MUTED
+
+COLORS = ("#2457c5", "#d9622b", "#12a150", "#8a3fc0", "#b0132b", "#00819b")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of a plot: positions, shares in [0, 1] there, and perhaps their intervals.
+
+    Attributes:
+        name: in the legend; lines without a name share the colour of the one before.
+        x: positions.
+        share: accuracy in [0, 1].
+        interval: (low, high) of each share, drawn as a band.
+        notes: written beside the points.
+        dashed: draw it dashed.
+    """
+
+    name: str
+    x: Sequence[float]
+    share: Sequence[float]
+    interval: Sequence[tuple[float, float]] = ()
+    notes: Sequence[str] = ()
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes: what goes along x, the curves, and whether x counts something."""
+
+    x_label: str
+    curves: Sequence[Curve]
+    counts: bool = False
+
+
+def draw_curves(panels: Sequence[Panel], path: str | Path, title: str) -> Path:
+    """Draws the panels side by side; accuracy in per cent is the y axis of all.
+
+    Args:
+        panels: at least one.
+        path: where to write; the suffix chooses the format (.png, .pdf, .svg).
+        title: one line above.
+
+    Raises:
+        ValueError: there is no panel, or one has no curve.
+    """
+    if not panels or not all(panel.curves for panel in panels):
+        raise ValueError("panels must hold at least one panel with a curve each")
+    figure = Figure(figsize=(1.0 + 5.6 * len(panels), 4.6), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw(axes, panel)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
+
+
+def _draw(axes: Axes, panel: Panel) -> None:
+    place = -1
+    for curve in panel.curves:
+        place += bool(curve.name)
+        color = COLORS[place % len(COLORS)]
+        shares = [100 * share for share in curve.share]
+        axes.plot(
+            curve.x,
+            shares,
+            linestyle="--" if curve.dashed else "-",
+            marker=MARKERS[place % len(MARKERS)],
+            markersize=4.5,
+            linewidth=1.6,
+            color=color,
+            label=curve.name or None,
+        )
+        if curve.interval:
+            low, high = zip(*curve.interval, strict=True)
+            below, above = [100 * v for v in low], [100 * v for v in high]
+            axes.fill_between(curve.x, below, above, color=color, alpha=0.12, linewidth=0)
+        for note, x, y in zip(curve.notes, curve.x, shares, strict=False):
+            axes.annotate(
+                note, (x, y), (4, -11), textcoords="offset points", fontsize=7.5, color=MUTED
+            )
+    if panel.counts:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel(panel.x_label, color=INK)
+    axes.set_ylabel("accuracy, %", color=INK)
+    axes.grid(color=FRAME, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.09)  # room for a note beside the last point
+    axes.tick_params(colors=MUTED)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(FRAME)
+    axes.legend(frameon=False, fontsize=8.5, loc="best")

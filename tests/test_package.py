@@ -25,7 +25,7 @@ FLOORS = (
     ("models",),
     ("data",),
     ("engine",),
-    ("training", "evaluation", "pictures", "env"),
+    ("training", "evaluation", "export", "pictures", "env"),
     ("demo", "engine_speed"),
     ("cli", "__main__"),
 )

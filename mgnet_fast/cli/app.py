@@ -20,6 +20,7 @@ from .budget_command import budget
 from .demo_command import demo
 from .env_command import env
 from .eval_command import evaluate
+from .export_command import export
 from .flops_command import flops
 from .predict_command import predict
 from .train_command import train
@@ -44,6 +45,7 @@ app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(attack)
 app.command()(budget)
+app.command()(export)
 app.command()(flops)
 app.add_typer(bench, name="bench")
 app.command()(env)

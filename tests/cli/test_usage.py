@@ -12,7 +12,9 @@ import pytest
 import mgnet_fast
 from mgnet_fast.cli import flops_command
 
-COMMANDS = ("demo", "train", "eval", "predict", "attack", "budget", "flops", "bench", "env")
+COMMANDS = (
+    "demo", "train", "eval", "predict", "attack", "budget", "export", "flops", "bench", "env",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,0 +1,170 @@
+"""``mgnet-fast export``: a checkpoint as a file for another runtime, proven against the model."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import console
+
+if TYPE_CHECKING:
+    from ..export import Exported, ExportOptions
+
+PARITY_MISSED = 1
+
+
+class Format(StrEnum):
+    """Kinds of files that can be written."""
+
+    onnx = "onnx"
+    aot = "aot"
+
+
+class What(StrEnum):
+    """Parts of the network that can be exported."""
+
+    loop = "loop"
+
+
+class Precision(StrEnum):
+    """Precisions that can be exported."""
+
+    fp32 = "fp32"
+
+
+class Input(StrEnum):
+    """Images that the program can take."""
+
+    float = "float"
+    uint8 = "uint8"
+
+
+def export(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            help="File of mgnet-fast train (.safetensors) or a Lightning checkpoint.",
+            show_default="the shipped toy network",
+        ),
+    ] = None,
+    kind: Annotated[
+        Format, typer.Option("--format", help="onnx (ONNX Runtime) or aot (AOTInductor, CPU).")
+    ] = Format.onnx,
+    directory: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files.")
+    ] = Path("exported"),
+    what: Annotated[What, typer.Option(help="The whole loop of T glimpses.")] = What.loop,
+    precision: Annotated[Precision, typer.Option(help="Numbers inside.")] = Precision.fp32,
+    batch: Annotated[
+        str, typer.Option(metavar="MIN:OPT:MAX", help="Images a call, or one number.")
+    ] = "1:8:64",
+    image_size: Annotated[
+        str | None,
+        typer.Option(metavar="HxW", help="Or one number: a square.", show_default="any size"),
+    ] = None,
+    images: Annotated[
+        Input,
+        typer.Option(
+            "--input", help="Normalised float [B, C, H, W], or bytes [B, H, W, C] as they are."
+        ),
+    ] = Input.float,
+    num_glimpses: Annotated[
+        int | None,
+        typer.Option(
+            "--num-glimpses", "-T", metavar="N", min=1, help="T.", show_default="the checkpoint's"
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Names of the classes for the manifest, one a line."),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0,
+            help="For logits, in units of the largest one.",
+            show_default="0.001",
+        ),
+    ] = None,
+) -> None:
+    """Write the network for another runtime; exit code 1 if it disagrees with the model."""
+    options = _options(batch, image_size, images, num_glimpses)
+    from ..assets import toy_checkpoint_path
+    from ..export import export_model
+    from ..export.parity import LOGIT_TOLERANCE
+    from ..models.checkpoints import load_checkpoint
+
+    path = checkpoint or toy_checkpoint_path()
+    done = export_model(
+        load_checkpoint(path),
+        directory,
+        kind.value,
+        options,
+        class_names=_names(labels),
+        logit_tolerance=LOGIT_TOLERANCE if tolerance is None else tolerance,
+    )
+    _print_parity(path, done)
+    if not done.parity.holds:
+        console.print_error(
+            f"parity is missed, so {done.artefact} was not written", hint=f"see: {done.report}"
+        )
+        raise typer.Exit(PARITY_MISSED)
+
+
+def _options(
+    batch: str, image_size: str | None, images: Input, num_glimpses: int | None
+) -> ExportOptions:
+    size = None if image_size is None else _size(image_size)
+    from ..export import BatchRange, ExportOptions
+
+    try:
+        batch_range = BatchRange.parse(batch)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--batch") from None
+    try:
+        return ExportOptions(batch_range, size, images.value, num_glimpses)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--image-size") from None
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    try:
+        sides = [int(part) for part in parts]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2):
+        raise typer.BadParameter(
+            f"must be HxW or one number, such as 224x320 or 224, got {text!r}",
+            param_hint="--image-size",
+        )
+    return sides[0], sides[-1]
+
+
+def _names(path: Path | None) -> list[str] | None:
+    return None if path is None else path.read_text(encoding="utf-8").splitlines()
+
+
+def _print_parity(path: Path, done: Exported) -> None:
+    screen = console.output()
+    parity = done.parity
+    table = console.new_table(
+        f"{path.name} as {done.artefact.name} against the eager model, {parity.images} images"
+    )
+    for heading in ("deviation", "mean", "maximum", "allowed"):
+        table.add_column(heading, justify="left" if heading == "deviation" else "right")
+    for name, mean, most, allowed in (
+        ("logits / largest logit", parity.logit_mean, parity.logit_max, parity.logit_tolerance),
+        ("regions", parity.region_mean, parity.region_max, parity.region_tolerance),
+    ):
+        table.add_row(name, f"{mean:.1e}", f"{most:.1e}", f"{allowed:.1e}")
+    table.add_row("labels changed", "", str(parity.labels_changed), f"{parity.label_tolerance:g}")
+    screen.print(table)
+    if parity.holds:
+        for written in (done.artefact, done.manifest, done.report):
+            screen.print(f"wrote {written}", soft_wrap=True)

@@ -1,0 +1,59 @@
+"""The loop compiled ahead of time by AOTInductor: a ``.pt2`` package for the CPU."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import functional  # registers the ops that a package calls
+from ..models import MGNet
+from .loop import OpLoop, Outputs
+from .options import ExportOptions
+from .program import exported_program
+
+__all__ = ["functional", "load_aot", "write_aot"]
+
+
+def write_aot(model: MGNet, path: str | os.PathLike[str], options: ExportOptions) -> None:
+    """Compiles ``model`` (on the CPU, in evaluation mode) into a package for this processor.
+
+    Args:
+        model: the network.
+        path: must end in ``.pt2``.
+        options: what it shall accept.
+
+    Raises:
+        RuntimeError: there is no C++ compiler.
+        ValueError: the options do not fit the network.
+    """
+    compiler = os.environ.get("CXX") or "g++"
+    if shutil.which(compiler.split()[0]) is None and shutil.which("clang++") is None:
+        raise RuntimeError(
+            f"AOTInductor needs a C++ compiler, and {compiler!r} is not on PATH: install g++ "
+            "or name one in CXX"
+        )
+    program = exported_program(OpLoop(model, options), options, model.config.in_chans)
+    with torch.no_grad():
+        torch._inductor.aoti_compile_and_package(program, package_path=os.fspath(path))
+
+
+def load_aot(path: str | os.PathLike[str]) -> Callable[[Tensor], Outputs]:
+    """A function from images to (n_logit, regions, label), computed by the package.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"package {os.fspath(path)} does not exist")
+    package: Any = torch._inductor.aoti_load_package(os.fspath(path))
+
+    def run(images: Tensor) -> Outputs:
+        n_logit, regions, label = package(images.contiguous())
+        return n_logit, regions, label
+
+    return run

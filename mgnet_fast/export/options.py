@@ -1,0 +1,103 @@
+"""What an exported network shall accept: batch range, image size, kind of input, glimpses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..models.config import MGNetConfig
+
+InputKind = Literal["float", "uint8"]
+LARGEST_SIDE = 16_384  # coordinates are computed in float32 there, and lose their meaning beyond
+
+
+@dataclass(frozen=True)
+class BatchRange:
+    """Images a call, from ``low`` to ``high``; ``usual`` is what examples and samples take.
+
+    Raises:
+        ValueError: not ``1 <= low <= usual <= high``.
+    """
+
+    low: int = 1
+    usual: int = 8
+    high: int = 64
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.low <= self.usual <= self.high:
+            raise ValueError(
+                "batch must be min:opt:max with 1 <= min <= opt <= max, "
+                f"got {self.low}:{self.usual}:{self.high}"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> BatchRange:
+        """From ``min:opt:max``, or one number for all three.
+
+        Raises:
+            ValueError: not of this form, or out of order.
+        """
+        try:
+            numbers = [int(part) for part in text.split(":")]
+        except ValueError:
+            numbers = []
+        if len(numbers) == 1:
+            numbers *= 3
+        if len(numbers) != 3:
+            raise ValueError(f"batch must be min:opt:max, such as 1:8:64, got {text!r}")
+        return cls(*numbers)
+
+    def __str__(self) -> str:
+        return f"{self.low}:{self.usual}:{self.high}"
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What the exported program accepts and does.
+
+    Attributes:
+        batch: images a call.
+        image_size: (H, W) of all images; None for any size of 2 to 16384 pixels a side.
+        input: ``"float"``: float32 [B, C, H, W], already normalised; ``"uint8"``: [B, H, W, C],
+            divided by 255 and normalised by the config's mean and std inside.
+        num_glimpses: T, None for the config's.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    batch: BatchRange = BatchRange()
+    image_size: tuple[int, int] | None = None
+    input: InputKind = "float"
+    num_glimpses: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.input not in get_args(InputKind):
+            raise ValueError(f"input must be one of {get_args(InputKind)}, got {self.input!r}")
+        if self.image_size is not None and not all(
+            2 <= side <= LARGEST_SIDE for side in self.image_size
+        ):
+            raise ValueError(
+                f"image_size must be (H, W) of 2 to {LARGEST_SIDE} pixels, got {self.image_size}"
+            )
+        if self.num_glimpses is not None and self.num_glimpses < 1:
+            raise ValueError(f"num_glimpses must be at least 1, got {self.num_glimpses}")
+
+    def glimpse_shape(self, config: MGNetConfig) -> tuple[int, int]:
+        """Height and width of the network's glimpses.
+
+        Raises:
+            ValueError: they depend on the image's size, and that is left open.
+        """
+        if self.image_size is not None:
+            return config.glimpse_shape(self.image_size)
+        if config.glimpse_size is None:
+            raise ValueError(
+                "the glimpses of this network depend on the image's size, so it cannot be left "
+                "open: give image_size (--image-size HxW)"
+            )
+        return config.glimpse_shape((LARGEST_SIDE, LARGEST_SIDE))
+
+    def steps(self, config: MGNetConfig) -> int:
+        """T of the exported loop."""
+        return config.num_glimpses if self.num_glimpses is None else self.num_glimpses

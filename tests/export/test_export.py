@@ -1,0 +1,149 @@
+"""Exported networks against the eager model; what they accept; what is never left behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mgnet_fast.export import (
+    OUTPUT_NAMES,
+    BatchRange,
+    Exported,
+    ExportOptions,
+    Parity,
+    artefact,
+    export_model,
+    load_onnx,
+    measure_parity,
+    onnx,
+)
+from mgnet_fast.models import create_model
+
+
+def require_onnx() -> None:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name, reason=f"{name} is not installed (the extra export)")
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return create_model("mgnet_toy", pretrained=True).eval()
+
+
+@pytest.fixture(scope="module")
+def exported(toy, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    require_onnx()
+    folder = tmp_path_factory.mktemp("onnx")
+    return export_model(toy, folder, "onnx", ExportOptions(BatchRange(1, 8, 64), input="uint8"))
+
+
+def test_digit_scenes_agree_with_the_eager_model(exported: Exported) -> None:
+    assert exported.parity.holds
+    assert exported.parity.images == 64
+    report = json.loads(exported.report.read_text())
+    assert report == exported.parity.to_dict()
+
+
+@pytest.mark.parametrize("shape", [(1, 112, 112, 1), (3, 90, 150, 1), (2, 28, 28, 1)], ids=str)
+def test_any_batch_and_size(toy, exported: Exported, shape: tuple[int, ...]) -> None:
+    images = torch.linspace(0, 255, shape[1] * shape[2]).reshape(1, *shape[1:])
+    images = images.repeat(shape[0], 1, 1, 1).to(torch.uint8)
+    parity = measure_parity(load_onnx(exported.artefact), toy, [images])
+    assert parity.holds, parity
+
+
+def test_names_opset_and_one_gridsample_a_glimpse(toy, exported: Exported) -> None:
+    import onnx as library
+
+    model = library.load(exported.artefact)
+    assert [each.name for each in model.graph.input] == ["images"]
+    assert tuple(each.name for each in model.graph.output) == OUTPUT_NAMES
+    assert {each.domain: each.version for each in model.opset_import}[""] == 18
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("GridSample") == toy.config.num_glimpses
+    assert "AffineGrid" not in kinds
+
+
+def test_the_manifest_says_how_to_run_it(exported: Exported) -> None:
+    manifest = json.loads(exported.manifest.read_text())
+    assert manifest["input"]["shape"] == ["batch", "height", "width", 1]
+    assert manifest["input"]["batch"] == {"min": 1, "opt": 8, "max": 64}
+    assert manifest["preprocessing"]["inside"] is True
+    assert manifest["outputs"][0]["shape"] == [3, "batch", 10]
+    assert manifest["versions"]["torch"] == torch.__version__
+
+
+def wrong_by(amount: float):
+    def run(images: torch.Tensor):
+        n_logit = torch.zeros(1, len(images), 2)
+        n_logit[..., 0] = 1 + amount
+        return n_logit, torch.zeros(1, len(images), 3), torch.zeros(len(images), dtype=torch.long)
+
+    return run
+
+
+def stands_in(images: torch.Tensor, *, num_glimpses: int | None = None):
+    n_logit, regions, _ = wrong_by(0.0)(images)
+    return {"n_logit": n_logit, "n_affparam": regions}
+
+
+@pytest.mark.parametrize(("amount", "holds"), [(5e-4, True), (2e-3, False), (float("nan"), False)])
+def test_parity_counts_what_is_off(amount: float, holds: bool) -> None:
+    parity = measure_parity(wrong_by(amount), stands_in, [torch.zeros(2, 1, 4, 4)])
+    assert parity.holds is holds
+    assert parity.images == 2
+
+
+def test_a_changed_label_is_a_miss() -> None:
+    assert not Parity(10, 1.0, 0.0, 0.0, 0.0, 0.0, labels_changed=1).holds
+
+
+def fake_format(monkeypatch: pytest.MonkeyPatch, write, load) -> None:
+    monkeypatch.setitem(artefact.FORMATS, "onnx", ("loop.onnx", write, load))
+
+
+def test_a_failed_write_leaves_nothing(toy, tmp_path: Path, monkeypatch) -> None:
+    def fail(model, path: Path, options) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError("disk full")
+
+    fake_format(monkeypatch, fail, None)
+    with pytest.raises(RuntimeError, match="disk full"):
+        export_model(toy, tmp_path, "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missed_parity_leaves_the_report_only(toy, tmp_path: Path, monkeypatch) -> None:
+    def run(images: torch.Tensor):
+        count = len(images)
+        label = torch.zeros(count, dtype=torch.long)
+        return torch.zeros(3, count, 10), torch.zeros(3, count, 3), label
+
+    fake_format(monkeypatch, lambda model, path, options: path.touch(), lambda path: run)
+    done = export_model(toy, tmp_path, "onnx")
+    assert not done.parity.holds
+    assert [path.name for path in tmp_path.iterdir()] == ["loop.onnx.parity.json"]
+
+
+@pytest.mark.parametrize("text", ["8:1:64", "0:1:2", "a:b:c", "1:2", ""])
+def test_batch_ranges_out_of_order_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"batch must be min:opt:max"):
+        BatchRange.parse(text)
+
+
+def test_unfit_options_are_refused(toy, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="format must be one of onnx, aot, got 'tensorrt'"):
+        export_model(toy, tmp_path, "tensorrt")
+    with pytest.raises(ValueError, match="depend on the image's size"):
+        export_model(create_model("ffnet_toy"), tmp_path, "onnx")
+    with pytest.raises(ValueError, match="one name for each of 10 classes, got 1"):
+        export_model(toy, tmp_path, "onnx", class_names=["zero"])
+
+
+def test_a_missing_library_is_named_with_its_remedy(toy, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(onnx.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"ONNX needs onnx and onnxscript: pip install"):
+        onnx.write_onnx(toy, tmp_path / "x.onnx", ExportOptions())

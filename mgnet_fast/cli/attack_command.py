@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console
-from .plot_options import checked_plot
+from . import console, options
 from .scene_options import Dataset, fixed_scenes
 from .waiting import waiting_bar
 
@@ -44,14 +43,7 @@ class Method(StrEnum):
 
 
 def attack(
-    checkpoints: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[FILES]...",
-            help="Networks of mgnet-fast train (.safetensors) or Lightning checkpoints.",
-            show_default="the shipped toy network",
-        ),
-    ] = None,
+    checkpoints: options.Checkpoints = None,
     mode: Annotated[
         ModeChoice, typer.Option(metavar="NAME", help="paper, honest, worst or all.")
     ] = ModeChoice.all,
@@ -68,51 +60,21 @@ def attack(
         int, typer.Option(metavar="N", min=1, help="Random starts (not in paper mode).")
     ] = 1,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the random starts.")] = 0,
-    images: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Only the first N scenes.", show_default="all"),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder with MNIST's t10k-*-ubyte files, plain or .gz.",
-            show_default="the 500 shipped test digits",
-        ),
-    ] = None,
-    dataset: Annotated[
-        Dataset,
-        typer.Option(metavar="NAME", help="Either translated-mnist or noisy-translated-mnist."),
-    ] = Dataset.translated,
-    noise_std: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            min=0,
-            help="Noise, in units of the pixel range.",
-            show_default="the dataset's: 0, or 0.3 if noisy",
-        ),
-    ] = None,
+    images: options.MostImages = None,
+    data: options.TestDigits = None,
+    dataset: options.DatasetName = Dataset.translated,
+    noise_std: options.NoiseStd = None,
     rows: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR", help="Keep finished batches here; the same command then goes on."
         ),
     ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Draw accuracy against steps (.png, .pdf, .svg).",
-            callback=checked_plot,
-        ),
-    ] = None,
+    plot: options.Plot = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Scenes at a time.")] = 100,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads.", show_default="torch's choice")
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    threads: options.Threads = None,
+    device: options.Device = "cpu",
+    as_json: options.AsJson = False,
 ) -> None:
     """Attack networks by FGSM or PGD, and show what they still get right.
 

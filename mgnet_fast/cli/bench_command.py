@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from . import console
+from . import console, options
 
 if TYPE_CHECKING:
     from ..engine_speed import ExitSpeed
@@ -33,7 +33,7 @@ def bench_engine(
         int, typer.Option(metavar="N", min=1, max=500, help="Shipped digits in the stream.")
     ] = 500,
     budget: Annotated[float, typer.Option(metavar="N", min=0, help="Seconds to spend.")] = 20.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """The engine against the published algorithm, and what early exit saves."""
     screen = console.output()

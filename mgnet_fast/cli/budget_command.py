@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console
-from .plot_options import checked_plot
+from . import console, options
 from .scene_options import Dataset, fixed_scenes
 from .waiting import waiting_bar
 
@@ -26,14 +25,7 @@ def _checked_thresholds(values: list[float] | None) -> list[float] | None:
 
 
 def budget(
-    checkpoints: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[FILES]...",
-            help="Networks of mgnet-fast train (.safetensors) or Lightning checkpoints.",
-            show_default="the shipped toy network",
-        ),
-    ] = None,
+    checkpoints: options.Checkpoints = None,
     threshold: Annotated[
         list[float] | None,
         typer.Option(
@@ -47,46 +39,16 @@ def budget(
         int, typer.Option(metavar="N", min=1, help="Images in flight; 1 times each on its own.")
     ] = 1,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How often each is timed.")] = 5,
-    images: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Only the first N scenes.", show_default="all"),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder with MNIST's t10k-*-ubyte files, plain or .gz.",
-            show_default="the 500 shipped test digits",
-        ),
-    ] = None,
-    dataset: Annotated[
-        Dataset,
-        typer.Option(metavar="NAME", help="Either translated-mnist or noisy-translated-mnist."),
-    ] = Dataset.translated,
-    noise_std: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            min=0,
-            help="Noise, in units of the pixel range.",
-            show_default="the dataset's: 0, or 0.3 if noisy",
-        ),
-    ] = None,
+    images: options.MostImages = None,
+    data: options.TestDigits = None,
+    dataset: options.DatasetName = Dataset.translated,
+    noise_std: options.NoiseStd = None,
     table_file: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write all points as CSV.")
     ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Draw accuracy against both costs (.png, .pdf, .svg).",
-            callback=checked_plot,
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads.", show_default="torch's choice")
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N.")] = "cpu",
+    plot: options.Plot = None,
+    threads: options.Threads = None,
+    device: options.Device = "cpu",
 ) -> None:
     """Measure what glimpses and early exits cost, and what accuracy they buy."""
     import torch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import console
+from . import console, options
 from .accuracy_table import accuracy_table
 from .scene_options import Dataset, fixed_scenes
 
@@ -16,52 +16,17 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    checkpoint: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="FILE",
-            help="File of mgnet-fast train (.safetensors) or a Lightning checkpoint.",
-            show_default="the shipped toy network",
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder with MNIST's t10k-*-ubyte files, plain or .gz.",
-            show_default="the 500 shipped test digits",
-        ),
-    ] = None,
-    dataset: Annotated[
-        Dataset,
-        typer.Option(metavar="NAME", help="Either translated-mnist or noisy-translated-mnist."),
-    ] = Dataset.translated,
-    noise_std: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            min=0,
-            help="Noise, in units of the pixel range.",
-            show_default="the dataset's: 0, or 0.3 if noisy",
-        ),
-    ] = None,
+    checkpoint: options.Checkpoint = None,
+    data: options.TestDigits = None,
+    dataset: options.DatasetName = Dataset.translated,
+    noise_std: options.NoiseStd = None,
     num_glimpses: Annotated[
-        int | None,
-        typer.Option(
-            "--num-glimpses",
-            "-T",
-            metavar="N",
-            min=1,
-            help="Largest T.",
-            show_default="the checkpoint's",
-        ),
+        int | None, options.num_glimpses("Largest T.", default="the checkpoint's")
     ] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Scenes at a time.")] = 500,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads.", show_default="torch's choice")
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    threads: options.Threads = None,
+    device: options.Device = "cpu",
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure accuracy after each glimpse, on fixed test scenes."""
     from ..assets import toy_checkpoint_path

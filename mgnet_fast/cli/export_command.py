@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console
+from . import console, options
 
 if TYPE_CHECKING:
     from ..export import Exported, ExportOptions
@@ -43,14 +43,7 @@ class Input(StrEnum):
 
 
 def export(
-    checkpoint: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="FILE",
-            help="File of mgnet-fast train (.safetensors) or a Lightning checkpoint.",
-            show_default="the shipped toy network",
-        ),
-    ] = None,
+    checkpoint: options.Checkpoint = None,
     kind: Annotated[
         Format, typer.Option("--format", help="onnx (ONNX Runtime) or aot (AOTInductor, CPU).")
     ] = Format.onnx,
@@ -73,10 +66,7 @@ def export(
         ),
     ] = Input.float,
     num_glimpses: Annotated[
-        int | None,
-        typer.Option(
-            "--num-glimpses", "-T", metavar="N", min=1, help="T.", show_default="the checkpoint's"
-        ),
+        int | None, options.num_glimpses("T.", default="the checkpoint's")
     ] = None,
     labels: Annotated[
         Path | None,

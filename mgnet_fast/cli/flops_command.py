@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from . import console
+from . import console, options
 from .model_choice import check_model_name
 
 DEFAULT_MODELS = ("mgnet_toy", "mgnet_resnet18", "mgnet_resnet50")
@@ -57,15 +57,7 @@ def flops(
         ),
     ] = None,
     num_glimpses: Annotated[
-        int | None,
-        typer.Option(
-            "--num-glimpses",
-            "-T",
-            metavar="N",
-            min=1,
-            help="Largest T.",
-            show_default="the model's",
-        ),
+        int | None, options.num_glimpses("Largest T.", default="the model's")
     ] = None,
     num_classes: Annotated[
         int | None,
@@ -77,7 +69,7 @@ def flops(
         Convention,
         typer.Option(help="What counts (the paper's tables 1, 2, 4; its table 3; this package)."),
     ] = Convention.paper,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Count multiply-adds, glimpse by glimpse.
 

@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from . import options
 from .exit_options import ExitKind, exit_rule
 
 if TYPE_CHECKING:
@@ -71,10 +72,8 @@ def predict(
         ),
     ] = None,
     slots: Annotated[int, typer.Option(metavar="N", min=1, help="Images in flight.")] = 32,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads.", show_default="torch's choice")
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N.")] = "cpu",
+    threads: options.Threads = None,
+    device: options.Device = "cpu",
 ) -> None:
     """Classify image files; a damaged one is reported and skipped."""
     from ..assets import toy_checkpoint_path

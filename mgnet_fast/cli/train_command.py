@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import console
+from . import console, options
 from .accuracy_table import accuracy_table
 from .model_choice import check_model_name
 from .scene_options import Dataset
@@ -56,10 +56,7 @@ def train(
             show_default="runs/DATASET",
         ),
     ] = None,
-    dataset: Annotated[
-        Dataset,
-        typer.Option(metavar="NAME", help="Either translated-mnist or noisy-translated-mnist."),
-    ] = Dataset.translated,
+    dataset: options.DatasetName = Dataset.translated,
     model: Annotated[str, typer.Option(metavar="NAME", help="What to train.")] = "mgnet_toy",
     recipe: Annotated[
         RecipeName,
@@ -68,15 +65,7 @@ def train(
         ),
     ] = RecipeName.default,
     num_glimpses: Annotated[
-        int | None,
-        typer.Option(
-            "--num-glimpses",
-            "-T",
-            metavar="N",
-            min=1,
-            help="Glimpses an image.",
-            show_default="the model's",
-        ),
+        int | None, options.num_glimpses("Glimpses an image.", default="the model's")
     ] = None,
     glimpse_loss: Annotated[
         GlimpseLoss,
@@ -85,15 +74,7 @@ def train(
             help="Classify glimpses 2..T alone as well (reference), or 1..T (paper).",
         ),
     ] = GlimpseLoss.reference,
-    noise_std: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            min=0,
-            help="Noise, in units of the pixel range.",
-            show_default="the dataset's: 0, or 0.3 if noisy",
-        ),
-    ] = None,
+    noise_std: options.NoiseStd = None,
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Of the first weights and the scenes.")
     ] = 0,

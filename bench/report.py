@@ -189,11 +189,11 @@ def _range_line(op: str, rows: list[Result]) -> str:
     if not good:
         return f"| glimpse, {op}: {len(rows)} cases | {rows[0]['peer']} | {speedup(rows[0])} |"
     by_speed = sorted(good, key=lambda row: row["speedup"]["p50"])
-    red = f", {len(rows) - len(good)} not shown: parity is red" if len(good) < len(rows) else ""
     ends = " to ".join(
         f"**{_short(row['speedup']['p50'])}** ({row['case']})"
         for row in (by_speed[0], by_speed[-1])
     )
+    red = f", {len(rows) - len(good)} not shown: parity is red" if len(good) < len(rows) else ""
     return f"| glimpse, {op}: {len(rows)} cases{red} | {rows[0]['peer']} | {ends} |"
 
 

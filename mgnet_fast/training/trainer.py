@@ -18,7 +18,9 @@ from mgnet_fast.evaluation.accuracy import Accuracy, check_fit, evaluate
 from mgnet_fast.models import MGNet
 from mgnet_fast.training.averaging import WeightAverage
 from mgnet_fast.training.distributed import Workers
+from mgnet_fast.training.gradient_factor import GradientFactor
 from mgnet_fast.training.objective import Objective
+from mgnet_fast.training.optimizers import new_optimizer
 from mgnet_fast.training.progress import Progress
 from mgnet_fast.training.recipe import Recipe
 from mgnet_fast.training.run_log import RunLog
@@ -37,6 +39,7 @@ class EpochReport:
     """One epoch: loss parts averaged over its steps, and accuracy on the test scenes.
 
     ``seconds`` is the whole epoch with its evaluation, ``images_per_second`` training alone.
+    ``gradient_factor`` is that of the last step, where it moves.
     """
 
     epoch: int
@@ -45,6 +48,7 @@ class EpochReport:
     lr: float
     seconds: float
     images_per_second: float
+    gradient_factor: float | None = None
 
     def to_row(self) -> dict[str, Any]:
         row = {
@@ -52,6 +56,7 @@ class EpochReport:
             "epoch": self.epoch,
             **{name: round(value, 6) for name, value in self.parts.items()},
             "accuracy": [round(value, 6) for value in self.accuracy.accuracy],
+            "count": self.accuracy.count,
             "mean_scale": [round(value, 4) for value in self.accuracy.mean_scale],
             "lr": float(f"{self.lr:.6g}"),
             "seconds": round(self.seconds, 2),
@@ -59,6 +64,8 @@ class EpochReport:
         }
         if self.accuracy.top5 is not None:
             row["top5"] = [round(value, 6) for value in self.accuracy.top5]
+        if self.gradient_factor is not None:
+            row["gradient_factor"] = float(f"{self.gradient_factor:.6g}")
         return row
 
 
@@ -111,13 +118,8 @@ class Trainer:
             min_scale=model.config.scale_range[0],
             label_smoothing=recipe.label_smoothing,
         )
-        self.optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=recipe.peak_lr,
-            momentum=recipe.max_momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.nesterov,
-        )
+        self.optimizer = new_optimizer(model, recipe)
+        self.factor = GradientFactor(model, recipe, self.total_steps)
         self.average = WeightAverage(model, recipe.average_decay)
         self.epochs_done = 0
         self._forward = self._wrapped(compiled)
@@ -171,6 +173,7 @@ class Trainer:
             "average": self.average.model.state_dict(),
             "average_steps": self.average.steps,
             "optimizer": self.optimizer.state_dict(),
+            "gradient_factor": self.factor.adapted,
             "rng": torch.get_rng_state(),
         }
 
@@ -180,6 +183,7 @@ class Trainer:
         self.average.model.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
+        self.factor.adapted = state.get("gradient_factor", 1.0)
         self.epochs_done = state["epochs_done"]
         torch.set_rng_state(state["rng"])
 
@@ -211,6 +215,7 @@ class Trainer:
             world_size=self.workers.world_size,
         ):
             lr = self.schedule.apply(self.optimizer, step)
+            self.factor.apply(step)
             values = self.step(images.to(self.device), labels.to(self.device))
             sums += values.double().cpu()
             step += 1
@@ -235,17 +240,32 @@ class Trainer:
             lr=lr,
             seconds=time.perf_counter() - start,
             images_per_second=self.steps_per_epoch * self.recipe.batch_size / training_seconds,
+            gradient_factor=self.factor.value if self.factor.is_moving else None,
         )
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """One step of the optimiser at its present learning rate; the loss and its parts, [4]."""
+        if self.factor.is_measured:
+            with self.factor.cut():
+                self._gradient(images, labels)
+            class_gradient = self.factor.shared_gradient()
+            parts = self._gradient(images, labels)
+            self.factor.follow(class_gradient)
+        else:
+            parts = self._gradient(images, labels)
+        if self.recipe.gradient_clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
+        self.optimizer.step()
+        self.average.update()
+        return parts
+
+    def _gradient(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Puts the gradient of these images into the parameters; the loss and its parts, [4]."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             output = self._forward(images)
         parts = self.objective(output, labels)
         self.optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.average.update()
         return torch.stack([parts[name].detach() for name in PARTS])
 
 

@@ -67,7 +67,8 @@ class PlainLoop(nn.Module):
 
     def _prepared(self, images: Tensor) -> Tensor:
         if self.takes_bytes:
-            return images.permute(0, 3, 1, 2).float() * self.scale + self.bias
+            # Floats first: TensorRT has no operation on bytes but the cast.
+            return images.float().permute(0, 3, 1, 2) * self.scale + self.bias
         return images
 
     def _first(self, images: Tensor, region: Tensor) -> Tensor:

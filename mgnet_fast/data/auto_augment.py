@@ -38,7 +38,7 @@ def choose_auto_augment(wanted: str = "auto") -> str:
             return name
     raise ImportError(
         f"AutoAugment needs torchvision or kornia ({'; '.join(reasons)}): "
-        'pip install kornia, or go without by auto_augment "none"'
+        "pip install 'mgnet-fast[augment]', or go without by auto_augment none"
     )
 
 

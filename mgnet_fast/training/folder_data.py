@@ -173,5 +173,7 @@ def default_workers(device: torch.device) -> int:
     """Processes that decode for one training process: as many as its share of the processors
     on a GPU, up to 16; a quarter of them where the processors train, too."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    share = max(len(os.sched_getaffinity(0)) // here, 1)
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    processors = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    share = max(processors // here, 1)
     return min(share, 16) if device.type == "cuda" else max(share // 4, 1)

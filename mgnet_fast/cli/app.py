@@ -24,6 +24,7 @@ from .export_command import export
 from .flops_command import flops
 from .imagenet100_command import imagenet100
 from .predict_command import predict
+from .serve_command import serve_repo
 from .train_command import train
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -48,6 +49,7 @@ app.command()(imagenet100)
 app.command()(attack)
 app.command()(budget)
 app.command()(export)
+app.command("serve-repo")(serve_repo)
 app.command()(flops)
 app.add_typer(bench, name="bench")
 app.command()(env)

@@ -57,6 +57,7 @@ def test_training_images_depend_on_seed_epoch_and_index_alone(root: Path) -> Non
         assert not np.array_equal(np.asarray(other), alone[5])
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")
 def test_workers_change_nothing(root: Path) -> None:
     state = torch.get_rng_state()
     one = list(training(root).batches(10, epoch=2, shuffle=True))

@@ -73,7 +73,7 @@ def test_resuming_goes_on_with_the_same_numbers(
         with pytest.raises(KeyboardInterrupt):
             start(root, tmp_path)
     assert len(saved) == 1
-    with_workers = ImageOptions(**{**vars(IMAGES), "workers": 2})
+    with_workers = ImageOptions(**{**vars(IMAGES), "workers": 1})
     start(root, tmp_path, images=with_workers, resume=True)
     expected = weights(finished.checkpoint.parent)
     for name, weight in weights(tmp_path).items():

@@ -10,7 +10,8 @@ from ..image_pool import ImagePool
 from ..models import MGNet
 from ..models.precision import glimpse_memory_format
 from ..ops import backends
-from ..ops.fusion_step import StepWeights, fusion_step
+from ..ops.fusion_step import fusion_step
+from ..ops.fusion_weights import StepWeights
 
 
 class PlainRunner:

@@ -38,8 +38,9 @@ class Engine:
         precision: of the backbone: "fp32".
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
-        runner: how a step is run: "eager", "channels_last", "packed", or "auto", which takes the
-            one that was fastest in a short trial and never starts a compiler.
+        runner: how a step is run: "eager", "channels_last", "packed", "compiled" (tens of
+            seconds of ``torch.compile`` first), or "auto", which takes the one that was fastest
+            in a short trial and never starts a compiler.
         artefact: path of what a runner loads; none of these does.
         exit: when an image has been looked at enough.
         calibration: image batches [B, C, H, W], for precisions that need them; fp32 does not.

@@ -78,6 +78,20 @@ def training_step(model: MGNet, images: Tensor, labels: Tensor, published: bool)
     objective(output, labels)["loss"].backward()  # type: ignore[no-untyped-call]
 
 
+def _bytes_of(
+    model: MGNet,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    published: bool = False,
+    checkpoint: bool = False,
+) -> int:
+    model.checkpoint_glimpses = checkpoint
+    layout = torch.contiguous_format if published else torch.channels_last
+    model.to(memory_format=layout)  # type: ignore[call-overload]
+    return peak_bytes(lambda: training_step(model, images, labels, published))
+
+
 def measured() -> dict[str, dict[str, int]]:
     found = {}
     for case, (name, steps, batch, side) in CASES.items():
@@ -85,16 +99,10 @@ def measured() -> dict[str, dict[str, int]]:
         model = create_model(name, num_classes=10, num_glimpses=steps).train()
         images = torch.randn(batch, model.config.in_chans, side, side)
         labels = torch.arange(batch) % 10
-
-        def bytes_of(published: bool, checkpoint: bool) -> int:
-            model.checkpoint_glimpses = checkpoint
-            model.to(memory_format=torch.contiguous_format if published else torch.channels_last)
-            return peak_bytes(lambda: training_step(model, images, labels, published))
-
         found[case] = {
-            "published": bytes_of(True, False),
-            "ours": bytes_of(False, False),
-            "ours, checkpointed": bytes_of(False, True),
+            "published": _bytes_of(model, images, labels, published=True),
+            "ours": _bytes_of(model, images, labels),
+            "ours, checkpointed": _bytes_of(model, images, labels, checkpoint=True),
         }
     return found
 

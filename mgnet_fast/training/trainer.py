@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from mgnet_fast.evaluation.accuracy import Accuracy, check_fit, evaluate
 from mgnet_fast.models import MGNet
 from mgnet_fast.training.averaging import WeightAverage
 from mgnet_fast.training.distributed import Workers
+from mgnet_fast.training.epoch_report import PARTS, EpochReport
 from mgnet_fast.training.gradient_factor import GradientFactor
 from mgnet_fast.training.objective import Objective
 from mgnet_fast.training.optimizers import new_optimizer
@@ -27,46 +27,9 @@ from mgnet_fast.training.run_log import RunLog
 from mgnet_fast.training.schedule import OneCycle
 from mgnet_fast.training.snapshot import write_snapshot
 
-PARTS = ("loss", "global", "glimpse", "size")
-
 
 class TrainingDivergedError(RuntimeError):
     """The loss is infinite or not a number; what was saved before it is kept."""
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """One epoch: loss parts averaged over its steps, and accuracy on the test scenes.
-
-    ``seconds`` is the whole epoch with its evaluation, ``images_per_second`` training alone.
-    ``gradient_factor`` is that of the last step, where it moves.
-    """
-
-    epoch: int
-    parts: dict[str, float]
-    accuracy: Accuracy
-    lr: float
-    seconds: float
-    images_per_second: float
-    gradient_factor: float | None = None
-
-    def to_row(self) -> dict[str, Any]:
-        row = {
-            "kind": "epoch",
-            "epoch": self.epoch,
-            **{name: round(value, 6) for name, value in self.parts.items()},
-            "accuracy": [round(value, 6) for value in self.accuracy.accuracy],
-            "count": self.accuracy.count,
-            "mean_scale": [round(value, 4) for value in self.accuracy.mean_scale],
-            "lr": float(f"{self.lr:.6g}"),
-            "seconds": round(self.seconds, 2),
-            "images_per_second": round(self.images_per_second, 1),
-        }
-        if self.accuracy.top5 is not None:
-            row["top5"] = [round(value, 6) for value in self.accuracy.top5]
-        if self.gradient_factor is not None:
-            row["gradient_factor"] = float(f"{self.gradient_factor:.6g}")
-        return row
 
 
 class Trainer:
@@ -83,7 +46,9 @@ class Trainer:
         recipe: every number of the optimisation.
         workers: this process among those that train together.
         precision: "fp32", or "bf16" for autocast.
-        compiled: run the training forward through ``torch.compile``.
+        compiled: run the training forward and backward pass of all T glimpses as one program of
+            ``torch.compile``, on a GPU in CUDA graphs (not run on a GPU yet).
+        checkpoint_glimpses: see `MGNet`.
         evaluation_batch: test scenes at a time.
 
     Attributes:
@@ -104,6 +69,7 @@ class Trainer:
         workers: Workers | None = None,
         precision: str = "fp32",
         compiled: bool = False,
+        checkpoint_glimpses: bool = False,
         evaluation_batch: int = 500,
     ) -> None:
         self.workers = workers or Workers()
@@ -124,6 +90,7 @@ class Trainer:
         self.factor = GradientFactor(model, recipe, self.total_steps)
         self.average = WeightAverage(model, recipe.average_decay)
         self.epochs_done = 0
+        model.checkpoint_glimpses = checkpoint_glimpses
         self._forward = self._wrapped(compiled)
 
     def fit(
@@ -193,7 +160,9 @@ class Trainer:
     def _wrapped(self, compiled: bool) -> nn.Module:
         forward: nn.Module = self.model
         if compiled:
-            forward = torch.compile(forward)  # type: ignore[assignment]
+            # On a GPU, reduce-overhead captures forward and backward pass in a CUDA graph each.
+            mode = "reduce-overhead" if self.device.type == "cuda" else None
+            forward = torch.compile(forward, fullgraph=True, mode=mode)  # type: ignore[assignment]
         if self.workers.world_size > 1:
             # With one glimpse nothing is located, so the locator's weights get no gradient.
             return DistributedDataParallel(
@@ -264,6 +233,8 @@ class Trainer:
 
     def _gradient(self, images: Tensor, labels: Tensor) -> Tensor:
         """Puts the gradient of these images into the parameters; the loss and its parts, [4]."""
+        if self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # the last step's outputs are done with
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             output = self._forward(images)
         parts = self.objective(output, labels)

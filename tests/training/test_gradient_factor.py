@@ -56,9 +56,7 @@ def test_the_tensor_factor_is_the_constant_one(
     share = moving.factor.value
     assert 0.2 < share < 0.3
     constant = new_trainer(gradient_scale=share)
-    for a, b in zip(
-        gradient(moving, train_scenes), gradient(constant, train_scenes), strict=True
-    ):
+    for a, b in zip(gradient(moving, train_scenes), gradient(constant, train_scenes), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
 
 

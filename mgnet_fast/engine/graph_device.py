@@ -6,7 +6,7 @@ interface on any device and simply calls the step, so that all else can be tried
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -83,8 +83,8 @@ class CudaGraphs:
         device = step.records.device
         self._steps, self._uploads, self._results = (torch.cuda.Stream(device) for _ in range(3))
         self._pool = torch.cuda.graph_pool_handle()
-        self._controls = torch.empty(TURNS, len(step.control), dtype=torch.int64, pin_memory=True)
-        self._records = torch.empty(step.records.shape, pin_memory=True)
+        self._controls = _pinned((TURNS, len(step.control)), torch.int64)
+        self._records = _pinned(step.records.shape, step.records.dtype)
         self._is_done = [torch.cuda.Event() for _ in range(TURNS)]
         self._is_read = [torch.cuda.Event() for _ in range(TURNS)]
 
@@ -134,3 +134,8 @@ class CudaGraphs:
     def finish(self) -> None:
         for stream in (self._uploads, self._steps, self._results):
             stream.synchronize()
+
+
+def _pinned(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.empty(shape, dtype=dtype, pin_memory=True)

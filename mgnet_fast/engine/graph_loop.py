@@ -109,9 +109,7 @@ class GraphLoop:
                 break
             number, place = image
             if isinstance(place, Tensor):
-                self._finished[number] = look_at_one(
-                    self._state.step.runner, self._decision, place
-                )
+                self._finished[number] = look_at_one(self._state.step.runner, self._decision, place)
                 break
             self._line_up(number, place)
 

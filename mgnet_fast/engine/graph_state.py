@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
+from ..arguments import known_constants
 from ..image_pool import ImagePool
 from .exits import ExitDecision
 from .graph_device import GraphDevice, Program
@@ -17,6 +19,11 @@ from .image_places import RING_BYTES, StreamPlaces
 from .runner import Runner
 
 _GRAPHS = 8  # kept; an engine rarely has more rules in use
+
+
+class _Captured(NamedTuple):
+    replay: Program
+    constants: list[Tensor]  # that it reads and nobody else need keep
 
 
 class GraphState:
@@ -52,7 +59,7 @@ class GraphState:
                 ring_bytes=ring_bytes,
             )
         )
-        self._captured: dict[ExitDecision, Program] = {}
+        self._captured: dict[ExitDecision, _Captured] = {}
         self._memory: Tensor | ImagePool | None = None  # what the captured graphs read
 
     def begin(self) -> None:
@@ -96,11 +103,11 @@ class GraphState:
         replay = self._device.capture(partial(self.step, images, decision), self._name_with(images))
         with self._device.uploading(None):
             self.step.restore(saved)
-        self._captured[decision] = replay
+        self._captured[decision] = _Captured(replay, known_constants())
 
     def launch(self, decision: ExitDecision, turn: int, control: Tensor) -> None:
         """Starts a step; see :class:`GraphDevice`."""
-        self._device.launch(self._captured[decision], turn, control)
+        self._device.launch(self._captured[decision].replay, turn, control)
 
     def collect(self, turn: int) -> Tensor:
         """The record of the step of ``turn``, on the host, until the next one of that turn."""
@@ -112,7 +119,7 @@ class GraphState:
 
     def _name_with(self, images: Tensor | ImagePool) -> str:
         if isinstance(images, ImagePool):
-            of = f"in a ring of {len(images)} places"
+            of = f"of several sizes (which needs Triton) in {len(images)} places"
         else:
             of = f"of shape {list(images.shape[1:])}"
         kind = str(images.dtype).removeprefix("torch.")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -41,7 +42,7 @@ class NothingWaits(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "rule", [Never(), Confidence(0.9), Margin((0.9, 0.8)), Entropy(0.3, min_glimpses=2)]
+    "rule", [Never(), Confidence(0.9), Margin((0.9, 0.8)), Entropy(0.3, temperature=2.0)]
 )
 @pytest.mark.parametrize("name", ["mgnet_toy", "ffnet_toy"])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=str)
@@ -56,12 +57,34 @@ def test_no_step_waits_for_the_device(name: str, rule: ExitRule, dtype: torch.dt
     assert seen.calls > 30
 
 
+class NoNumbersComeIn(TorchFunctionMode):
+    """Fails on what makes a tensor of numbers of the host, which a capture cannot."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        assert name not in ("tensor", "new_tensor", "as_tensor", "from_numpy"), name
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["mgnet_toy", "ffnet_toy"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=str)
+def test_no_numbers_come_from_the_host(name: str, dtype: torch.dtype) -> None:
+    step = GraphStep(PlainRunner(create_model(name).eval()), 3)
+    images = torch.zeros(5, 1, 40, 44, dtype=dtype)
+    decision = ExitDecision(Margin((0.9, 0.8)), step.glimpses, "cpu")
+    step(images, decision)
+    with NoNumbersComeIn():
+        step(images, decision)
+
+
 def _reads_a_number(step: GraphStep) -> None:
     step.records.sum().item()
 
 
 def _leaves_the_device(step: GraphStep) -> None:
-    step.records.cpu()
+    step.records.to("meta")
 
 
 @pytest.mark.parametrize("wrong", [_reads_a_number, _leaves_the_device])

@@ -179,9 +179,7 @@ def test_what_the_source_raises_comes_after_the_results(
         (None, TypeError, "must be a Tensor or a NumPy array"),
     ],
 )
-def test_an_image_that_does_not_fit(
-    run: Run, scripted, wrong, kind, message: str
-) -> None:
+def test_an_image_that_does_not_fit(run: Run, scripted, wrong, kind, message: str) -> None:
     """The results of those before come first."""
     images = [picture(0), picture(1), picture(2), wrong, picture(4)]
     results = run(scripted(leaving_at(3, 1)), images, 2)

@@ -30,38 +30,33 @@ from .slots import SlotLoop
 class Engine:
     """Classifies images by as few glimpses as each of them needs.
 
-        A fixed number of slots hold one image each. Every step takes one glimpse of each; images that
-        the network is sure enough of leave, and the next ones take their slots. So images at
-        different glimpses share a batch, and an early exit saves time, not only arithmetic.
+    A fixed number of slots hold one image each. Every step takes one glimpse of each; images that
+    the network is sure enough of leave, and the next ones take their slots. So images at
+    different glimpses share a batch, and an early exit saves time, not only arithmetic.
 
-        Args:
-            model: the network; the engine works on a copy of its weights, made once.
-            device: where to run.
-            precision: of the backbone: "fp32".
-            slots: images in flight. 1 gives the shortest time for one image; more give more images a
-                second.
-    <<<<<<< HEAD
-            runner: how a step is run: "eager", "channels_last", "packed", "cudagraph" (on a GPU: the
-                whole step is one graph, and results are read a step late, so that images are taken
-                before the results of those before them are there), or "auto", which takes the one
-                that was fastest in a short trial and never starts a compiler.
-    =======
-            runner: how a step is run: "eager", "channels_last", "packed", "compiled" (tens of
-                seconds of ``torch.compile`` first), or "auto", which takes the one that was fastest
-                in a short trial and never starts a compiler.
-    >>>>>>> main
-            artefact: path of what a runner loads; none of these does.
-            exit: when an image has been looked at enough.
-            calibration: image batches [B, C, H, W], for precisions that need them; fp32 does not.
+    Args:
+        model: the network; the engine works on a copy of its weights, made once.
+        device: where to run.
+        precision: of the backbone: "fp32".
+        slots: images in flight. 1 gives the shortest time for one image; more give more images a
+            second.
+    runner: how a step is run: "eager", "channels_last", "packed", "compiled" (tens of
+            seconds of ``torch.compile`` first), "cudagraph" (on a GPU: the whole step is one
+            graph, and results are read a step late, so that images are taken before the results
+            of those before them are there), or "auto", which takes the one that was fastest in a
+            short trial and never starts a compiler.
+        artefact: path of what a runner loads; none of these does.
+        exit: when an image has been looked at enough.
+        calibration: image batches [B, C, H, W], for precisions that need them; fp32 does not.
 
-        Attributes:
-            runner: its name.
-            reason: why that one.
+    Attributes:
+        runner: its name.
+        reason: why that one.
 
-        An engine serves one stream at a time, and says so where it is asked for a second.
+    An engine serves one stream at a time, and says so where it is asked for a second.
 
-        Raises:
-            TypeError, ValueError: an argument that does not fit.
+    Raises:
+        TypeError, ValueError: an argument that does not fit.
     """
 
     def __init__(

@@ -89,7 +89,7 @@ class SlotLoop:
             raise self._intake.error
 
     def _refill(self) -> None:
-        """Fills free rows with the next images; waits for one only where there is none to look at."""
+        """Fills free rows with the next images; waits only where there is none to look at."""
         intake = self._intake
         while (self._holes or self._active < self._slots) and not intake.is_ended:
             if self._active > len(self._holes) and not intake.is_ready():

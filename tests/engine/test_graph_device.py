@@ -124,7 +124,7 @@ def test_a_capture_that_fails_says_what(cuda: Cuda, model: MGNet, digit_scenes: 
     cuda.fails = True
     with pytest.raises(
         RuntimeError,
-        match=r"^a step, 4 slots, uint8 images of shape \[1, 112, 112\], could not be captured in a "
-        r"CUDA graph: operation not permitted when stream is capturing$",
+        match=r"^a step, 4 slots, uint8 images of shape \[1, 112, 112\], could not be captured "
+        r"in a CUDA graph: operation not permitted when stream is capturing$",
     ):
         _predictions(model, list(digit_scenes[:5]))

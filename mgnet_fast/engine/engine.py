@@ -40,7 +40,7 @@ class Engine:
         precision: of the backbone: "fp32".
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
-    runner: how a step is run: "eager", "channels_last", "packed", "compiled" (tens of
+        runner: how a step is run: "eager", "channels_last", "packed", "compiled" (tens of
             seconds of ``torch.compile`` first), "cudagraph" (on a GPU: the whole step is one
             graph, and results are read a step late, so that images are taken before the results
             of those before them are there), or "auto", which takes the one that was fastest in a

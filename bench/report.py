@@ -157,7 +157,10 @@ def _device(result: Result) -> str:
 
 
 def readme_block(results: list[Result]) -> str:
-    """Everything but the other peers of the op, on the processor of the first result."""
+    """Everything but the other peers of the op, on the processor of the first result.
+
+    The op's many cases share a line each way, from the slowest to the fastest of them.
+    """
     machine = next(result["machine"] for result in results if not on_a_gpu(result))
     rows = [
         row
@@ -166,15 +169,32 @@ def readme_block(results: list[Result]) -> str:
         for row in result["rows"]
         if row["peer"] not in PEER_ORDER[1:]
     ]
-    lines = ["| what | case | against | times faster |", "|---|---|---|---|"]
-    for row in rows:
-        what = f"glimpse, {row['op']}" if row["suite"] == "glimpse" else row["suite"]
-        lines.append(f"| {what} | {row['case']}, {row['dtype']} | {row['peer']} | {speedup(row)} |")
+    lines = ["| what | against | times faster |", "|---|---|---|"]
+    for (suite, op), group in _grouped(rows).items():
+        if suite == "glimpse":
+            lines.append(_range_line(op, group))
+            continue
+        for row in group:
+            what = f"{suite}: {row['case']}, {row['dtype']}"
+            lines.append(f"| {what} | {row['peer']} | {speedup(row)} |")
     note = (
         f"One thread of {machine['processor']}, {machine['instruction_set']}, "
         f"torch {machine['torch']}. All rows, peers and floors: [BENCHMARKS.md](BENCHMARKS.md)."
     )
     return "\n".join([*lines, "", note])
+
+
+def _range_line(op: str, rows: list[Result]) -> str:
+    good = [row for row in rows if row["deviation"] <= row["tolerance"]]
+    if not good:
+        return f"| glimpse, {op}: {len(rows)} cases | {rows[0]['peer']} | {speedup(rows[0])} |"
+    by_speed = sorted(good, key=lambda row: row["speedup"]["p50"])
+    ends = " to ".join(
+        f"**{_short(row['speedup']['p50'])}** ({row['case']})"
+        for row in (by_speed[0], by_speed[-1])
+    )
+    red = f", {len(rows) - len(good)} not shown: parity is red" if len(good) < len(rows) else ""
+    return f"| glimpse, {op}: {len(rows)} cases{red} | {rows[0]['peer']} | {ends} |"
 
 
 def readme_page(text: str, results: list[Result]) -> str:

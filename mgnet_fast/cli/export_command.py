@@ -21,6 +21,8 @@ class Format(StrEnum):
 
     onnx = "onnx"
     aot = "aot"
+    tensorrt = "tensorrt"
+    tensorrt_rtx = "tensorrt-rtx"
 
 
 class What(StrEnum):
@@ -45,7 +47,12 @@ class Input(StrEnum):
 def export(
     checkpoint: options.Checkpoint = None,
     kind: Annotated[
-        Format, typer.Option("--format", help="onnx (ONNX Runtime) or aot (AOTInductor, CPU).")
+        Format,
+        typer.Option(
+            "--format",
+            help="onnx (ONNX Runtime), aot (AOTInductor, CPU), tensorrt (on the GPU that is to "
+            "run it) or tensorrt-rtx (for RTX GPUs, built without one).",
+        ),
     ] = Format.onnx,
     directory: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files.")
@@ -57,7 +64,11 @@ def export(
     ] = "1:8:64",
     image_size: Annotated[
         str | None,
-        typer.Option(metavar="HxW", help="Or one number: a square.", show_default="any size"),
+        typer.Option(
+            metavar="HxW",
+            help="Or one number: a square. MIN:OPT:MAX of these for a range.",
+            show_default="any size; up to 1024 for tensorrt",
+        ),
     ] = None,
     images: Annotated[
         Input,
@@ -109,15 +120,22 @@ def export(
 def _options(
     batch: str, image_size: str | None, images: Input, num_glimpses: int | None
 ) -> ExportOptions:
-    size = None if image_size is None else _size(image_size)
-    from ..export import BatchRange, ExportOptions
+    wanted = [] if image_size is None else [_size(part) for part in image_size.split(":")]
+    if len(wanted) not in (0, 1, 3):
+        raise typer.BadParameter(
+            f"must be HxW or MIN:OPT:MAX, such as 64:224:512, got {image_size!r}",
+            param_hint="--image-size",
+        )
+    from ..export import BatchRange, ExportOptions, SizeRange
 
     try:
         batch_range = BatchRange.parse(batch)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--batch") from None
     try:
-        return ExportOptions(batch_range, size, images.value, num_glimpses)
+        sizes = SizeRange(*wanted) if len(wanted) == 3 else None
+        size = wanted[0] if len(wanted) == 1 else None
+        return ExportOptions(batch_range, size, images.value, num_glimpses, sizes)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--image-size") from None
 
@@ -143,8 +161,9 @@ def _names(path: Path | None) -> list[str] | None:
 def _print_parity(path: Path, done: Exported) -> None:
     screen = console.output()
     parity = done.parity
+    ran = f"the ONNX file of {done.artefact.name}" if done.not_run else done.artefact.name
     table = console.new_table(
-        f"{path.name} as {done.artefact.name} against the eager model, {parity.images} images"
+        f"{path.name} as {ran} against the eager model, {parity.images} images"
     )
     for heading in ("deviation", "mean", "maximum", "allowed"):
         table.add_column(heading, justify="left" if heading == "deviation" else "right")
@@ -155,6 +174,11 @@ def _print_parity(path: Path, done: Exported) -> None:
         table.add_row(name, f"{mean:.1e}", f"{most:.1e}", f"{allowed:.1e}")
     table.add_row("labels changed", "", str(parity.labels_changed), f"{parity.label_tolerance:g}")
     screen.print(table)
+    if done.not_run:
+        screen.print(
+            f"{done.artefact.name} itself was NOT run: {done.not_run}. The table is of the ONNX "
+            "file that it was built from.",
+        )
     if parity.holds:
         for written in (done.artefact, done.manifest, done.report):
             screen.print(f"wrote {written}", soft_wrap=True)

@@ -1,7 +1,8 @@
-"""Data: the IDX format, MNIST, and scenes made from it on the fly."""
+"""Data: the IDX format, MNIST, and scenes made from it on the fly; folders of images."""
 
 from mgnet_fast.data.datasets import DATASETS, dataset_noise, load_dataset
 from mgnet_fast.data.idx import read_idx
+from mgnet_fast.data.labelled_images import LabelledImages, epoch_batches
 from mgnet_fast.data.mnist import Digits, find_mnist, load_mnist, read_digits
 from mgnet_fast.data.translated_mnist import (
     MNIST_MEAN,
@@ -22,8 +23,10 @@ __all__ = [
     "SCENE_SIZE",
     "TEST_SEED",
     "Digits",
+    "LabelledImages",
     "TranslatedMNIST",
     "dataset_noise",
+    "epoch_batches",
     "find_mnist",
     "load_dataset",
     "load_mnist",

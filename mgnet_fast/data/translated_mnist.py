@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mgnet_fast.data.labelled_images import Indices, epoch_batches
 from mgnet_fast.data.mnist import DIGIT_SIZE, NUM_CLASSES, Digits, load_mnist
-from mgnet_fast.data.streams import Purpose, bit_stream, permutation, uniform
+from mgnet_fast.data.streams import Purpose, bit_stream, uniform
 
 MNIST_MEAN = 0.1307
 MNIST_STD = 0.3081
@@ -139,26 +140,27 @@ class TranslatedMNIST:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches ``(scenes, labels)`` of one epoch.
 
-        Args:
-            batch_size: scenes over all processes.
-            epoch: chooses places, noise and order.
-            shuffle: a new random order each epoch instead of 0..N-1.
-            drop_last: leave out the last, smaller batch.
-            rank: this process takes each batch's scenes rank, rank + world_size, ...
-            world_size: the number of processes.
+        The arguments are those of `epoch_batches`.
 
         Raises:
             ValueError: batch_size < 1.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        order: npt.NDArray[np.int64] = np.arange(len(self))
-        if shuffle:
-            order = permutation(bit_stream(self.seed, Purpose.ORDER, epoch), len(self))
-        stop = len(self) - len(self) % batch_size if drop_last else len(self)
-        for start in range(0, stop, batch_size):
-            mine = order[start : min(start + batch_size, stop)][rank::world_size]
-            yield self.scenes(mine, epoch), self.labels[torch.from_numpy(mine)]
+        cut = epoch_batches(
+            len(self),
+            batch_size,
+            seed=self.seed,
+            epoch=epoch,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            rank=rank,
+            world_size=world_size,
+        )
+        return self.load(cut, epoch)
+
+    def load(self, batches: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches ``(scenes, labels)`` of the scenes of these indices in this epoch."""
+        for indices in batches:
+            yield self.scenes(indices, epoch), self.labels[torch.from_numpy(indices)]
 
     def _draw(self, epoch: int) -> None:
         if epoch == self._epoch:

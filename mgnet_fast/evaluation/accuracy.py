@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from mgnet_fast.data.translated_mnist import TranslatedMNIST
+from mgnet_fast.data.labelled_images import LabelledImages, epoch_batches
 from mgnet_fast.models import MGNet
+
+TOP5_ABOVE = 10  # classes; with fewer, five guesses say little
 
 
 def wilson_interval(correct: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -49,12 +51,15 @@ class Accuracy:
         count: scenes.
         mean_scale: mean region scale s of each glimpse; the first is 1.
         confidence: of the intervals.
+        correct_top5: scenes whose class is among the five most likely, after each glimpse; None
+            with ten classes or fewer.
     """
 
     correct: tuple[int, ...]
     count: int
     mean_scale: tuple[float, ...]
     confidence: float = 0.95
+    correct_top5: tuple[int, ...] | None = None
 
     @property
     def accuracy(self) -> tuple[float, ...]:
@@ -64,10 +69,25 @@ class Accuracy:
     @property
     def interval(self) -> tuple[tuple[float, float], ...]:
         """Wilson's interval of each accuracy."""
-        return tuple(wilson_interval(c, self.count, self.confidence) for c in self.correct)
+        return self._intervals(self.correct)
+
+    @property
+    def top5(self) -> tuple[float, ...] | None:
+        """Share of scenes whose class is among the five most likely, after each glimpse."""
+        if self.correct_top5 is None:
+            return None
+        return tuple(correct / self.count for correct in self.correct_top5)
+
+    @property
+    def top5_interval(self) -> tuple[tuple[float, float], ...] | None:
+        """Wilson's interval of each `top5`."""
+        return None if self.correct_top5 is None else self._intervals(self.correct_top5)
+
+    def _intervals(self, correct: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
+        return tuple(wilson_interval(each, self.count, self.confidence) for each in correct)
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        found: dict[str, Any] = {
             "count": self.count,
             "correct": list(self.correct),
             "accuracy": list(self.accuracy),
@@ -75,12 +95,16 @@ class Accuracy:
             "interval": [list(pair) for pair in self.interval],
             "mean_scale": list(self.mean_scale),
         }
+        if self.top5 is not None and self.top5_interval is not None:
+            found["top5"] = list(self.top5)
+            found["top5_interval"] = [list(pair) for pair in self.top5_interval]
+        return found
 
 
 @torch.no_grad()
 def evaluate(
     model: MGNet,
-    scenes: TranslatedMNIST,
+    scenes: LabelledImages,
     *,
     batch_size: int = 500,
     num_glimpses: int | None = None,
@@ -96,7 +120,7 @@ def evaluate(
 
     Args:
         model: on ``device`` already, or moved there if one is given.
-        scenes: what to classify.
+        scenes: what to classify. Images that it leaves out are not counted.
         batch_size: scenes at a time, at least 1; the result does not depend on it but for the
             last bit of a logit.
         num_glimpses: T, default the model's own.
@@ -122,27 +146,46 @@ def evaluate(
     was_training = model.training
     model.eval()
     steps = model.config.num_glimpses if num_glimpses is None else num_glimpses
-    starts = range(0, len(scenes), batch_size)
+    batches = epoch_batches(len(scenes), batch_size)
+    mine = range(rank, len(batches), world_size)
     # A row a batch, so that sums over all batches do not depend on who computed which.
-    correct = torch.zeros(len(starts), steps, dtype=torch.int64, device=target)
-    scale = torch.zeros(len(starts), steps, dtype=torch.float64, device=target)
+    correct = torch.zeros(2, len(batches), steps, dtype=torch.int64, device=target)
+    scale = torch.zeros(len(batches), steps, dtype=torch.float64, device=target)
+    counts = torch.zeros(len(batches), dtype=torch.int64, device=target)
+    loaded = scenes.load([batches[at] for at in mine], epoch)
     try:
-        for batch in range(rank, len(starts), world_size):
-            indices = np.arange(starts[batch], min(starts[batch] + batch_size, len(scenes)))
-            output = model(scenes.scenes(indices, epoch).to(target), num_glimpses=num_glimpses)
-            labels = scenes.labels[torch.from_numpy(indices)].to(target)
-            correct[batch] = (output["n_logit"].argmax(2) == labels).sum(1)
+        for batch, (images, labels) in zip(mine, loaded, strict=True):
+            if len(labels) == 0:
+                continue
+            output = model(images.to(target), num_glimpses=num_glimpses)
+            correct[:, batch] = _hits(output["n_logit"], labels.to(target))
             scale[batch] = output["n_affparam"][:, :, 0].double().sum(1)
+            counts[batch] = len(labels)
     finally:
         model.train(was_training)
     if world_size > 1:
-        torch.distributed.all_reduce(correct)
-        torch.distributed.all_reduce(scale)
-    mean_scale = (scale.sum(0) / len(scenes)).tolist()
-    return Accuracy(tuple(correct.sum(0).tolist()), len(scenes), tuple(mean_scale), confidence)
+        for counted in (correct, scale, counts):
+            torch.distributed.all_reduce(counted)
+    count = int(counts.sum())
+    if count == 0:
+        raise ValueError(f"scenes must hold an image that can be read, got {len(scenes)} of none")
+    first, top5 = (tuple(sums) for sums in correct.sum(1).tolist())
+    return Accuracy(
+        correct=first,
+        count=count,
+        mean_scale=tuple((scale.sum(0) / count).tolist()),
+        confidence=confidence,
+        correct_top5=top5 if model.config.num_classes > TOP5_ABOVE else None,
+    )
 
 
-def check_fit(model: MGNet, scenes: TranslatedMNIST) -> None:
+def _hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """int64 [2, T]: images whose class is the likeliest one, and among the five likeliest."""
+    best = logits.topk(min(5, logits.shape[2]), dim=2).indices == labels[:, None]
+    return torch.stack([(logits.argmax(2) == labels).sum(1), best.any(2).sum(1)])
+
+
+def check_fit(model: MGNet, scenes: LabelledImages) -> None:
     """Raises ValueError where the model's channels or classes are not those of the scenes."""
     config = model.config
     for name, wanted in (("in_chans", scenes.channels), ("num_classes", scenes.num_classes)):

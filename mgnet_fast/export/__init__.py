@@ -1,11 +1,14 @@
 """Whole networks as files for other runtimes, each proven against the eager model."""
 
 from .aot import load_aot, write_aot
-from .artefact import FORMATS, Exported, export_model
+from .artefact import Exported, export_model
+from .formats import FORMATS, Format
 from .loop import INPUT_NAME, OUTPUT_NAMES
 from .onnx import OPSET, load_onnx, write_onnx
-from .options import BatchRange, ExportOptions
+from .options import BatchRange, ExportOptions, SizeRange
 from .parity import Parity, measure_parity
+from .tensorrt import load_tensorrt, load_tensorrt_rtx, write_tensorrt, write_tensorrt_rtx
+from .tensorrt_build import ShapeRange, build_engine, build_with_trtexec
 
 __all__ = [
     "FORMATS",
@@ -15,11 +18,20 @@ __all__ = [
     "BatchRange",
     "ExportOptions",
     "Exported",
+    "Format",
     "Parity",
+    "ShapeRange",
+    "SizeRange",
+    "build_engine",
+    "build_with_trtexec",
     "export_model",
     "load_aot",
     "load_onnx",
+    "load_tensorrt",
+    "load_tensorrt_rtx",
     "measure_parity",
     "write_aot",
     "write_onnx",
+    "write_tensorrt",
+    "write_tensorrt_rtx",
 ]

@@ -15,9 +15,9 @@ import torch
 from .. import __version__
 from ..models import MGNet
 from .loop import INPUT_NAME, OUTPUT_NAMES
-from .options import LARGEST_SIDE, ExportOptions
+from .options import ExportOptions
 
-_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx")
 
 
 def build_manifest(
@@ -39,8 +39,8 @@ def build_manifest(
         "float": ["batch", config.in_chans, "height", "width"],
         "uint8": ["batch", "height", "width", config.in_chans],
     }[options.input]
-    limits = [2, LARGEST_SIDE]
-    height, width = ([side, side] for side in options.image_size or (0, 0))
+    sizes = options.engine_sizes() if kind.startswith("tensorrt") else options.open_sizes
+    height, width = options.image_size or (None, None)
     shapes = ([steps, "batch", config.num_classes], [steps, "batch", 3], ["batch"])
     types = ("float32", "float32", "int64")
     return {
@@ -58,8 +58,8 @@ def build_manifest(
                 "opt": options.batch.usual,
                 "max": options.batch.high,
             },
-            "height": height if options.image_size else limits,
-            "width": width if options.image_size else limits,
+            "height": [height or sizes.low[0], height or sizes.high[0]],
+            "width": [width or sizes.low[1], width or sizes.high[1]],
         },
         "outputs": [
             {"name": name, "dtype": dtype, "shape": each}

@@ -9,6 +9,7 @@ from ..models.config import MGNetConfig
 
 InputKind = Literal["float", "uint8"]
 LARGEST_SIDE = 16_384  # coordinates are computed in float32 there, and lose their meaning beyond
+LARGEST_ENGINE_SIZE = (1024, 1024)
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,38 @@ class BatchRange:
 
 
 @dataclass(frozen=True)
+class SizeRange:
+    """(H, W) of images, from ``low`` to ``high``; ``usual`` is what an engine is tuned for.
+
+    Raises:
+        ValueError: not ``2 <= low <= usual <= high <= 16384`` for height and width.
+    """
+
+    low: tuple[int, int] = (2, 2)
+    usual: tuple[int, int] = (224, 224)
+    high: tuple[int, int] = (LARGEST_SIDE, LARGEST_SIDE)
+
+    def __post_init__(self) -> None:
+        if not all(
+            2 <= low <= usual <= high <= LARGEST_SIDE
+            for low, usual, high in zip(self.low, self.usual, self.high, strict=True)
+        ):
+            raise ValueError(
+                "image sizes must be min:opt:max with "
+                f"2 <= min <= opt <= max <= {LARGEST_SIDE} for height and width, "
+                f"got {self.low}, {self.usual}, {self.high}"
+            )
+
+
+@dataclass(frozen=True)
 class ExportOptions:
     """What the exported program accepts and does.
 
     Attributes:
         batch: images a call.
-        image_size: (H, W) of all images; None for any size of 2 to 16384 pixels a side.
+        image_size: (H, W) of all images; None for any size in ``sizes``.
+        sizes: what an open size may be: None for 2 to 16384 pixels a side, and up to 1024 for
+            the engines of TensorRT, which reserve memory for the largest.
         input: ``"float"``: float32 [B, C, H, W], already normalised; ``"uint8"``: [B, H, W, C],
             divided by 255 and normalised by the config's mean and std inside.
         num_glimpses: T, None for the config's.
@@ -70,6 +97,7 @@ class ExportOptions:
     image_size: tuple[int, int] | None = None
     input: InputKind = "float"
     num_glimpses: int | None = None
+    sizes: SizeRange | None = None
 
     def __post_init__(self) -> None:
         if self.input not in get_args(InputKind):
@@ -80,8 +108,21 @@ class ExportOptions:
             raise ValueError(
                 f"image_size must be (H, W) of 2 to {LARGEST_SIDE} pixels, got {self.image_size}"
             )
+        if self.image_size is not None and self.sizes is not None:
+            raise ValueError("image_size and sizes are two ways to say one thing: give one of them")
         if self.num_glimpses is not None and self.num_glimpses < 1:
             raise ValueError(f"num_glimpses must be at least 1, got {self.num_glimpses}")
+
+    @property
+    def open_sizes(self) -> SizeRange:
+        """What height and width may be where they are open."""
+        return self.sizes or SizeRange()
+
+    def engine_sizes(self) -> SizeRange:
+        """The sizes that an engine of TensorRT is built for."""
+        if self.image_size is not None:
+            return SizeRange(self.image_size, self.image_size, self.image_size)
+        return self.sizes or SizeRange(high=LARGEST_ENGINE_SIZE)
 
     def glimpse_shape(self, config: MGNetConfig) -> tuple[int, int]:
         """Height and width of the network's glimpses.

@@ -29,7 +29,7 @@ def sample_batches(model: MGNet, options: ExportOptions, count: int) -> Iterator
         if shows_digits(model, options):
             images = _digits(start, usual)
         else:
-            sizes = (options.image_size,) if options.image_size else _OPEN_SIZES
+            sizes = _sizes(options)
             images = _smooth(
                 start, usual, model.config.in_chans, sizes[start // usual % len(sizes)]
             )
@@ -39,7 +39,23 @@ def sample_batches(model: MGNet, options: ExportOptions, count: int) -> Iterator
 def shows_digits(model: MGNet, options: ExportOptions) -> bool:
     """Whether the sample is made of the shipped digits."""
     fits = (model.config.in_chans, model.config.num_classes) == (1, TranslatedMNIST.num_classes)
-    return fits and options.image_size in (None, (SCENE_SIZE, SCENE_SIZE))
+    return fits and _allows(options, (SCENE_SIZE, SCENE_SIZE))
+
+
+def _sizes(options: ExportOptions) -> tuple[tuple[int, int], ...]:
+    if options.image_size:
+        return (options.image_size,)
+    allowed = tuple(size for size in _OPEN_SIZES if _allows(options, size))
+    return allowed or (options.open_sizes.usual,)
+
+
+def _allows(options: ExportOptions, size: tuple[int, int]) -> bool:
+    if options.image_size is not None:
+        return options.image_size == size
+    sizes = options.open_sizes
+    return all(
+        low <= side <= high for low, side, high in zip(sizes.low, size, sizes.high, strict=True)
+    )
 
 
 def _digits(start: int, count: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mgnet_fast.data.translated_mnist import TranslatedMNIST
+from mgnet_fast.data.labelled_images import LabelledImages
 from mgnet_fast.evaluation.accuracy import Accuracy, check_fit, evaluate
 from mgnet_fast.models import MGNet
 from mgnet_fast.training.averaging import WeightAverage
@@ -47,7 +47,7 @@ class EpochReport:
     images_per_second: float
 
     def to_row(self) -> dict[str, Any]:
-        return {
+        row = {
             "kind": "epoch",
             "epoch": self.epoch,
             **{name: round(value, 6) for name, value in self.parts.items()},
@@ -57,6 +57,9 @@ class EpochReport:
             "seconds": round(self.seconds, 2),
             "images_per_second": round(self.images_per_second, 1),
         }
+        if self.accuracy.top5 is not None:
+            row["top5"] = [round(value, 6) for value in self.accuracy.top5]
+        return row
 
 
 class Trainer:
@@ -86,8 +89,8 @@ class Trainer:
     def __init__(
         self,
         model: MGNet,
-        train: TranslatedMNIST,
-        test: TranslatedMNIST,
+        train: LabelledImages,
+        test: LabelledImages,
         recipe: Recipe,
         *,
         workers: Workers | None = None,
@@ -248,8 +251,8 @@ class Trainer:
 
 def _check(
     model: MGNet,
-    train: TranslatedMNIST,
-    test: TranslatedMNIST,
+    train: LabelledImages,
+    test: LabelledImages,
     recipe: Recipe,
     workers: Workers,
     precision: str,

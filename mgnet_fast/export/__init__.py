@@ -7,14 +7,20 @@ from .loop import INPUT_NAME, OUTPUT_NAMES
 from .onnx import OPSET, load_onnx, write_onnx
 from .options import BatchRange, ExportOptions, SizeRange
 from .parity import Parity, measure_parity
+from .sample import calibration_batches, sample_batches
+from .step import STEP_INPUTS, STEP_OUTPUTS, loop_of_steps
 from .tensorrt import load_tensorrt, load_tensorrt_rtx, write_tensorrt, write_tensorrt_rtx
 from .tensorrt_build import ShapeRange, build_engine, build_with_trtexec
+from .tolerances import TOLERANCES, Tolerances
 
 __all__ = [
     "FORMATS",
     "INPUT_NAME",
     "OPSET",
     "OUTPUT_NAMES",
+    "STEP_INPUTS",
+    "STEP_OUTPUTS",
+    "TOLERANCES",
     "BatchRange",
     "ExportOptions",
     "Exported",
@@ -22,14 +28,18 @@ __all__ = [
     "Parity",
     "ShapeRange",
     "SizeRange",
+    "Tolerances",
     "build_engine",
     "build_with_trtexec",
+    "calibration_batches",
     "export_model",
     "load_aot",
     "load_onnx",
     "load_tensorrt",
     "load_tensorrt_rtx",
+    "loop_of_steps",
     "measure_parity",
+    "sample_batches",
     "write_aot",
     "write_onnx",
     "write_tensorrt",

@@ -21,6 +21,7 @@ from .image_places import BatchPlaces, Places, StreamPlaces
 from .prediction import Prediction
 from .read_ahead import ReadAhead, Source
 from .runner_choice import choose_runner
+from .runner_kind import RunnerRequest
 from .slots import SlotLoop
 
 
@@ -37,8 +38,8 @@ class Engine:
         precision: of the backbone: "fp32".
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
-        runner: how a step is run: "plain", "channels_last", or "auto", which takes the one that
-            was fastest in a short trial. None starts a compiler.
+        runner: how a step is run: "eager", "channels_last", "packed", or "auto", which takes the
+            one that was fastest in a short trial and never starts a compiler.
         artefact: path of what a runner loads; none of these does.
         exit: when an image has been looked at enough.
         calibration: image batches [B, C, H, W], for precisions that need them; fp32 does not.
@@ -70,9 +71,15 @@ class Engine:
         self.model = model
         self.exit: ExitRule = Confidence(0.9) if exit is None else exit
         self._decision = ExitDecision(self.exit, model.config.num_glimpses, "cpu")
-        chosen = choose_runner(
-            model, torch.device(device), precision, self.slots, runner, artefact, calibration
+        request = RunnerRequest(
+            model,
+            torch.device(device),
+            precision,
+            self.slots,
+            None if artefact is None else Path(artefact),
+            calibration,
         )
+        chosen = choose_runner(request, runner)
         self.precision = precision
         self.runner, self.reason = chosen.name, chosen.reason
         self.device = chosen.runner.device

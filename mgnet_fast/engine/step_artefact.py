@@ -58,7 +58,9 @@ def check_fits(description: Mapping[str, Any] | None, model: MGNet, path: Path) 
                 f"{description.get(name)!r}, the model's is {wanted!r}; export this model again"
             )
     for name, wanted in config.to_dict().items():
-        if name in _CONFIG_THAT_MATTERS and _plain(description["config"].get(name)) != _plain(wanted):
+        if name in _CONFIG_THAT_MATTERS and _plain(description["config"].get(name)) != _plain(
+            wanted
+        ):
             raise ValueError(
                 f"artefact {path} is of another network: its config has {name} = "
                 f"{description['config'].get(name)!r}, the model's {wanted!r}; "

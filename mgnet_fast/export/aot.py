@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import functional  # registers the ops that a package calls
 from ..models import MGNet
-from .loop import OpLoop
+from .loop import OpLoop, build_loop
 from .options import ExportOptions
 from .program import exported_program
 from .step import OpStep
@@ -38,7 +38,8 @@ def write_aot(model: MGNet, path: str | os.PathLike[str], options: ExportOptions
             f"AOTInductor needs a C++ compiler, and {compiler!r} is not on PATH: install g++ "
             "or name one in CXX"
         )
-    module = (OpStep if options.what == "step" else OpLoop)(model, options)
+    is_step = options.what == "step"
+    module = OpStep(model, options) if is_step else build_loop(OpLoop, model, options)
     program = exported_program(module, model, options)
     with torch.no_grad():
         torch._inductor.aoti_compile_and_package(program, package_path=os.fspath(path))

@@ -73,7 +73,8 @@ def _note(node: Any, key: str) -> str:
         if note.key == key:
             levels: list[str] = ast.literal_eval(note.value)
             # Names with a leading underscore are torch's own, for what comes from no module.
-            return levels[-2] if len(levels) > 1 and not levels[-2].startswith("_") else ""
+            name = levels[-2] if len(levels) > 1 and not levels[-2].startswith("_") else ""
+            return name.removeprefix("loop").removeprefix(".")
     return ""
 
 

@@ -12,6 +12,7 @@ from .parts import Fusion, GridGlimpse, Localization, Normalization, OpGlimpse, 
 
 INPUT_NAME = "images"
 OUTPUT_NAMES = ("n_logit", "regions", "label")
+SERVED_NAMES = ("logits", "regions", "label")  # of a program whose outputs have the batch first
 
 Outputs = tuple[Tensor, Tensor, Tensor]
 
@@ -76,3 +77,37 @@ class OpLoop(PlainLoop):
 
     def _image(self, prepared: Tensor) -> Tensor:
         return self.normalization(prepared.permute(0, 2, 3, 1)) if self.takes_bytes else prepared
+
+
+class BatchFirst(nn.Module):
+    """A loop with the batch first in all outputs, as servers that gather requests want it.
+
+    ``logits`` [B, K] of the last step, ``regions`` [B, T, 3], ``label`` int64 [B, 1].
+    """
+
+    def __init__(self, loop: PlainLoop) -> None:
+        super().__init__()
+        self.loop = loop
+
+    def forward(self, images: Tensor) -> Outputs:
+        n_logit, regions, label = self.loop(images)
+        return n_logit[-1], regions.transpose(0, 1), label.unsqueeze(1)
+
+
+def build_loop(kind: type[PlainLoop], model: MGNet, options: ExportOptions) -> nn.Module:
+    """A loop of that kind with the outputs that ``options`` ask for."""
+    loop = kind(model, options)
+    return BatchFirst(loop) if options.outputs == "batch-first" else loop
+
+
+def output_names(options: ExportOptions) -> tuple[str, ...]:
+    """Names of the outputs of :func:`build_loop`."""
+    return SERVED_NAMES if options.outputs == "batch-first" else OUTPUT_NAMES
+
+
+def steps_first(outputs: Outputs) -> Outputs:
+    """The outputs of either kind as (n_logit, regions, label), n_logit of the steps there are."""
+    logits, regions, label = outputs
+    if logits.dim() == 2:
+        return logits.unsqueeze(0), regions.transpose(0, 1), label.squeeze(1)
+    return logits, regions, label

@@ -17,7 +17,7 @@ from .. import __version__
 from ..engine.exits import ExitRule
 from ..engine.step_artefact import STEP_INPUTS, STEP_OUTPUTS, weights_digest
 from ..models import MGNet
-from .loop import INPUT_NAME, OUTPUT_NAMES
+from .loop import INPUT_NAME, output_names
 from .options import ExportOptions
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx")
@@ -97,8 +97,10 @@ def _tensors(model: MGNet, options: ExportOptions) -> tuple[list[Any], list[Any]
     steps, width = options.steps(model.config), model.loc_network.fc.in_features
     classes = model.config.num_classes
     if options.what == "loop":
-        loop = ([steps, "batch", classes], [steps, "batch", 3], ["batch"])
-        return [], _described(OUTPUT_NAMES, ("float32", "float32", "int64"), loop)
+        loop: tuple[list[Any], ...] = ([steps, "batch", classes], [steps, "batch", 3], ["batch"])
+        if options.outputs == "batch-first":
+            loop = (["batch", classes], ["batch", steps, 3], ["batch", 1])
+        return [], _described(output_names(options), ("float32", "float32", "int64"), loop)
     state = (["batch", 3], ["batch", steps, width], ["batch"])
     outputs = (["batch", classes], ["batch", 3], ["batch", width])
     return (

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..engine.onnx_session import open_session, require
 from ..engine.step_artefact import METADATA_KEY, STEP_INPUTS, STEP_OUTPUTS
 from ..models import MGNet
 from .graph_names import shorten_names
-from .loop import INPUT_NAME, OUTPUT_NAMES, PlainLoop
+from .loop import INPUT_NAME, PlainLoop, build_loop, output_names
 from .options import ExportOptions
 from .program import exported_program
 from .quantization import quantize
@@ -50,7 +50,7 @@ def write_onnx(
     import onnx
 
     is_step = options.what == "step"
-    module: nn.Module = (PlainStep if is_step else PlainLoop)(model, options)
+    module = PlainStep(model, options) if is_step else build_loop(PlainLoop, model, options)
     program = exported_program(module, model, options)
     # The exporter prints its progress and warns of its own deprecations.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -62,7 +62,7 @@ def write_onnx(
             verbose=False,
             opset_version=OPSET,
             input_names=list(STEP_INPUTS) if is_step else [INPUT_NAME],
-            output_names=list(STEP_OUTPUTS if is_step else OUTPUT_NAMES),
+            output_names=list(STEP_OUTPUTS if is_step else output_names(options)),
         )
     if converted is None:
         raise RuntimeError("torch.onnx.export returned no program")

@@ -10,6 +10,7 @@ import torch
 from ..models.config import MGNetConfig
 
 InputKind = Literal["float", "uint8"]
+OutputKind = Literal["steps-first", "batch-first"]
 What = Literal["loop", "step"]
 Precision = Literal["fp32", "fp16", "int8"]
 Sampling = Literal["inside", "outside"]
@@ -90,6 +91,9 @@ class ExportOptions:
         image_size: (H, W) of all images; None for any size in ``sizes``.
         sizes: what an open size may be: None for 2 to 16384 pixels a side, and up to 1024 for
             the engines of TensorRT, which reserve memory for the largest.
+        outputs: ``"steps-first"``: n_logit [T, B, K], regions [T, B, 3], label [B];
+            ``"batch-first"``, for servers: logits [B, K] of the last step, regions [B, T, 3],
+            label [B, 1]. Of a loop.
         input: ``"float"``: float32 [B, C, H, W], already normalised; ``"uint8"``: [B, H, W, C],
             divided by 255 and normalised by the config's mean and std inside.
         num_glimpses: T, None for the config's.
@@ -109,6 +113,7 @@ class ExportOptions:
     input: InputKind = "float"
     num_glimpses: int | None = None
     sizes: SizeRange | None = None
+    outputs: OutputKind = "steps-first"
     what: What = "loop"
     precision: Precision = "fp32"
     sampling: Sampling = "inside"
@@ -116,6 +121,7 @@ class ExportOptions:
     def __post_init__(self) -> None:
         for name, known in (
             ("input", InputKind),
+            ("outputs", OutputKind),
             ("what", What),
             ("precision", Precision),
             ("sampling", Sampling),

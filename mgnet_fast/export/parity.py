@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..models import MGNet
-from .loop import Outputs
+from .loop import Outputs, steps_first
 from .tolerances import TOLERANCES, Tolerances
 
 
@@ -62,7 +62,8 @@ def measure_parity(
     """Runs both on every batch.
 
     Args:
-        run: the exported network: images to (n_logit, regions, label).
+        run: the exported network: images to (n_logit, regions, label), or to the same with the
+            batch first.
         model: the eager float32 model, in evaluation mode.
         batches: as ``run`` takes them: float32 [B, C, H, W] or uint8 [B, H, W, C].
         num_glimpses: T that was exported.
@@ -73,10 +74,11 @@ def measure_parity(
     """
     logit, region, largest, changed, images = [], [], 0.0, 0, 0
     for batch in batches:
-        n_logit, regions, label = run(batch)
+        n_logit, regions, label = steps_first(run(batch))
         seen = batch.permute(0, 3, 1, 2) if batch.dtype == torch.uint8 else batch
         wanted = model(seen, num_glimpses=num_glimpses)
-        logit.append((n_logit.double() - wanted["n_logit"].double()).abs().flatten())
+        wanted_logit = wanted["n_logit"][-len(n_logit) :]  # the last step's only, for servers
+        logit.append((n_logit.double() - wanted_logit.double()).abs().flatten())
         region.append((regions.double() - wanted["n_affparam"].double()).abs().flatten())
         largest = max(largest, float(wanted["n_logit"].abs().max()))
         changed += int((label != wanted["n_logit"][-1].argmax(dim=-1)).sum())

@@ -41,9 +41,7 @@ def quantize(
     proto = onnx.load(path)
     graph = proto.graph
     wanted = [
-        node.name
-        for node in graph.node
-        if "backbone." in node.name and node.op_type in QUANTIZED
+        node.name for node in graph.node if "backbone." in node.name and node.op_type in QUANTIZED
     ]
     first = next(node.name for node in graph.node if node.op_type == "Conv")
     first_weight = next(node.input[1] for node in graph.node if node.name == first)

@@ -86,9 +86,7 @@ class OpStep(PlainStep):
         return super()._seen(images, region)
 
 
-def loop_of_steps(
-    step: Step, model: MGNet, options: ExportOptions
-) -> Callable[[Tensor], Outputs]:
+def loop_of_steps(step: Step, model: MGNet, options: ExportOptions) -> Callable[[Tensor], Outputs]:
     """The whole loop by T calls of ``step``, for comparison with the eager loop.
 
     The cache begins as NaN: a step that reads a place which nobody wrote is seen.

@@ -39,8 +39,10 @@ class Engine:
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
         runner: how a step is run: "eager", "channels_last", "packed", or "auto", which takes the
-            one that was fastest in a short trial and never starts a compiler.
-        artefact: path of what a runner loads; none of these does.
+            one that was fastest in a short trial and never starts a compiler; or "onnxruntime",
+            which loads an exported step.
+        artefact: path of what a runner loads: the ``.onnx`` file of ``mgnet-fast export --what
+            step`` for "onnxruntime"; its precision must be asked for.
         exit: when an image has been looked at enough.
         calibration: image batches [B, C, H, W], for precisions that need them; fp32 does not.
 

@@ -40,7 +40,9 @@ def check_torch_tensorrt() -> Pair:
         ValueError: the versions do not go together.
     """
     if not is_installed("torch_tensorrt"):
-        wanted = next((pair for pair in PAIRS if _same(pair.torch_tensorrt, torch.__version__)), None)
+        wanted = next(
+            (pair for pair in PAIRS if _same(pair.torch_tensorrt, torch.__version__)), None
+        )
         release = f"=={wanted.torch_tensorrt}" if wanted else ""
         raise ImportError(
             f"torch_tensorrt is not installed: pip install torch_tensorrt{release}, "

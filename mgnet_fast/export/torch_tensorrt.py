@@ -25,7 +25,7 @@ from .loop import INPUT_NAME, Outputs, PlainLoop, build_loop, steps_first
 from .options import ExportOptions
 from .parts import Normalization, ready_backbone
 from .program import exported_program
-from .tensorrt import loop_profile
+from .tensorrt import profile_of
 from .tensorrt_versions import check_torch_tensorrt
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -87,7 +87,7 @@ def compile_torch_tensorrt(
             does not fit.
     """
     pair = check_torch_tensorrt()
-    options = dataclasses.replace(options or ExportOptions(), outputs="steps-first")
+    options = dataclasses.replace(options or ExportOptions(), outputs="steps-first", what="loop")
     use_plugin = pair.plugins if plugin is None else plugin
     if use_plugin and not pair.plugins:
         raise ValueError(
@@ -109,7 +109,7 @@ def compile_torch_tensorrt(
         _register_plugin(torch_tensorrt)
     with _export_mode(precision):
         program = exported_program(loop, model, floats)
-    shapes = loop_profile(model, floats)[INPUT_NAME]
+    shapes = profile_of(model, floats)[INPUT_NAME]
     folder = Path(cache) if cache is not None else _cache_folder(pair.torch_tensorrt)
     folder.mkdir(parents=True, exist_ok=True)
     module = torch_tensorrt.dynamo.compile(
@@ -124,6 +124,7 @@ def compile_torch_tensorrt(
             )
         ],
         device=device,
+        disable_tf32=True,
         min_block_size=1,
         immutable_weights=False,  # cached engines get their weights by a refit
         cache_built_engines=True,

@@ -140,7 +140,7 @@ def test_the_backbone_alone_is_in_lower_precision(toy, library, precision: str, 
 
 def test_precisions_that_cannot_be_are_refused(toy, library, monkeypatch) -> None:
     compile_loop = torch_tensorrt.compile_torch_tensorrt
-    with pytest.raises(ValueError, match="precision must be one of fp32, .*, got 'fp4'"):
+    with pytest.raises(ValueError, match=r"precision must be one of fp32, .*, got 'fp4'"):
         compile_loop(toy, OPTIONS, precision="fp4", device="cpu")
     with pytest.raises(ValueError, match="calibration must be batches of glimpses"):
         compile_loop(toy, OPTIONS, precision="fp8", device="cpu")
@@ -150,7 +150,7 @@ def test_precisions_that_cannot_be_are_refused(toy, library, monkeypatch) -> Non
         compile_loop(toy, OPTIONS, precision="fp8", calibration=glimpses, device="cpu")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setitem(sys.modules, "modelopt", None)
-    with pytest.raises(ImportError, match="needs NVIDIA's modelopt .*: pip install nvidia-modelo"):
+    with pytest.raises(ImportError, match=r"needs NVIDIA's modelopt .*: pip install nvidia-modelo"):
         compile_loop(toy, OPTIONS, precision="fp8", calibration=glimpses, device="cpu")
 
 

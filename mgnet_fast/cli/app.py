@@ -22,6 +22,7 @@ from .env_command import env
 from .eval_command import evaluate
 from .export_command import export
 from .flops_command import flops
+from .imagenet100_command import imagenet100
 from .predict_command import predict
 from .serve_command import serve_repo
 from .train_command import train
@@ -44,6 +45,7 @@ app.command()(demo)
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(predict)
+app.command()(imagenet100)
 app.command()(attack)
 app.command()(budget)
 app.command()(export)

@@ -38,9 +38,12 @@ class Engine:
         precision: of the backbone: "fp32".
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
-        runner: how a step is run: "eager", "channels_last", "packed", or "auto", which takes the
-            one that was fastest in a short trial and never starts a compiler.
-        artefact: path of what a runner loads; none of these does.
+        runner: how a step is run: "eager", "channels_last", "packed", "compiled" (tens of
+            seconds of ``torch.compile`` first), "onnxruntime" (loads an exported step), or
+            "auto", which takes the one that was fastest in a short trial of those that start no
+            compiler and load nothing.
+        artefact: path of what a runner loads: the ``.onnx`` file of ``mgnet-fast export --what
+            step`` for "onnxruntime"; its precision must be asked for.
         exit: when an image has been looked at enough.
         calibration: image batches [B, C, H, W], for precisions that need them; fp32 does not.
 

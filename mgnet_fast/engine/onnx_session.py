@@ -16,9 +16,18 @@ INSTALL_HINT = "pip install 'mgnet-fast[export]'"
 
 def require(*libraries: str) -> None:
     """Raises ImportError, with what to do, where one of ``libraries`` is not installed."""
+    missing = missing_library(*libraries)
+    if missing is not None:
+        raise ImportError(f"ONNX needs {missing}")
+
+
+def missing_library(*libraries: str) -> str | None:
+    """Which of ``libraries`` are not installed, and what to do, or None."""
     missing = [name for name in libraries if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ImportError(f"ONNX needs {' and '.join(missing)}: {INSTALL_HINT}")
+    if not missing:
+        return None
+    verb = "is" if len(missing) == 1 else "are"
+    return f"{' and '.join(missing)}, which {verb} not installed: {INSTALL_HINT}"
 
 
 def open_session(path: str | os.PathLike[str]) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..models import MGNet
+from .runner_kind import RunnerRequest
 
 METADATA_KEY = "mgnet_fast"  # of the manifest, as JSON, among an ONNX file's metadata
 STEP_INPUTS = ("images", "region", "tokens", "length")
@@ -29,49 +30,58 @@ def weights_digest(model: MGNet) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_fits(description: Mapping[str, Any] | None, model: MGNet, path: Path) -> None:
-    """Raises where ``description``, a manifest, is not that of one step of ``model``.
+def check_fits(description: Mapping[str, Any] | None, request: RunnerRequest) -> Mapping[str, Any]:
+    """``description``, the manifest of the request's artefact, if it serves the request.
 
     Raises:
-        ValueError: it is missing, or of a whole loop, or of another network.
+        ValueError: it is missing, or of a whole loop, of another network, in another precision
+            or for fewer images.
     """
+    name, model = f"artefact {request.artefact}", request.model
     if description is None:
         raise ValueError(
-            f"artefact {path} does not say what it is, so mgnet-fast did not write it: {_EXPORT}"
+            f"{name} does not say what it is, so mgnet-fast did not write it: {_EXPORT}"
         )
     what = description.get("what")
     if what != "step":
         raise ValueError(
-            f"artefact {path} is a {what}, and the engine needs a step, after each of which an "
-            f"image may leave: {_EXPORT}"
+            f"{name} is a {what}, and the engine needs a step, after each of which an image may "
+            f"leave: {_EXPORT}"
         )
-    config = model.config
-    for name, wanted in (
-        ("num_glimpses", config.num_glimpses),
-        ("num_classes", config.num_classes),
-        ("token_width", model.loc_network.fc.in_features),
-        ("weights", weights_digest(model)),
-    ):
-        if description.get(name) != wanted:
+    found, wanted = dict(description), _identity(model)
+    found |= {f"config.{each}": found["config"].get(each) for each in _CONFIG_THAT_MATTERS}
+    for each, value in wanted.items():
+        if found.get(each) != value:
             raise ValueError(
-                f"artefact {path} is of another network: its {name} is "
-                f"{description.get(name)!r}, the model's is {wanted!r}; export this model again"
+                f"{name} is of another network: its {each} is {found.get(each)!r}, the model's is "
+                f"{value!r}; export this model again"
             )
-    for name, wanted in config.to_dict().items():
-        if name in _CONFIG_THAT_MATTERS and _plain(description["config"].get(name)) != _plain(
-            wanted
-        ):
-            raise ValueError(
-                f"artefact {path} is of another network: its config has {name} = "
-                f"{description['config'].get(name)!r}, the model's {wanted!r}; "
-                "export this model again"
-            )
+    if description["precision"] != request.precision:
+        raise ValueError(
+            f"{name} is in {description['precision']}, and precision is {request.precision!r}: "
+            f"give precision={description['precision']!r}"
+        )
+    batch = description["input"]["batch"]
+    if batch["min"] > 1 or batch["max"] < request.slots:
+        raise ValueError(
+            f"{name} takes {batch['min']} to {batch['max']} images, and the engine sends 1 to "
+            f"{request.slots}: give slots={batch['max']}, or export with --batch "
+            f"1:{request.slots}:{request.slots}"
+        )
+    return description
 
 
 # The other numbers of a config are those of training.
 _CONFIG_THAT_MATTERS = ("in_chans", "glimpse_size", "down_factor", "scale_range", "mean", "std")
 
 
-def _plain(value: object) -> object:
-    """JSON knows no tuples."""
-    return list(value) if isinstance(value, tuple) else value
+def _identity(model: MGNet) -> dict[str, Any]:
+    """What tells one network from another, as it stands in a manifest."""
+    config = json.loads(model.config.to_json())  # which knows no tuples
+    return {
+        "num_glimpses": model.config.num_glimpses,
+        "num_classes": model.config.num_classes,
+        "token_width": model.loc_network.fc.in_features,
+        **{f"config.{name}": config[name] for name in _CONFIG_THAT_MATTERS},
+        "weights": weights_digest(model),
+    }

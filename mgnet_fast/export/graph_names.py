@@ -27,7 +27,7 @@ def shorten_names(model: Any, *, by_glimpse: bool) -> None:
     graph = model.graph
     fixed = {each.name for each in (*graph.input, *graph.output)}
     weights = [each.name for each in graph.initializer]
-    names = {old: new for old, new in zip(weights, _weight_names(weights), strict=True)}
+    names = dict(zip(weights, _weight_names(weights), strict=True))
     taken = fixed | set(names.values())
     glimpse = 1
     for node in graph.node:

@@ -1,4 +1,4 @@
-"""From a loop or step to torch's exported program, with the batch and the image's size left open."""
+"""From a loop or step to torch's exported program, batch and image size left open."""
 
 from __future__ import annotations
 

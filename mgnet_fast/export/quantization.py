@@ -15,7 +15,7 @@ from ..engine.step_artefact import STEP_INPUTS
 from ..models import MGNet
 from .loop import INPUT_NAME
 from .options import ExportOptions
-from .step import PlainStep, loop_of_steps
+from .step import PlainStep, Step, loop_of_steps
 
 QUANTIZED = ("Conv", "Relu", "MaxPool", "Add")
 
@@ -84,12 +84,17 @@ def _inputs(
     step = PlainStep(model, options).eval()
     for images in calibration:
         seen: list[dict[str, np.ndarray]] = []
-
-        def recorded(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            given = zip(STEP_INPUTS, inputs, strict=True)
-            seen.append({name: each.contiguous().numpy().copy() for name, each in given})
-            return step(*inputs)
-
         with torch.no_grad():
-            loop_of_steps(recorded, model, options)(images)
+            loop_of_steps(_recorded(step, seen), model, options)(images)
         yield from seen
+
+
+def _recorded(step: Step, seen: list[dict[str, np.ndarray]]) -> Step:
+    """``step``, which leaves its inputs in ``seen``."""
+
+    def run(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        given = zip(STEP_INPUTS, inputs, strict=True)
+        seen.append({name: each.contiguous().numpy().copy() for name, each in given})
+        return step(*inputs)
+
+    return run

@@ -79,7 +79,7 @@ def write_tensorrt(
         ValueError: the options do not fit the network, or TensorRT is too old.
     """
     check_tensorrt()
-    write_onnx(model, stand_in_of(path), options, calibration=calibration)
+    write_onnx(model, stand_in_of(path), options, calibration=calibration, symmetric=True)
     profile = profile_of(model, options)
     if not is_installed(FULL):
         cache = timing_cache or timing_cache_path(TRTEXEC)

@@ -17,6 +17,7 @@ from . import console
 from .attack_command import attack
 from .bench_command import bench
 from .budget_command import budget
+from .corrupt_command import corrupt
 from .demo_command import demo
 from .env_command import env
 from .eval_command import evaluate
@@ -47,6 +48,7 @@ app.command("eval")(evaluate)
 app.command()(predict)
 app.command()(imagenet100)
 app.command()(attack)
+app.command()(corrupt)
 app.command()(budget)
 app.command()(export)
 app.command("serve-repo")(serve_repo)

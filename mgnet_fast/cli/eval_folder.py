@@ -41,15 +41,12 @@ def evaluate_folder(
     from ..evaluation import evaluate
     from ..models.checkpoints import load_checkpoint
     from ..models.multiply_adds import count_multiply_adds
-    from ..models.trained_on import read_trained_on
     from ..threads import fixed_threads
     from ..training.distributed import Workers, device_for
 
     place = device_for(device, Workers())
     model = load_checkpoint(checkpoint).to(place)
-    images = _images(
-        model, checkpoint, data, read_trained_on(checkpoint), image_size, workers, max_unreadable
-    )
+    images = folder_images(model, checkpoint, data, image_size, workers, max_unreadable)
     with fixed_threads(threads), waiting_bar(len(images)) as show:
         accuracy = evaluate(
             model,
@@ -86,19 +83,27 @@ def evaluate_folder(
     return len(images.unreadable)
 
 
-def _images(
+def folder_images(
     model: MGNet,
     checkpoint: Path,
     data: Path,
-    trained: TrainedOn | None,
     image_size: int | None,
     workers: int | None,
-    max_unreadable: int,
+    max_unreadable: int = 0,
+    *,
+    is_cropped: bool = False,
 ) -> FolderImages:
+    """The images of a folder as the network of this checkpoint was validated on.
+
+    Raises:
+        ValueError: they cannot be, or their classes are not those of the checkpoint.
+    """
     from ..data import FolderImages, ImageTransform, read_image_tree
+    from ..models.trained_on import read_trained_on
     from ..training.folder_data import default_workers
     from ..training.image_presets import PRESETS, default_preset
 
+    trained = read_trained_on(checkpoint)
     tree = read_image_tree(data, "val")
     preset = PRESETS[default_preset(data)]
     size, border = preset.image_size, preset.border
@@ -106,6 +111,8 @@ def _images(
         _check_classes(checkpoint, tree, trained)
         size, border = trained.image_size, trained.resize / trained.image_size
     size = image_size or size
+    if is_cropped:
+        border = 1.0
     device = next(model.parameters()).device
     return FolderImages(
         tree,

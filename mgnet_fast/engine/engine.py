@@ -16,7 +16,9 @@ from torch import Tensor
 
 from ..arguments import IMAGE_DTYPES, dtype_names
 from ..models import MGNet
+from .cudagraph_runner import CudaGraphRunner
 from .exits import Confidence, ExitDecision, ExitRule
+from .graph_loop import GraphLoop
 from .image_places import BatchPlaces, Places, StreamPlaces
 from .prediction import Prediction
 from .read_ahead import ReadAhead, Source
@@ -39,7 +41,9 @@ class Engine:
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
         runner: how a step is run: "eager", "channels_last", "packed", "compiled" (tens of
-            seconds of ``torch.compile`` first), "onnxruntime" (loads an exported step), or
+            seconds of ``torch.compile`` first), "onnxruntime" (loads an exported step),
+            "cudagraph" (on a GPU: the whole step is one graph, and results are read a step late,
+            so that images are taken before the results of those before them are there), or
             "auto", which takes the one that was fastest in a short trial of those that start no
             compiler and load nothing.
         artefact: path of what a runner loads: the ``.onnx`` file of ``mgnet-fast export --what
@@ -178,8 +182,13 @@ class Engine:
         self, source: Callable[[], Source[Any]], places: Callable[[], Places]
     ) -> Iterator[Prediction]:
         with self._claimed(), closing(source()) as taken:
-            loop = SlotLoop(self._runner, self._decision, self.slots, taken, places())
-            yield from loop.predictions()
+            yield from self._loop(taken, places()).predictions()
+
+    def _loop(self, source: Source[Any], places: Places) -> SlotLoop | GraphLoop:
+        if not isinstance(self._runner, CudaGraphRunner):
+            return SlotLoop(self._runner, self._decision, self.slots, source, places)
+        batch = places.images if isinstance(places, BatchPlaces) else None
+        return GraphLoop(self._runner.state, self._decision, source, batch)
 
     @contextmanager
     def _claimed(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .compiled_runner import COMPILED
+from .cudagraph_runner import CUDAGRAPH
 from .eager_runners import CHANNELS_LAST, EAGER
 from .onnxruntime_runner import ONNXRUNTIME
 from .packed_runner import PACKED
@@ -13,7 +14,15 @@ from .runner_kind import RunnerKind, RunnerRequest
 from .tensorrt_runner import TENSORRT
 from .trial import median_step_seconds
 
-KINDS: tuple[RunnerKind, ...] = (EAGER, CHANNELS_LAST, PACKED, COMPILED, ONNXRUNTIME, TENSORRT)
+KINDS: tuple[RunnerKind, ...] = (
+    EAGER,
+    CHANNELS_LAST,
+    PACKED,
+    COMPILED,
+    ONNXRUNTIME,
+    CUDAGRAPH,
+    TENSORRT,
+)
 RUNNERS = tuple(kind.name for kind in KINDS)
 PRECISIONS = tuple(dict.fromkeys(name for kind in KINDS for name in kind.precisions))
 _TRIAL_ROWS = 8  # a trial takes no more slots than this

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..arguments import IMAGE_DTYPES, dtype_names
 from ..models import MGNet
+from .every_glimpse import every_glimpse
 from .exits import Confidence, ExitDecision, ExitRule
+from .image_batches import check_batch
 from .image_places import BatchPlaces, Places, StreamPlaces
 from .prediction import Prediction
 from .read_ahead import ReadAhead, Source
@@ -143,20 +144,9 @@ class Engine:
             RuntimeError: a stream of this engine is not finished.
             TypeError, ValueError: images that do not fit.
         """
-        runner = self._runner
-        check_batch(images, runner.config.in_chans)
-        steps = runner.config.num_glimpses
-        logits = torch.empty(steps, len(images), runner.num_classes)
-        with self._claimed(), torch.inference_mode():
-            for start in range(0, len(images), self.slots):
-                some = images[start : start + self.slots].to(self.device)
-                region, tokens = runner.initial_regions(len(some)), runner.new_tokens(len(some))
-                length = torch.zeros(len(some), dtype=torch.int64, device=self.device)
-                for step in range(steps):
-                    length += 1
-                    now, region = runner.step(some, region, tokens, length)
-                    logits[step, start : start + len(some)] = now.cpu()
-        return logits
+        check_batch(images, self._runner.config.in_chans)
+        with self._claimed():
+            return every_glimpse(self._runner, images, self.slots)[0]
 
     def __repr__(self) -> str:
         return (
@@ -182,17 +172,6 @@ class Engine:
             yield
         finally:
             self._busy.release()
-
-
-def check_batch(images: Tensor, channels: int) -> None:
-    """Raises where ``images`` is no batch [B, C, H, W] of that many channels."""
-    if images.dim() != 4 or images.shape[1] != channels or 0 in images.shape[2:]:
-        raise ValueError(
-            f"images must have shape [B, {channels}, H, W] with no empty H or W, "
-            f"got {list(images.shape)}"
-        )
-    if images.dtype not in IMAGE_DTYPES:
-        raise TypeError(f"images must have dtype {dtype_names(IMAGE_DTYPES)}, got {images.dtype}")
 
 
 def _checked_slots(slots: object) -> int:

@@ -17,7 +17,8 @@ class PlainRunner:
 
     The model is used, not copied; it must be in eval mode, in float32. ``folded`` is its fusion,
     folded, where that is there already; ``memory_format`` is that of the glimpses, by default the
-    one of the backbone's weights.
+    one of the backbone's weights. A backbone may work in another dtype: ``glimpse_dtype`` is what
+    it takes, and what it gives is raised to float32.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class PlainRunner:
         model: MGNet,
         folded: FoldedFusion | None = None,
         memory_format: torch.memory_format | None = None,
+        glimpse_dtype: torch.dtype | None = None,
     ) -> None:
         self.model = model
         self.config = model.config
@@ -33,6 +35,7 @@ class PlainRunner:
         self.device: torch.device = weight.device
         self._width = weight.shape[1]
         self._dtype = weight.dtype
+        self._glimpse_dtype = glimpse_dtype or weight.dtype
         self._folded = FoldedFusion.of(model.feat_fusion.mha) if folded is None else folded
         self._memory_format = memory_format or glimpse_memory_format(model.backbone)
 
@@ -54,7 +57,7 @@ class PlainRunner:
     ) -> tuple[Tensor, Tensor]:
         feature = self.model.backbone(self._glimpses(images, region, image_index))
         rows = torch.arange(len(length), device=self.device)
-        tokens[rows, length - 1] = torch.cat([feature, region.to(feature.dtype)], dim=1)
+        tokens[rows, length - 1] = torch.cat([feature.to(self._dtype), region], dim=1)
         fused = F.relu(self.model.feat_fusion.norm(fuse_glimpse(tokens, length, self._folded)))
         logits = self.model.global_fc(fused)
         return logits.float(), self._next_region(fused)
@@ -67,7 +70,8 @@ class PlainRunner:
             if self.config.num_glimpses == 1 and size == tuple(images.shape[-2:]):
                 # The feed-forward twin: the whole image at its own size is the image itself.
                 chosen = images if image_index is None else images.index_select(0, image_index)
-                return self.model.glimpse_gen(chosen, region, is_whole_image=True)
+                whole = self.model.glimpse_gen(chosen, region, is_whole_image=True)
+                return whole.to(self._glimpse_dtype)
         else:
             size = self.config.glimpse_shape((0, 0))  # such networks have a size of their own
         is_bytes = images.dtype == torch.uint8
@@ -78,7 +82,7 @@ class PlainRunner:
             image_index=image_index,
             mean=self.config.mean if is_bytes else None,
             std=self.config.std if is_bytes else None,
-            dtype=self._dtype,
+            dtype=self._glimpse_dtype,
             memory_format=self._memory_format,
         )
 

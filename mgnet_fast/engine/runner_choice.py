@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..functional import FoldedFusion
 from ..models import MGNet
-from . import packed_backbone, packed_convolution
+from . import backbone_structure, packed_backbone, packed_convolution
 from .plain import PlainRunner
 from .runner import Runner
 
@@ -80,7 +80,7 @@ def choose_runner(
 def _why_not_packed(model: MGNet, device: torch.device) -> str | None:
     if device.type != "cpu":
         return f"it packs weights for oneDNN, which runs on the CPU, not on {device}"
-    if not packed_backbone.can_pack(model.backbone):
+    if not backbone_structure.is_known(model.backbone):
         return (
             "it knows the residual networks and the toy CNN of this package, not "
             f"{type(model.backbone).__name__}"

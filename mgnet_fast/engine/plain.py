@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..functional import FoldedFusion, fuse_glimpse, glimpse
+from ..functional import FoldedFusion, glimpse
 from ..image_pool import ImagePool
 from ..models import MGNet
 from ..models.precision import glimpse_memory_format
+from ..ops import backends
+from ..ops.fusion_step import StepWeights, fusion_step
 
 
 class PlainRunner:
@@ -36,7 +37,15 @@ class PlainRunner:
         self._width = weight.shape[1]
         self._dtype = weight.dtype
         self._glimpse_dtype = glimpse_dtype or weight.dtype
-        self._folded = FoldedFusion.of(model.feat_fusion.mha) if folded is None else folded
+        self._weights = StepWeights.of(
+            model.feat_fusion.mha,
+            model.feat_fusion.norm,
+            model.global_fc.fc,
+            model.loc_network.fc,
+            model.loc_network.scale_range,
+            folded,
+        )
+        self._backend = backends.choose(self.device.type, None)
         self._memory_format = memory_format or glimpse_memory_format(model.backbone)
 
     def initial_regions(self, count: int) -> Tensor:
@@ -56,11 +65,9 @@ class PlainRunner:
         image_index: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         feature = self.model.backbone(self._glimpses(images, region, image_index))
-        rows = torch.arange(len(length), device=self.device)
-        tokens[rows, length - 1] = torch.cat([feature.to(self._dtype), region], dim=1)
-        fused = F.relu(self.model.feat_fusion.norm(fuse_glimpse(tokens, length, self._folded)))
-        logits = self.model.global_fc(fused)
-        return logits.float(), self._next_region(fused)
+        return fusion_step(
+            feature.to(self._dtype), region, tokens, length, self._weights, self._backend
+        )
 
     def _glimpses(
         self, images: Tensor | ImagePool, region: Tensor, image_index: Tensor | None
@@ -85,10 +92,3 @@ class PlainRunner:
             dtype=self._glimpse_dtype,
             memory_format=self._memory_format,
         )
-
-    def _next_region(self, fused: Tensor) -> Tensor:
-        network = self.model.loc_network
-        low, high = network.scale_range
-        probability = network.fc(fused).double().sigmoid()
-        scale = probability[:, :1] * (high - low) + low
-        return torch.cat([scale, (2 * probability[:, 1:] - 1) * (1 - scale)], dim=1).float()

@@ -91,16 +91,30 @@ def reference(
     with without_autocast(tokens.device.type):
         length = length.unsqueeze(1)
         places = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
-        used = places <= length
         # Unused places may hold anything, NaN included, and 0 * NaN is NaN.
-        known = tokens.masked_fill(~used.unsqueeze(2), 0.0)
-        newest = (places == length).to(tokens.dtype)
-        query = F.linear((newest.unsqueeze(1) @ known).squeeze(1), key_query, key_bias)
-        scores = (known @ query.unsqueeze(2)).squeeze(2) / math.sqrt(tokens.shape[2])
-        # No used place gives softmax of nothing but -inf: NaN. Too long a length is made the same.
-        attended = used & (length <= tokens.shape[1])
-        weights = scores.masked_fill(~attended, -math.inf).softmax(dim=1)
-        return F.linear((weights.unsqueeze(1) @ known).squeeze(1), out_value, out_bias)
+        known = tokens.masked_fill((places > length).unsqueeze(2), 0.0)
+        newest = ((places == length).to(tokens.dtype).unsqueeze(1) @ known).squeeze(1)
+        return attended(known, newest, length, key_query, key_bias, out_value, out_bias)
+
+
+def attended(
+    known: Tensor,
+    newest: Tensor,
+    length: Tensor,
+    key_query: Tensor,
+    key_bias: Tensor,
+    out_value: Tensor,
+    out_bias: Tensor,
+) -> Tensor:
+    """The fused tokens [S, D], from a cache whose unused places are 0, the newest token of each
+    slot [S, D] and the lengths [S, 1]."""
+    query = F.linear(newest, key_query, key_bias)
+    scores = (known @ query.unsqueeze(2)).squeeze(2) / math.sqrt(known.shape[2])
+    # No used place gives softmax of nothing but -inf: NaN. Too long a length is made the same.
+    places = torch.arange(1, known.shape[1] + 1, device=known.device)
+    used = (places <= length) & (length <= known.shape[1])
+    weights = scores.masked_fill(~used, -math.inf).softmax(dim=1)
+    return F.linear((weights.unsqueeze(1) @ known).squeeze(1), out_value, out_bias)
 
 
 # From a backend to what computes the op there. The matrix products are all that takes time on a

@@ -40,14 +40,15 @@ class StepWeights(NamedTuple):
         class_head: nn.Linear,
         localization: nn.Linear,
         scale_range: tuple[float, float],
+        folded: FoldedFusion | None = None,
     ) -> StepWeights:
-        """From the modules of a network, detached."""
+        """From the modules of a network, detached; ``folded`` where that is there already."""
 
         def detached(layer: nn.Linear | nn.LayerNorm) -> tuple[Tensor, Tensor]:
             return layer.weight.detach().contiguous(), layer.bias.detach().contiguous()
 
         return StepWeights(
-            FoldedFusion.of(attention),
+            FoldedFusion.of(attention) if folded is None else folded,
             detached(norm),
             detached(class_head),
             detached(localization),
@@ -65,9 +66,12 @@ def reference(
     """
     token = torch.cat([feature.to(tokens.dtype), region.to(tokens.dtype)], dim=1)
     places = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
-    newest = (places == length.unsqueeze(1)).unsqueeze(2)
+    count = length.unsqueeze(1)
+    newest = (places == count).unsqueeze(2)
     tokens.copy_(torch.where(newest, token.unsqueeze(1), tokens))
-    fused = fuse_glimpse.reference(tokens, length, *weights.folded)
+    # Unused places may hold anything, NaN included, and 0 * NaN is NaN.
+    known = tokens.masked_fill((places > count).unsqueeze(2), 0.0)
+    fused = fuse_glimpse.attended(known, token, count, *weights.folded)
     state = F.relu(F.layer_norm(fused, fused.shape[1:], *weights.norm, weights.epsilon))
     low, high = weights.scale_range
     probability = F.linear(state, *weights.locate).double().sigmoid()

@@ -1,4 +1,4 @@
-"""The tests of the ops again, with the Triton kernels in Triton's interpreter: no GPU needed."""
+"""The tests of the ops and of a step again, with the Triton kernels in Triton's interpreter: no GPU needed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from mgnet_fast.ops import backends
 TESTS = Path(__file__).resolve().parents[1]
 
 FILES = (
-    "test_parity.py", "test_gradients.py", "test_registration.py",
-    "test_pool_parity.py", "test_fuse_glimpse.py", "test_fusion_step.py",
+    "ops/test_parity.py", "ops/test_gradients.py", "ops/test_registration.py",
+    "ops/test_pool_parity.py", "ops/test_fuse_glimpse.py", "ops/test_fusion_step.py",
+    "engine/test_step.py",
 )  # fmt: skip
 LEFT_OUT = {
     "test_bit_identical_for_any_number_of_threads": "the interpreter has one thread",
@@ -43,7 +44,7 @@ ONCE = ("test_opcheck",)  # runs the op dozens of times
 )
 def test_ops_in_the_interpreter() -> None:
     """In a process of its own: the kernels are made for the interpreter or not, once, at import."""
-    paths = [TESTS / "ops" / name for name in FILES]
+    paths = [TESTS / name for name in FILES]
     defined = "".join(path.read_text(encoding="utf-8") for path in paths)
     for name in (*LEFT_OUT, *ONCE):
         assert f"def {name}(" in defined, f"there is no {name} to leave out"

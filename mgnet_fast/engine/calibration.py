@@ -30,7 +30,7 @@ def activation_ranges(model: MGNet, batches: Iterable[Tensor]) -> list[Activatio
     Returns:
         One for each convolution, in the order in which the structure asks for them.
     """
-    ready = copy.deepcopy(model).float().eval()
+    ready = copy.deepcopy(model).float().eval().cpu()
     collecting = _Collecting()
     ready.backbone = _Averaged(backbone_structure.features(ready.backbone, collecting))
     runner = PlainRunner(ready, memory_format=torch.channels_last)
@@ -44,7 +44,7 @@ class _Collecting:
 
     def __init__(self) -> None:
         self.ranges: list[ActivationRange] = []
-        self._plain = PlainArithmetic(torch.float32)
+        self._plain = PlainArithmetic(torch.float32, torch.channels_last)
 
     def convolution(self, folded: FoldedConvolution) -> Callable[..., Tensor]:
         convolution: PlainConvolution = self._plain.convolution(folded)

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ..models import MGNet
+from .deviation import Deviation, measure_deviation
 from .every_glimpse import every_glimpse
 from .exits import Confidence, ExitDecision, ExitRule
-from .image_batches import check_batch
+from .image_batches import calibration_batches, check_batch
 from .image_places import BatchPlaces, Places, StreamPlaces
 from .prediction import Prediction
 from .read_ahead import ReadAhead, Source
@@ -35,18 +36,24 @@ class Engine:
     Args:
         model: the network; the engine works on a copy of its weights, made once.
         device: where to run.
-        precision: of the backbone: "fp32".
+        precision: of the backbone: "fp32", "bf16", "fp16", or, on the CPU, "int8" (8-bit integers
+            fitted to the ``calibration`` images; the first convolution stays in float32). All that
+            follows the backbone is in float32.
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
         runner: how a step is run: "plain", "channels_last", or "auto", which takes the one that
             was fastest in a short trial. None starts a compiler.
         artefact: path of what a runner loads; none of these does.
         exit: when an image has been looked at enough.
-        calibration: image batches [B, C, H, W], for precisions that need them; fp32 does not.
+        calibration: image batches [B, C, H, W], taken once and kept until the engine is ready;
+            int8 needs some that are like those to come, a hundred images or more. Whatever the
+            precision, they are what ``deviation`` is measured on.
 
     Attributes:
         runner: its name.
         reason: why that one.
+        deviation (Deviation | None): how far all this is from the eager float32 network, on the
+            calibration images; None without them.
 
     An engine serves one stream at a time, and says so where it is asked for a second.
 
@@ -71,8 +78,11 @@ class Engine:
         self.model = model
         self.exit: ExitRule = Confidence(0.9) if exit is None else exit
         self._decision = ExitDecision(self.exit, model.config.num_glimpses, "cpu")
+        batches = None
+        if calibration is not None:
+            batches = calibration_batches(calibration, model.config.in_chans)
         chosen = choose_runner(
-            model, torch.device(device), precision, self.slots, runner, artefact, calibration
+            model, torch.device(device), precision, self.slots, runner, artefact, batches
         )
         self.precision = precision
         self.runner, self.reason = chosen.name, chosen.reason
@@ -80,6 +90,9 @@ class Engine:
         self._runner = chosen.runner
         self._decision = ExitDecision(self.exit, model.config.num_glimpses, self.device)
         self._busy = threading.Lock()
+        self.deviation: Deviation | None = None
+        if batches is not None:
+            self.deviation = measure_deviation(chosen.runner, model, batches, self.slots)
 
     def with_exit(self, exit: ExitRule) -> Engine:
         """An engine with another exit rule that shares everything else with this one.

@@ -13,7 +13,7 @@ from .plain_convolution import PlainArithmetic
 
 
 class FoldedBackbone(nn.Module):
-    """[B, C, h, w] in channels_last to float32 [B, features], for inference only."""
+    """[B, C, h, w] to float32 [B, features], for inference only."""
 
     def __init__(self, features: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -23,13 +23,12 @@ class FoldedBackbone(nn.Module):
         return self._features(x).mean(dim=(2, 3), dtype=torch.float32)
 
 
-def lowered(backbone: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy of ``backbone`` that computes in ``dtype``, in channels_last, where its weights lie.
+def lowered(backbone: nn.Module, dtype: torch.dtype, layout: torch.memory_format) -> nn.Module:
+    """``backbone`` in ``dtype``, its weights in ``layout``, where they lie.
 
     Batch norm is folded, in float64 and before the weights are rounded, where the structure is
     known; another network is rounded as it is.
     """
     if backbone_structure.is_known(backbone):
-        return FoldedBackbone(backbone_structure.features(backbone, PlainArithmetic(dtype)))
-    ready = copy.deepcopy(backbone).to(dtype)
-    return ready.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return FoldedBackbone(backbone_structure.features(backbone, PlainArithmetic(dtype, layout)))
+    return copy.deepcopy(backbone).to(dtype).to(memory_format=layout)  # type: ignore[call-overload, no-any-return]

@@ -15,10 +15,13 @@ class PlainConvolution:
     Args:
         folded: the convolution.
         dtype: of the weights, ``x``, ``other`` and the result.
+        layout: of the weights.
     """
 
-    def __init__(self, folded: FoldedConvolution, dtype: torch.dtype) -> None:
-        self._weight = folded.weight.to(dtype, memory_format=torch.channels_last)
+    def __init__(
+        self, folded: FoldedConvolution, dtype: torch.dtype, layout: torch.memory_format
+    ) -> None:
+        self._weight = folded.weight.to(dtype, memory_format=layout)
         self._bias = folded.bias.to(dtype)
         self._stride, self._padding = folded.stride, folded.padding
         self._dilation, self._groups = folded.dilation, folded.groups
@@ -36,11 +39,11 @@ class PlainConvolution:
 class PlainArithmetic:
     """Such convolutions; see :class:`.backbone_structure.Arithmetic`."""
 
-    def __init__(self, dtype: torch.dtype) -> None:
-        self._dtype = dtype
+    def __init__(self, dtype: torch.dtype, layout: torch.memory_format) -> None:
+        self._dtype, self._layout = dtype, layout
 
     def convolution(self, folded: FoldedConvolution) -> PlainConvolution:
-        return PlainConvolution(folded, self._dtype)
+        return PlainConvolution(folded, self._dtype, self._layout)
 
     def max_pool(self, x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
         return F.max_pool2d(x, kernel, stride, padding)

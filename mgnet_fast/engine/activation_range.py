@@ -7,14 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-QUANTILE = 0.9999
+QUANTILE = 0.99999
 _BINS = 2048  # always even
 
 
 class ActivationRange:
     """Collects the values of one activation, in memory that does not grow.
 
-    The largest one in ten thousand values are cut off: an activation of which a few values are far
+    The largest of a hundred thousand values is cut off: an activation of which a few values are far
     above all others would leave few of the 256 integers to those.
     """
 

@@ -23,6 +23,7 @@ from .eval_command import evaluate
 from .export_command import export
 from .flops_command import flops
 from .predict_command import predict
+from .serve_command import serve_repo
 from .train_command import train
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -46,6 +47,7 @@ app.command()(predict)
 app.command()(attack)
 app.command()(budget)
 app.command()(export)
+app.command("serve-repo")(serve_repo)
 app.command()(flops)
 app.add_typer(bench, name="bench")
 app.command()(env)

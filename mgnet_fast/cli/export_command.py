@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 PARITY_MISSED = 1
 
 
+class Outputs(StrEnum):
+    """Orders of the outputs' dimensions."""
+
+    steps_first = "steps-first"
+    batch_first = "batch-first"
+
+
 class Format(StrEnum):
     """Kinds of files that can be written."""
 
@@ -79,6 +86,12 @@ def export(
     num_glimpses: Annotated[
         int | None, options.num_glimpses("T.", default="the checkpoint's")
     ] = None,
+    outputs: Annotated[
+        Outputs,
+        typer.Option(
+            help="n_logit [T, B, K] of all steps, or logits [B, K] of the last one, for servers."
+        ),
+    ] = Outputs.steps_first,
     labels: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Names of the classes for the manifest, one a line."),
@@ -94,7 +107,7 @@ def export(
     ] = None,
 ) -> None:
     """Write the network for another runtime; exit code 1 if it disagrees with the model."""
-    options = _options(batch, image_size, images, num_glimpses)
+    options = export_options(batch, image_size, images, num_glimpses, outputs)
     from ..assets import toy_checkpoint_path
     from ..export import export_model
     from ..export.parity import LOGIT_TOLERANCE
@@ -106,20 +119,27 @@ def export(
         directory,
         kind.value,
         options,
-        class_names=_names(labels),
+        class_names=read_names(labels),
         logit_tolerance=LOGIT_TOLERANCE if tolerance is None else tolerance,
     )
-    _print_parity(path, done)
+    print_parity(path, done)
     if not done.parity.holds:
         console.print_error(
             f"parity is missed, so {done.artefact} was not written", hint=f"see: {done.report}"
         )
         raise typer.Exit(PARITY_MISSED)
+    for written in (done.artefact, done.manifest, done.report):
+        console.output().print(f"wrote {written}", soft_wrap=True)
 
 
-def _options(
-    batch: str, image_size: str | None, images: Input, num_glimpses: int | None
+def export_options(
+    batch: str,
+    image_size: str | None,
+    images: Input,
+    num_glimpses: int | None,
+    outputs: Outputs,
 ) -> ExportOptions:
+    """What the program shall accept, from the words of the command line."""
     wanted = [] if image_size is None else [_size(part) for part in image_size.split(":")]
     if len(wanted) not in (0, 1, 3):
         raise typer.BadParameter(
@@ -135,7 +155,7 @@ def _options(
     try:
         sizes = SizeRange(*wanted) if len(wanted) == 3 else None
         size = wanted[0] if len(wanted) == 1 else None
-        return ExportOptions(batch_range, size, images.value, num_glimpses, sizes)
+        return ExportOptions(batch_range, size, images.value, num_glimpses, sizes, outputs.value)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--image-size") from None
 
@@ -154,11 +174,13 @@ def _size(text: str) -> tuple[int, int]:
     return sides[0], sides[-1]
 
 
-def _names(path: Path | None) -> list[str] | None:
+def read_names(path: Path | None) -> list[str] | None:
+    """Names of the classes, one a line."""
     return None if path is None else path.read_text(encoding="utf-8").splitlines()
 
 
-def _print_parity(path: Path, done: Exported) -> None:
+def print_parity(path: Path, done: Exported) -> None:
+    """How near the artefact is to the eager model, as a table."""
     screen = console.output()
     parity = done.parity
     ran = f"the ONNX file of {done.artefact.name}" if done.not_run else done.artefact.name
@@ -179,6 +201,3 @@ def _print_parity(path: Path, done: Exported) -> None:
             f"{done.artefact.name} itself was NOT run: {done.not_run}. The table is of the ONNX "
             "file that it was built from.",
         )
-    if parity.holds:
-        for written in (done.artefact, done.manifest, done.report):
-            screen.print(f"wrote {written}", soft_wrap=True)

@@ -65,10 +65,11 @@ class DeviationSum:
     ) -> None:
         """Takes logits [T, B, K] and regions [T, B, 3] of some images into account.
 
-        ``labels`` [B] are those found, where they are not simply those of the last logits.
+        ``logits`` may be those of the last steps only. ``labels`` [B] are those found, where they
+        are not simply those of the last logits.
         """
         found = logits[-1].argmax(-1) if labels is None else labels
-        self._logits.add(logits, wanted_logits)
+        self._logits.add(logits, wanted_logits[-len(logits) :])
         self._regions.add(regions, wanted_regions)
         self._largest = max(self._largest, float(wanted_logits.abs().max()))
         self._changed += int((found != wanted_logits[-1].argmax(-1)).sum())

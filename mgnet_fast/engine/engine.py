@@ -23,6 +23,7 @@ from .image_places import BatchPlaces, Places, StreamPlaces
 from .prediction import Prediction
 from .read_ahead import ReadAhead, Source
 from .runner_choice import choose_runner
+from .runner_kind import RunnerRequest
 from .slots import SlotLoop
 
 
@@ -41,8 +42,8 @@ class Engine:
             follows the backbone is in float32.
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
-        runner: how a step is run: "plain", "channels_last", or "auto", which takes the one that
-            was fastest in a short trial. None starts a compiler.
+        runner: how a step is run: "eager", "channels_last", "packed", or "auto", which takes the
+            one that was fastest in a short trial and never starts a compiler.
         artefact: path of what a runner loads; none of these does.
         exit: when an image has been looked at enough.
         calibration: image batches [B, C, H, W], taken once and kept until the engine is ready;
@@ -81,9 +82,15 @@ class Engine:
         batches = None
         if calibration is not None:
             batches = calibration_batches(calibration, model.config.in_chans)
-        chosen = choose_runner(
-            model, torch.device(device), precision, self.slots, runner, artefact, batches
+        request = RunnerRequest(
+            model,
+            torch.device(device),
+            precision,
+            self.slots,
+            None if artefact is None else Path(artefact),
+            batches,
         )
+        chosen = choose_runner(request, runner)
         self.precision = precision
         self.runner, self.reason = chosen.name, chosen.reason
         self.device = chosen.runner.device

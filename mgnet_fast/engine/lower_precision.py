@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from . import backbone_structure
 from .plain_convolution import PlainArithmetic
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 class FoldedBackbone(nn.Module):
     """[B, C, h, w] to float32 [B, features], for inference only."""

@@ -4,9 +4,11 @@ from .aot import load_aot, write_aot
 from .artefact import Exported, export_model
 from .formats import FORMATS, Format
 from .loop import INPUT_NAME, OUTPUT_NAMES
+from .model_config import Batching
 from .onnx import OPSET, load_onnx, write_onnx
 from .options import BatchRange, ExportOptions, SizeRange
 from .parity import Parity, measure_parity
+from .serving import Served, write_repository
 from .tensorrt import load_tensorrt, load_tensorrt_rtx, write_tensorrt, write_tensorrt_rtx
 from .tensorrt_build import ShapeRange, build_engine, build_with_trtexec
 
@@ -16,10 +18,12 @@ __all__ = [
     "OPSET",
     "OUTPUT_NAMES",
     "BatchRange",
+    "Batching",
     "ExportOptions",
     "Exported",
     "Format",
     "Parity",
+    "Served",
     "ShapeRange",
     "SizeRange",
     "build_engine",
@@ -32,6 +36,7 @@ __all__ = [
     "measure_parity",
     "write_aot",
     "write_onnx",
+    "write_repository",
     "write_tensorrt",
     "write_tensorrt_rtx",
 ]

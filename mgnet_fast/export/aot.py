@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import functional  # registers the ops that a package calls
 from ..models import MGNet
-from .loop import OpLoop, Outputs
+from .loop import OpLoop, Outputs, build_loop
 from .options import ExportOptions
 from .program import exported_program
 
@@ -37,7 +37,8 @@ def write_aot(model: MGNet, path: str | os.PathLike[str], options: ExportOptions
             f"AOTInductor needs a C++ compiler, and {compiler!r} is not on PATH: install g++ "
             "or name one in CXX"
         )
-    program = exported_program(OpLoop(model, options), options, model.config.in_chans)
+    loop = build_loop(OpLoop, model, options)
+    program = exported_program(loop, options, model.config.in_chans)
     with torch.no_grad():
         torch._inductor.aoti_compile_and_package(program, package_path=os.fspath(path))
 

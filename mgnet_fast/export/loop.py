@@ -14,6 +14,7 @@ from .options import ExportOptions
 
 INPUT_NAME = "images"
 OUTPUT_NAMES = ("n_logit", "regions", "label")
+SERVED_NAMES = ("logits", "regions", "label")  # of a program whose outputs have the batch first
 
 Outputs = tuple[Tensor, Tensor, Tensor]
 
@@ -113,6 +114,40 @@ class OpLoop(PlainLoop):
             std=config.std if self.takes_bytes else None,
             dtype=torch.float32,
         )
+
+
+class BatchFirst(nn.Module):
+    """A loop with the batch first in all outputs, as servers that gather requests want it.
+
+    ``logits`` [B, K] of the last step, ``regions`` [B, T, 3], ``label`` int64 [B, 1].
+    """
+
+    def __init__(self, loop: PlainLoop) -> None:
+        super().__init__()
+        self.loop = loop
+
+    def forward(self, images: Tensor) -> Outputs:
+        n_logit, regions, label = self.loop(images)
+        return n_logit[-1], regions.transpose(0, 1), label.unsqueeze(1)
+
+
+def build_loop(kind: type[PlainLoop], model: MGNet, options: ExportOptions) -> nn.Module:
+    """A loop of that kind with the outputs that ``options`` ask for."""
+    loop = kind(model, options)
+    return BatchFirst(loop) if options.outputs == "batch-first" else loop
+
+
+def output_names(options: ExportOptions) -> tuple[str, ...]:
+    """Names of the outputs of :func:`build_loop`."""
+    return SERVED_NAMES if options.outputs == "batch-first" else OUTPUT_NAMES
+
+
+def steps_first(outputs: Outputs) -> Outputs:
+    """The outputs of either kind as (n_logit, regions, label), n_logit of the steps there are."""
+    logits, regions, label = outputs
+    if logits.dim() == 2:
+        return logits.unsqueeze(0), regions.transpose(0, 1), label.squeeze(1)
+    return logits, regions, label
 
 
 def _positions(count: int) -> Tensor:

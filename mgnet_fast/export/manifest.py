@@ -14,7 +14,7 @@ import torch
 
 from .. import __version__
 from ..models import MGNet
-from .loop import INPUT_NAME, OUTPUT_NAMES
+from .loop import INPUT_NAME, output_names
 from .options import ExportOptions
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx")
@@ -41,7 +41,13 @@ def build_manifest(
     }[options.input]
     sizes = options.engine_sizes() if kind.startswith("tensorrt") else options.open_sizes
     height, width = options.image_size or (None, None)
-    shapes = ([steps, "batch", config.num_classes], [steps, "batch", 3], ["batch"])
+    shapes: tuple[list[Any], ...] = (
+        [steps, "batch", config.num_classes],
+        [steps, "batch", 3],
+        ["batch"],
+    )
+    if options.outputs == "batch-first":
+        shapes = (["batch", config.num_classes], ["batch", steps, 3], ["batch", 1])
     types = ("float32", "float32", "int64")
     return {
         "format": kind,
@@ -63,7 +69,7 @@ def build_manifest(
         },
         "outputs": [
             {"name": name, "dtype": dtype, "shape": each}
-            for name, dtype, each in zip(OUTPUT_NAMES, types, shapes, strict=True)
+            for name, dtype, each in zip(output_names(options), types, shapes, strict=True)
         ],
         "preprocessing": {
             "inside": options.input == "uint8",

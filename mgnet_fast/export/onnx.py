@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..models import MGNet
-from .loop import INPUT_NAME, OUTPUT_NAMES, Outputs, PlainLoop
+from .loop import INPUT_NAME, Outputs, PlainLoop, build_loop, output_names
 from .options import ExportOptions
 from .program import exported_program
 
@@ -30,7 +30,8 @@ def write_onnx(model: MGNet, path: str | os.PathLike[str], options: ExportOption
         ValueError: the options do not fit the network.
     """
     _require("onnx", "onnxscript")
-    program = exported_program(PlainLoop(model, options), options, model.config.in_chans)
+    loop = build_loop(PlainLoop, model, options)
+    program = exported_program(loop, options, model.config.in_chans)
     # The exporter prints its progress and warns of its own deprecations.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -41,7 +42,7 @@ def write_onnx(model: MGNet, path: str | os.PathLike[str], options: ExportOption
             verbose=False,
             opset_version=OPSET,
             input_names=[INPUT_NAME],
-            output_names=list(OUTPUT_NAMES),
+            output_names=list(output_names(options)),
         )
     if converted is None:
         raise RuntimeError("torch.onnx.export returned no program")
@@ -67,7 +68,7 @@ def load_onnx(path: str | os.PathLike[str]) -> Callable[[Tensor], Outputs]:
     )
 
     def run(images: Tensor) -> Outputs:
-        found = session.run(list(OUTPUT_NAMES), {INPUT_NAME: images.contiguous().numpy()})
+        found = session.run(None, {INPUT_NAME: images.contiguous().numpy()})
         n_logit, regions, label = (torch.from_numpy(array) for array in found)
         return n_logit, regions, label
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from ..models.config import MGNetConfig
 
 InputKind = Literal["float", "uint8"]
+OutputKind = Literal["steps-first", "batch-first"]
 LARGEST_SIDE = 16_384  # coordinates are computed in float32 there, and lose their meaning beyond
 LARGEST_ENGINE_SIZE = (1024, 1024)
 
@@ -85,6 +86,9 @@ class ExportOptions:
         image_size: (H, W) of all images; None for any size in ``sizes``.
         sizes: what an open size may be: None for 2 to 16384 pixels a side, and up to 1024 for
             the engines of TensorRT, which reserve memory for the largest.
+        outputs: ``"steps-first"``: n_logit [T, B, K], regions [T, B, 3], label [B];
+            ``"batch-first"``, for servers: logits [B, K] of the last step, regions [B, T, 3],
+            label [B, 1].
         input: ``"float"``: float32 [B, C, H, W], already normalised; ``"uint8"``: [B, H, W, C],
             divided by 255 and normalised by the config's mean and std inside.
         num_glimpses: T, None for the config's.
@@ -98,10 +102,13 @@ class ExportOptions:
     input: InputKind = "float"
     num_glimpses: int | None = None
     sizes: SizeRange | None = None
+    outputs: OutputKind = "steps-first"
 
     def __post_init__(self) -> None:
         if self.input not in get_args(InputKind):
             raise ValueError(f"input must be one of {get_args(InputKind)}, got {self.input!r}")
+        if self.outputs not in get_args(OutputKind):
+            raise ValueError(f"outputs must be one of {get_args(OutputKind)}, got {self.outputs!r}")
         if self.image_size is not None and not all(
             2 <= side <= LARGEST_SIDE for side in self.image_size
         ):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..engine.deviation import Deviation, DeviationSum
 from ..models import MGNet
-from .loop import Outputs
+from .loop import Outputs, steps_first
 
 LOGIT_TOLERANCE = 1e-3
 REGION_TOLERANCE = 1e-4
@@ -58,7 +58,8 @@ def measure_parity(
     """Runs both on every batch.
 
     Args:
-        run: the exported network: images to (n_logit, regions, label).
+        run: the exported network: images to (n_logit, regions, label), or to the same with the
+            batch first.
         model: the eager float32 model, in evaluation mode.
         batches: as ``run`` takes them: float32 [B, C, H, W] or uint8 [B, H, W, C].
         num_glimpses: T that was exported.
@@ -71,7 +72,7 @@ def measure_parity(
     """
     total = DeviationSum()
     for batch in batches:
-        n_logit, regions, label = run(batch)
+        n_logit, regions, label = steps_first(run(batch))
         seen = batch.permute(0, 3, 1, 2) if batch.dtype == torch.uint8 else batch
         wanted = model(seen, num_glimpses=num_glimpses)
         total.add(n_logit, regions, wanted["n_logit"], wanted["n_affparam"], label)

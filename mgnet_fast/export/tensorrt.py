@@ -25,7 +25,7 @@ from ..engine.tensorrt_library import (
 )
 from ..engine.tensorrt_session import EngineSession
 from ..models import MGNet
-from .loop import INPUT_NAME, OUTPUT_NAMES, Outputs
+from .loop import INPUT_NAME, OUTPUT_NAMES, SERVED_NAMES, Outputs, output_names
 from .onnx import write_onnx
 from .options import ExportOptions
 from .tensorrt_build import Profile, ShapeRange, build_engine, build_with_trtexec
@@ -100,7 +100,7 @@ def write_tensorrt_rtx(model: MGNet, path: Path, options: ExportOptions) -> None
     write_onnx(model, stand_in_of(path), options)
     built = build_engine(library, stand_in_of(path), path, loop_profile(model, options))
     _check_names(built["inputs"], (INPUT_NAME,))
-    _check_names(built["outputs"], OUTPUT_NAMES)
+    _check_names(built["outputs"], output_names(options))
 
 
 def loop_profile(model: MGNet, options: ExportOptions) -> Profile:
@@ -137,10 +137,11 @@ def load_engine(name: str, path: str | os.PathLike[str]) -> Callable[[Tensor], O
         ValueError: it does not take the engine.
     """
     session = EngineSession(import_library(name), path)
+    names = SERVED_NAMES if SERVED_NAMES[0] in session.outputs else OUTPUT_NAMES
 
     def run(images: Tensor) -> Outputs:
         found = session({INPUT_NAME: images.to(session.device)})
-        n_logit, regions, label = (found[each].cpu() for each in OUTPUT_NAMES)
+        n_logit, regions, label = (found[each].cpu() for each in names)
         return n_logit, regions, label
 
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -183,6 +184,55 @@ class MGNet(nn.Module):
         from .published_code import network_from_reference
 
         return network_from_reference(module)
+
+    def save_pretrained(self, directory: str | os.PathLike[str], **options: Any) -> str | None:
+        """Writes ``model.safetensors``, ``config.json`` and a model card for Hugging Face's hub.
+
+        Args:
+            directory: made if it does not exist.
+            **options: of huggingface_hub's ``ModelHubMixin.save_pretrained``: ``push_to_hub=True``
+                and ``repo_id`` upload the folder, for which one must be logged in.
+
+        Returns:
+            The address of the upload, None without one.
+
+        Raises:
+            ImportError: huggingface_hub is not installed.
+        """
+        from .hub import save_pretrained
+
+        return save_pretrained(self, directory, **options)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | os.PathLike[str],
+        *,
+        backbone: nn.Module | str | None = None,
+        dim: int | None = None,
+        **options: Any,
+    ) -> MGNet:
+        """The network in a folder of :meth:`save_pretrained`, or on Hugging Face's hub.
+
+        Args:
+            source: a folder, which needs no network; or ``OWNER/NAME``, which is downloaded, or
+                taken from the cache alone with ``HF_HUB_OFFLINE=1``.
+            backbone: for a network whose backbone has no name in this package: the module.
+            dim: its number of features, where it does not say so itself.
+            **options: of huggingface_hub's ``ModelHubMixin.from_pretrained``, such as ``revision``,
+                ``cache_dir``, ``token``, ``local_files_only``.
+
+        Returns:
+            The network on the CPU, in evaluation mode.
+
+        Raises:
+            ImportError: huggingface_hub is not installed.
+            FileNotFoundError: there is no such folder, or it holds no network.
+            ValueError: the files do not fit each other.
+        """
+        from .hub import from_pretrained
+
+        return from_pretrained(source, backbone=backbone, dim=dim, **options)
 
     def extra_repr(self) -> str:
         return f"num_glimpses={self.config.num_glimpses}, glimpse_size={self.config.glimpse_size}"

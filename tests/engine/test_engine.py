@@ -17,8 +17,10 @@ import mgnet_fast
 from mgnet_fast import Confidence, Engine, Entropy, Margin, Never, create_model
 from mgnet_fast.engine import ExitRule, runner_choice
 from mgnet_fast.engine.image_places import StreamPlaces
-from mgnet_fast.engine.runner_choice import RUNNERS
+from mgnet_fast.engine.runner_choice import KINDS
 from mgnet_fast.models import MGNet
+
+TRIED = tuple(kind.name for kind in KINDS if kind.is_tried)
 
 RULES = [Never(), Confidence(0.99), Margin(0.9), Entropy((0.05, 0.2))]
 
@@ -231,10 +233,15 @@ def test_no_images(engine: Engine) -> None:
         (TypeError, {"model": "resnet"}, "model must be an MGNet, got str"),
         (ValueError, {"slots": 0}, "slots must be at least 1, got 0"),
         (TypeError, {"slots": 2.0}, "slots must be an int, got 2.0"),
-        (ValueError, {"runner": "tensorrt"}, "runner must be one of auto, .*got 'tensorrt'"),
+        (ValueError, {"runner": "fastest"}, "runner must be one of auto, .*got 'fastest'"),
         (ValueError, {"precision": "int3"}, "precision must be one of fp32.*got 'int3'"),
-        (ValueError, {"artefact": "step.onnx"}, "artefact must be None"),
-        (ValueError, {"calibration": []}, "calibration must be None"),
+        (ValueError, {"artefact": "step.onnx"}, "eager: it loads no artefact, got step.onnx"),
+        (
+            ValueError,
+            {"artefact": "a.onnx", "runner": "packed"},
+            "'packed' cannot run: it loads no",
+        ),
+        (ValueError, {"calibration": []}, "calibration must hold at least one image"),
         (TypeError, {"exit": 0.9}, "exit must be Never, Confidence, Margin or Entropy, got float"),
         (ValueError, {"exit": Never(max_glimpses=5)}, "at most the network's 3 glimpses, got 5"),
     ],
@@ -258,7 +265,7 @@ def test_wrong_images(engine: Engine, kind: type[Exception], images, message: st
         engine.stream(images)
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("runner", TRIED)
 def test_every_runner_that_is_offered_works(
     model: MGNet, digit_scenes: Tensor, one_by_one: Tensor, runner: str
 ) -> None:
@@ -269,12 +276,12 @@ def test_every_runner_that_is_offered_works(
 
 
 def test_auto_takes_the_fastest_and_says_so(model: MGNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    for fastest in range(len(RUNNERS)):
-        seconds = [float(place != fastest) for place in range(len(RUNNERS))]
-        monkeypatch.setattr(runner_choice, "_trial", lambda *_, taken=seconds: taken)
+    for fastest in range(len(TRIED)):
+        seconds = [float(place != fastest) for place in range(len(TRIED))]
+        monkeypatch.setattr(runner_choice, "median_step_seconds", lambda *_, taken=seconds: taken)
         engine = Engine(model, slots=3)
-        assert engine.runner == RUNNERS[fastest]
-        assert f"{RUNNERS[fastest]} 0.00 ms" in engine.reason
+        assert engine.runner == TRIED[fastest]
+        assert f"{TRIED[fastest]} 0.00 ms" in engine.reason
         assert engine.reason.endswith("for a step of 3 slots on cpu")
         assert engine.runner in repr(engine)
 

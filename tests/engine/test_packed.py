@@ -73,9 +73,9 @@ def test_predictions_are_the_plain_runners() -> None:
     scenes = torch.rand((5, 1, 112, 112), generator=torch.Generator().manual_seed(2))
     results = {
         runner: Engine(model, runner=runner, slots=3, exit=Never()).predict(scenes)
-        for runner in ("plain", "packed")
+        for runner in ("eager", "packed")
     }
-    for one, other in zip(results["plain"], results["packed"], strict=True):
+    for one, other in zip(results["eager"], results["packed"], strict=True):
         assert one.label == other.label
         torch.testing.assert_close(one.logits, other.logits, atol=2e-3, rtol=0)
         torch.testing.assert_close(one.regions, other.regions, atol=1e-4, rtol=0)
@@ -95,7 +95,7 @@ def test_a_backbone_of_unknown_structure_is_refused_in_words() -> None:
     model = MGNet(MGNetConfig(num_classes=3, in_chans=1, num_glimpses=2, glimpse_size=8), Foreign())
     with pytest.raises(ValueError, match=r"'packed' cannot run: it knows .*, not Foreign"):
         Engine(model, runner="packed")
-    assert Engine(model, slots=1).runner in ("plain", "channels_last")
+    assert Engine(model, slots=1).runner in ("eager", "channels_last")
 
 
 def test_other_operators_than_expected_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .ops import backends
 from .ops.dispatch import is_plain_eager, under_functorch
-from .ops.fuse_glimpse import FoldedFusion
+from .ops.fusion_weights import FoldedFusion
 
 IMAGE_DTYPES = (torch.float32, torch.uint8, torch.bfloat16, torch.float16, torch.float64)
 _OUTPUT_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)

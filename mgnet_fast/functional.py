@@ -19,7 +19,7 @@ from .ops import backends, pooled_reference, reference
 from .ops import fuse_glimpse as _fuse_glimpse
 from .ops import glimpse as _glimpse
 from .ops import glimpse_from_logits as _glimpse_from_logits
-from .ops.fuse_glimpse import FoldedFusion
+from .ops.fusion_weights import FoldedFusion
 from .ops.rescale_gradient import rescale_gradient
 
 __all__ = [

@@ -22,20 +22,27 @@ def accuracy_table(title: str, accuracy: Accuracy, costs: list[int] | None = Non
     """
     table = console.new_table(title)
     table.add_column("glimpses", justify="right")
-    table.add_column("accuracy", justify="right", min_width=9)
-    table.add_column(f"{100 * accuracy.confidence:.0f} % interval", justify="right", min_width=17)
+    sure = f"{100 * accuracy.confidence:.0f} % interval"
+    top5 = accuracy.top5 or ()
+    table.add_column("top-1" if top5 else "accuracy", justify="right", min_width=0 if top5 else 9)
+    table.add_column(sure, justify="right", min_width=0 if top5 else 17)
+    if top5:
+        table.add_column("top-5", justify="right")
+        table.add_column(sure, justify="right")
     if costs is not None:
         table.add_column("multiply-adds", justify="right", min_width=14)
     table.add_column("side seen", justify="right", min_width=9)
     for step, share in enumerate(accuracy.accuracy):
-        low, high = accuracy.interval[step]
-        row = [
-            str(step + 1),
-            f"{100 * share:.2f} %",
-            f"{100 * low:.2f} to {100 * high:.2f} %",
-            f"{100 * accuracy.mean_scale[step]:.0f} %",
-        ]
+        row = [str(step + 1), f"{100 * share:.2f} %", _interval(accuracy.interval[step])]
+        if top5 and accuracy.top5_interval is not None:
+            row += [f"{100 * top5[step]:.2f} %", _interval(accuracy.top5_interval[step])]
         if costs is not None:
-            row.insert(3, console.multiply_adds(costs[step], 10**6))
+            row.append(console.multiply_adds(costs[step], 10**6))
+        row.append(f"{100 * accuracy.mean_scale[step]:.0f} %")
         table.add_row(*row)
     return table
+
+
+def _interval(pair: tuple[float, float]) -> str:
+    low, high = pair
+    return f"{100 * low:.2f} to {100 * high:.2f} %"

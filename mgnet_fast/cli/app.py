@@ -17,11 +17,13 @@ from . import console
 from .attack_command import attack
 from .bench_command import bench
 from .budget_command import budget
+from .corrupt_command import corrupt
 from .demo_command import demo
 from .env_command import env
 from .eval_command import evaluate
 from .export_command import export
 from .flops_command import flops
+from .imagenet100_command import imagenet100
 from .predict_command import predict
 from .serve_command import serve_repo
 from .train_command import train
@@ -44,7 +46,9 @@ app.command()(demo)
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(predict)
+app.command()(imagenet100)
 app.command()(attack)
+app.command()(corrupt)
 app.command()(budget)
 app.command()(export)
 app.command("serve-repo")(serve_repo)

@@ -28,6 +28,11 @@ def print_error(message: str, hint: str | None = None) -> None:
         errors.print(Text(hint, style="dim"))
 
 
+def print_warning(message: str) -> None:
+    """A line on standard error about something that was gone on without."""
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(message)
+
+
 def print_next(console: Console, *commands: tuple[str, str]) -> None:
     """What to do next: commands and what each is good for."""
     console.print()

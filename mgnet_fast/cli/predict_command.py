@@ -80,13 +80,17 @@ def predict(
     from ..data.image_files import find_images, large_images
     from ..engine import Engine
     from ..models.checkpoints import load_checkpoint
+    from ..models.trained_on import read_trained_on
     from ..threads import fixed_threads
     from ..training.distributed import Workers, device_for
 
     files, missing = find_images(paths)
     if not files:
         raise ValueError(f"no image files found in {', '.join(missing)}")
-    model = load_checkpoint(checkpoint or toy_checkpoint_path())
+    network = checkpoint or toy_checkpoint_path()
+    model = load_checkpoint(network)
+    trained = read_trained_on(network)
+    classes = trained.classes if trained else None
     rule = exit_rule(leave, threshold)
     engine = Engine(model, device_for(device, Workers()), slots=slots, exit=rule)
     form = form or (Format.csv if out is not None and out.suffix == ".csv" else Format.jsonl)
@@ -99,7 +103,7 @@ def predict(
         report = stack.enter_context(_Report(len(files) + len(missing), bar=out is not None))
         for name in missing:
             report.skip(name, "there is no such file, and no pattern or folder with image files")
-        write = _writer(target, form)
+        write = _writer(target, form, classes)
         for path, prediction in _predictions(engine, files, report):
             write(path, prediction)
             report.count(prediction)
@@ -130,29 +134,30 @@ def _predictions(
         yield waiting.popleft(), prediction
 
 
-def _writer(target: TextIO, form: Format) -> Any:
+def _writer(target: TextIO, form: Format, classes: tuple[str, ...] | None) -> Any:
     """Writes one result a call, at once, so that an interruption loses none."""
     if form is Format.jsonl:
 
         def write_json(path: Path, prediction: Prediction) -> None:
-            row = _row(path, prediction)
+            row = _row(path, prediction, classes)
             row["regions"] = [[round(x, 6) for x in r] for r in prediction.regions.tolist()]
             target.write(json.dumps(row) + "\n")
             target.flush()
 
         return write_json
 
-    table = csv.DictWriter(target, COLUMNS, lineterminator="\n")
+    columns = COLUMNS if classes is None else ("path", "class", *COLUMNS[1:])
+    table = csv.DictWriter(target, columns, lineterminator="\n")
     table.writeheader()
 
     def write_csv(path: Path, prediction: Prediction) -> None:
-        table.writerow(_row(path, prediction))
+        table.writerow(_row(path, prediction, classes))
         target.flush()
 
     return write_csv
 
 
-def _row(path: Path, prediction: Prediction) -> dict[str, Any]:
+def _row(path: Path, prediction: Prediction, classes: tuple[str, ...] | None) -> dict[str, Any]:
     """A result as plain values; a label that means nothing is none."""
     probability = float(prediction.logits.softmax(0)[prediction.label])
     values = (
@@ -162,7 +167,10 @@ def _row(path: Path, prediction: Prediction) -> dict[str, Any]:
         prediction.glimpses,
         prediction.finite,
     )
-    return dict(zip(COLUMNS, values, strict=True))
+    row = dict(zip(COLUMNS, values, strict=True))
+    if classes is not None:
+        row["class"] = classes[prediction.label] if prediction.finite else None
+    return row
 
 
 class _Report:

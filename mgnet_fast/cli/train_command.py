@@ -1,4 +1,4 @@
-"""``mgnet-fast train``: train a network on translated MNIST, alone or under torchrun."""
+"""``mgnet-fast train``: train a network on digits or folders of images, also under torchrun."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import typer
 from . import console, options
 from .accuracy_table import accuracy_table
 from .model_choice import check_model_name
-from .scene_options import Dataset
 
 RUNNING = "How to run"
+FOLDERS = "Folders of images"
+MAX_UNREADABLE = 10
 
 
 class GlimpseLoss(StrEnum):
@@ -29,6 +30,28 @@ class RecipeName(StrEnum):
 
     default = "default"
     paper = "paper"
+    imagenet100 = "imagenet100"
+    tiny_imagenet = "tiny-imagenet"
+
+
+class DataKind(StrEnum):
+    """What a network can be trained on."""
+
+    translated = "translated-mnist"
+    noisy = "noisy-translated-mnist"
+    folder = "folder"
+
+
+class AutoAugmentBy(StrEnum):
+    """Libraries that have AutoAugment."""
+
+    auto = "auto"
+    torchvision = "torchvision"
+    kornia = "kornia"
+    none = "none"
+
+
+DEFAULT_MODELS = {DataKind.folder: "mgnet_resnet18"}
 
 
 def _change(help_text: str, *names: str, **options: Any) -> Any:
@@ -43,25 +66,56 @@ def _change(help_text: str, *names: str, **options: Any) -> Any:
     )
 
 
+def _of_folders(help_text: str, default: str | bool, **limits: Any) -> Any:
+    """An option that only folders of images have."""
+    return typer.Option(
+        metavar="N" if "min" in limits else "NAME",
+        help=help_text,
+        show_default=default,
+        rich_help_panel=FOLDERS,
+        **limits,
+    )
+
+
 def train(
     data: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="Folder with MNIST's four *-ubyte files, plain or .gz."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder with MNIST's four *-ubyte files, or with train/ and val/ that hold "
+            "one folder of images a class.",
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
             help="Folder of the run: checkpoint, log, state to resume.",
-            show_default="runs/DATASET",
+            show_default="runs/DATASET, or runs/ and the last name in --data",
         ),
     ] = None,
-    dataset: options.DatasetName = Dataset.translated,
-    model: Annotated[str, typer.Option(metavar="NAME", help="What to train.")] = "mgnet_toy",
+    dataset: Annotated[
+        DataKind | None,
+        typer.Option(
+            metavar="NAME",
+            help="translated-mnist, noisy-translated-mnist or folder.",
+            show_default="by what --data holds",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What to train.",
+            show_default="mgnet_toy; mgnet_resnet18 on folders",
+        ),
+    ] = None,
     recipe: Annotated[
         RecipeName,
         typer.Option(
-            metavar="NAME", help="How: as the shipped checkpoint (default) or as the paper."
+            metavar="NAME",
+            help="How: as the shipped checkpoint (default) or as the paper; on folders "
+            "imagenet100 or tiny-imagenet, by default the one that fits.",
         ),
     ] = RecipeName.default,
     num_glimpses: Annotated[
@@ -76,13 +130,13 @@ def train(
     ] = GlimpseLoss.reference,
     noise_std: options.NoiseStd = None,
     seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Of the first weights and the scenes.")
+        int, typer.Option(metavar="N", min=0, help="Of the first weights and the images.")
     ] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")
     ] = False,
-    epochs: Annotated[int | None, _change("Passes over the digits.", min=1)] = None,
-    batch_size: Annotated[int | None, _change("Scenes a step, over all processes.", min=1)] = None,
+    epochs: Annotated[int | None, _change("Passes over the images.", min=1)] = None,
+    batch_size: Annotated[int | None, _change("Images a step, over all processes.", min=1)] = None,
     peak_lr: Annotated[float | None, _change("Highest learning rate of the cycle.", "--lr")] = None,
     weight_decay: Annotated[float | None, _change("On every parameter.")] = None,
     alpha: Annotated[float | None, _change("Weight of the glimpse loss, 0 to 1.")] = None,
@@ -94,6 +148,33 @@ def train(
     average_decay: Annotated[
         float | None, _change("Of the average of weights that is kept; 0: the last weights.")
     ] = None,
+    image_size: Annotated[
+        int | None,
+        _of_folders("Side of the images in pixels.", "224, or 64 for Tiny ImageNet", min=1),
+    ] = None,
+    glimpse_size: Annotated[
+        int | None,
+        _of_folders("Side of a glimpse in pixels.", "3/7 or 1/2 of the image's", min=1),
+    ] = None,
+    auto_augment: Annotated[
+        AutoAugmentBy,
+        _of_folders("AutoAugment by torchvision or kornia; auto takes what there is.", True),
+    ] = AutoAugmentBy.auto,
+    workers: Annotated[
+        int | None,
+        _of_folders("Processes that decode, each process of training.", "by processors", min=0),
+    ] = None,
+    max_unreadable: Annotated[
+        int, _of_folders("Damaged images that may be left out.", True, min=0)
+    ] = MAX_UNREADABLE,
+    no_check: Annotated[
+        bool,
+        typer.Option(
+            "--no-check",
+            help="Do not decode every image once before the run.",
+            rich_help_panel=FOLDERS,
+        ),
+    ] = False,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -113,6 +194,14 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=RUNNING)
     ] = False,
+    sync_batch_norm: Annotated[
+        bool,
+        typer.Option(
+            "--sync-batch-norm",
+            help="Batch norm over all processes' images; GPUs only.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = False,
     no_tensorboard: Annotated[
         bool,
         typer.Option(
@@ -129,13 +218,27 @@ def train(
 
     Several processes: torchrun --nproc-per-node 2 -m mgnet_fast train ...
     """
-    check_model_name(model, "--model")
-    from ..training import get_recipe, run
+    if model is not None:
+        check_model_name(model, "--model")
+    from ..data import told_dataset
+    from ..training import ImageOptions, fitting_recipe, get_recipe, run
     from ..training.snapshot import FILE_NAME as STATE
 
-    folder = out or Path("runs") / dataset.value
+    kind = dataset or DataKind(told_dataset(data))
+    name = model or DEFAULT_MODELS.get(kind, "mgnet_toy")
+    folder = out or Path("runs") / (data.resolve().name if kind is DataKind.folder else kind)
+    recipe_name = fitting_recipe(recipe.value, kind.value, data)
+    images = ImageOptions(
+        preset=recipe_name if kind is DataKind.folder else None,
+        image_size=image_size,
+        glimpse_size=glimpse_size,
+        auto_augment=auto_augment.value,
+        workers=workers,
+        max_unreadable=max_unreadable,
+        check=not no_check,
+    )
     changed = get_recipe(
-        recipe.value,
+        recipe_name,
         peak_lr=peak_lr,
         weight_decay=weight_decay,
         alpha=alpha,
@@ -148,8 +251,8 @@ def train(
         summary = run(
             data_dir=data,
             out=folder,
-            dataset=dataset.value,
-            model=model,
+            dataset=kind.value,
+            model=name,
             recipe=changed,
             epochs=epochs,
             batch_size=batch_size,
@@ -161,6 +264,9 @@ def train(
             device=device,
             precision="bf16" if bf16 else "fp32",
             compiled=compiled,
+            sync_batch_norm=sync_batch_norm,
+            # The default says nothing, so that a run on digits refuses what it would not use.
+            images=None if images == ImageOptions() else images,
             resume=resume,
             progress=not quiet,
             tensorboard=not no_tensorboard,
@@ -179,13 +285,13 @@ def train(
     screen = console.output()
     minutes, seconds = divmod(round(summary.seconds), 60)
     epochs_text = f"{summary.epochs} epoch{'s' if summary.epochs > 1 else ''}"
-    title = f"{model} after {epochs_text}, {minutes} min {seconds} s"
+    title = f"{name} after {epochs_text}, {minutes} min {seconds} s"
     screen.print(accuracy_table(title, summary.accuracy))
     screen.print(f"checkpoint  {summary.checkpoint}\nlog         {summary.log}", soft_wrap=True)
-    console.print_next(screen, _after_training(model, summary.checkpoint, data))
+    console.print_next(screen, _after_training(kind, name, summary.checkpoint, data))
 
 
-def _after_training(model: str, checkpoint: Path, data: Path) -> tuple[str, str]:
-    if model == "mgnet_toy":
+def _after_training(kind: DataKind, model: str, checkpoint: Path, data: Path) -> tuple[str, str]:
+    if kind is not DataKind.folder and model == "mgnet_toy":
         return f"mgnet-fast demo --checkpoint {checkpoint}", "see where it looks"
     return f"mgnet-fast eval {checkpoint} --data {data}", "its accuracy and multiply-adds"

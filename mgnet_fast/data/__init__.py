@@ -1,7 +1,10 @@
 """Data: the IDX format, MNIST, and scenes made from it on the fly; folders of images."""
 
-from mgnet_fast.data.datasets import DATASETS, dataset_noise, load_dataset
+from mgnet_fast.data.datasets import DATASETS, dataset_noise, load_dataset, told_dataset
 from mgnet_fast.data.idx import read_idx
+from mgnet_fast.data.image_folder import FolderImages, UnreadableImagesError
+from mgnet_fast.data.image_transform import ImageTransform
+from mgnet_fast.data.image_tree import ImageTree, read_image_tree
 from mgnet_fast.data.labelled_images import LabelledImages, epoch_batches
 from mgnet_fast.data.mnist import Digits, find_mnist, load_mnist, read_digits
 from mgnet_fast.data.translated_mnist import (
@@ -23,8 +26,12 @@ __all__ = [
     "SCENE_SIZE",
     "TEST_SEED",
     "Digits",
+    "FolderImages",
+    "ImageTransform",
+    "ImageTree",
     "LabelledImages",
     "TranslatedMNIST",
+    "UnreadableImagesError",
     "dataset_noise",
     "epoch_batches",
     "find_mnist",
@@ -34,4 +41,6 @@ __all__ = [
     "place",
     "read_digits",
     "read_idx",
+    "read_image_tree",
+    "told_dataset",
 ]

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mgnet_fast.data.image_tree import is_image_tree
 from mgnet_fast.data.translated_mnist import NOISE_STD, TranslatedMNIST, load_translated_mnist
 
 DATASETS: dict[str, float] = {"translated-mnist": 0.0, "noisy-translated-mnist": NOISE_STD}
+
+
+def told_dataset(data_dir: str | Path) -> str:
+    """The dataset that a folder holds: "folder" for images in folders, else "translated-mnist".
+
+    Raises:
+        ValueError: it holds neither.
+    """
+    data_dir = Path(data_dir)
+    if is_image_tree(data_dir):
+        return "folder"
+    if data_dir.is_dir() and not any("ubyte" in path.name for path in data_dir.iterdir()):
+        raise ValueError(
+            "data_dir must hold MNIST's four *-ubyte files, or train/ and val/ with one folder a "
+            f"class, got {data_dir} with neither"
+        )
+    return "translated-mnist"
 
 
 def dataset_noise(dataset: str, noise_std: float | None = None) -> float:

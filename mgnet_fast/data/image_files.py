@@ -56,27 +56,53 @@ def read_image(path: str | Path, channels: int) -> np.ndarray:
         FileNotFoundError: there is no such file.
         ValueError: it is no image, or a damaged one; or ``channels`` is not 1, 3 or 4.
     """
+    image = open_image(path, channels)
+    pixels = np.asarray(image)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def open_image(path: str | Path, channels: int) -> Image.Image:
+    """The same as an image of Pillow's, decoded, in mode "L", "RGB" or "RGBA".
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no image, or a damaged one; or ``channels`` is not 1, 3 or 4.
+    """
     mode = _MODES.get(channels)
     if mode is None:
         raise ValueError(f"channels must be 1, 3 or 4 to read image files, got {channels}")
+    with _reasons(path), Image.open(path) as image:
+        if image.mode == "I" or image.mode.startswith("I;16"):
+            high = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
+            return Image.fromarray(high.astype(np.uint8)).convert(mode)
+        image.load()  # conversion to the mode it has would leave it to be decoded later
+        return image.convert(mode)
+
+
+def check_image(path: str | Path) -> None:
+    """Decodes an image file as cheaply as finds damage; a JPEG is not transformed to pixels.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no image, or a damaged one.
+    """
+    with _reasons(path), Image.open(path) as image:
+        image.draft("L", (1, 1))
+        image.load()
+
+
+@contextmanager
+def _reasons(path: str | Path) -> Iterator[None]:
+    """Makes one kind of error of those that Pillow's decoders raise."""
     try:
-        with Image.open(path) as image:
-            if image.mode == "I" or image.mode.startswith("I;16"):
-                high = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
-                return _pixels(Image.fromarray(high.astype(np.uint8)).convert(mode))
-            return _pixels(image.convert(mode))
+        yield
     except FileNotFoundError:
         raise
     except MemoryError:
         raise ValueError("it does not fit into memory") from None
-    except Exception as error:  # Pillow's decoders raise whatever they stumble on
+    except Exception as error:  # decoders raise whatever they stumble on
         reason = str(error).removesuffix(f" {str(path)!r}") or type(error).__name__
         raise ValueError(reason) from error
-
-
-def _pixels(image: Image.Image) -> np.ndarray:
-    pixels = np.asarray(image)
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
 @contextmanager

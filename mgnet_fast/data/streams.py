@@ -17,12 +17,21 @@ class Purpose(IntEnum):
     PLACE = 2
     NOISE_START = 3
     NOISE = 4
+    IMAGE = 16
 
 
-def bit_stream(seed: int, purpose: Purpose, epoch: int) -> np.random.Philox:
-    """A counter-based bit stream whose key is (seed, purpose and epoch)."""
+def bit_stream(seed: int, purpose: Purpose, epoch: int, item: int = 0) -> np.random.Philox:
+    """A counter-based bit stream whose key is (seed, purpose and epoch).
+
+    `item` sets the counter: 2^64 blocks of four words lie between an item and the next.
+    """
     key = np.array([seed % _WORD, (int(purpose) << 56 | epoch) % _WORD], dtype=np.uint64)
-    return np.random.Philox(key=key)
+    return np.random.Philox(key=key, counter=np.array([0, item, 0, 0], dtype=np.uint64))
+
+
+def words(bits: np.random.Philox, count: int) -> npt.NDArray[np.uint64]:
+    """uint64 [count], 64 random bits each."""
+    return np.asarray(bits.random_raw(count), dtype=np.uint64)
 
 
 def uniform(bits: np.random.Philox, count: int) -> npt.NDArray[np.float64]:
@@ -30,10 +39,14 @@ def uniform(bits: np.random.Philox, count: int) -> npt.NDArray[np.float64]:
 
     Made from raw bits, which numpy promises never to change, unlike its distributions.
     """
-    raw = np.asarray(bits.random_raw(count), dtype=np.uint64)
+    return to_uniform(words(bits, count))
+
+
+def to_uniform(raw: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """float64 in [0, 1) of 64 random bits each."""
     return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def permutation(bits: np.random.Philox, count: int) -> npt.NDArray[np.int64]:
     """int64 [count], a random order of 0..count-1."""
-    return np.argsort(np.asarray(bits.random_raw(count), dtype=np.uint64), kind="stable")
+    return np.argsort(words(bits, count), kind="stable")

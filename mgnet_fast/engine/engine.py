@@ -42,8 +42,9 @@ class Engine:
             follows the backbone is in float32.
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
-        runner: how a step is run: "eager", "channels_last", "packed", or "auto", which takes the
-            one that was fastest in a short trial and never starts a compiler.
+        runner: how a step is run: "eager", "channels_last", "packed", "compiled" (tens of
+            seconds of ``torch.compile`` first), or "auto", which takes the one that was fastest
+            in a short trial and never starts a compiler.
         artefact: path of what a runner loads; none of these does.
         exit: when an image has been looked at enough.
         calibration: image batches [B, C, H, W], taken once and kept until the engine is ready;

@@ -10,7 +10,8 @@ from ..image_pool import ImagePool
 from ..models import MGNet
 from ..models.precision import glimpse_memory_format
 from ..ops import backends
-from ..ops.fusion_step import StepWeights, fusion_step
+from ..ops.fusion_step import fusion_step
+from ..ops.fusion_weights import StepWeights
 
 
 class PlainRunner:
@@ -64,14 +65,19 @@ class PlainRunner:
         length: Tensor,
         image_index: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        feature = self.model.backbone(self._glimpses(images, region, image_index))
-        return fusion_step(
-            feature.to(self._dtype), region, tokens, length, self._weights, self._backend
-        )
+        return self.answer(self.glimpses(images, region, image_index), region, tokens, length)
 
-    def _glimpses(
+    def answer(
+        self, glimpses: Tensor, region: Tensor, tokens: Tensor, length: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The step behind the glimpses [S, C, h, w], which has the same shapes every time."""
+        feature = self.model.backbone(glimpses)
+        return fusion_step(feature, region, tokens, length, self._weights, self._backend)
+
+    def glimpses(
         self, images: Tensor | ImagePool, region: Tensor, image_index: Tensor | None
     ) -> Tensor:
+        """What each slot sees, as the backbone takes it: [S, C, h, w]."""
         if isinstance(images, Tensor):
             size = self.config.glimpse_shape((images.shape[-2], images.shape[-1]))
             if self.config.num_glimpses == 1 and size == tuple(images.shape[-2:]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -113,6 +114,7 @@ def evaluate(
     confidence: float = 0.95,
     rank: int = 0,
     world_size: int = 1,
+    progress: Callable[[int], None] | None = None,
 ) -> Accuracy:
     """Runs every scene through the network and counts right answers after each glimpse.
 
@@ -161,6 +163,8 @@ def evaluate(
             correct[:, batch] = _hits(output["n_logit"], labels.to(target))
             scale[batch] = output["n_affparam"][:, :, 0].double().sum(1)
             counts[batch] = len(labels)
+            if progress is not None:
+                progress(int(counts.sum()))
     finally:
         model.train(was_training)
     if world_size > 1:

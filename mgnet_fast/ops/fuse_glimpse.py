@@ -1,77 +1,24 @@
-"""The registered op of the fusion at inference, its folded weights, and plain PyTorch for both.
-
-One head and one query leave two products a step instead of four. With query token h_t,
-
-    q_t . k_j = h_j . (Wk^T Wq h_t + Wk^T bq) + what is the same for all j
-
-and softmax drops what is the same for all; and as its weights a_j sum to one,
-
-    Wo sum_j a_j (Wv h_j + bv) + bo = (Wo Wv) sum_j a_j h_j + (Wo bv + bo).
-
-So the tokens are cached as they are, and neither keys nor values exist.
-"""
+"""The registered op of the fusion at inference, and the same in plain PyTorch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import triton_fusion
 from .autocast import without_autocast
 from .dispatch import is_plain_eager
+from .fusion_weights import FoldedFusion
 
 INFERENCE_ONLY = (
     "fuse_glimpse is for inference and has no gradient: call it under torch.no_grad() or "
     "inference_mode(), and train with the network's own fusion"
 )
-
-
-class FoldedFusion(NamedTuple):
-    """The weights of one-head attention, multiplied out for :func:`fuse_glimpse`.
-
-    Attributes:
-        key_query (Tensor[D, D]): Wk^T Wq.
-        key_bias (Tensor[D]): Wk^T bq.
-        out_value (Tensor[D, D]): Wo Wv.
-        out_bias (Tensor[D]): Wo bv + bo.
-    """
-
-    key_query: Tensor
-    key_bias: Tensor
-    out_value: Tensor
-    out_bias: Tensor
-
-    @staticmethod
-    def of(attention: nn.MultiheadAttention, dtype: torch.dtype | None = None) -> FoldedFusion:
-        """Folds the parameters of ``attention``; the products are taken in float64.
-
-        Args:
-            attention: with one head and biases, such as ``FeatureFusion.mha``.
-            dtype: of the result (default: that of the parameters).
-
-        Raises:
-            ValueError: it has several heads, no biases, or separate widths of keys and values.
-        """
-        if attention.num_heads != 1 or attention.in_proj_weight is None:
-            raise ValueError(
-                "attention must have one head and one width of queries, keys and values, "
-                f"got {attention.num_heads} heads, widths {attention.embed_dim}, "
-                f"{attention.kdim}, {attention.vdim}"
-            )
-        if attention.in_proj_bias is None or attention.bias_k is not None:
-            raise ValueError("attention must have biases in its projections and no bias_k, bias_v")
-        dtype = attention.in_proj_weight.dtype if dtype is None else dtype
-        query, key, value = attention.in_proj_weight.detach().double().chunk(3)
-        query_bias, _, value_bias = attention.in_proj_bias.detach().double().chunk(3)
-        out = attention.out_proj.weight.detach().double()
-        out_bias = attention.out_proj.bias.detach().double()
-        folded = (key.T @ query, key.T @ query_bias, out @ value, out @ value_bias + out_bias)
-        return FoldedFusion(*(part.to(dtype).contiguous() for part in folded))
 
 
 def reference(

@@ -3,58 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import fuse_glimpse, triton_fusion
 from .autocast import without_autocast
-from .fuse_glimpse import FoldedFusion
-
-
-class StepWeights(NamedTuple):
-    """What a step multiplies by: contiguous, all of the dtype of the cache.
-
-    Attributes:
-        folded: of the attention.
-        norm (Tensor[D], Tensor[D]): weight and bias of LayerNorm.
-        classify (Tensor[K, D], Tensor[K]): the class head.
-        locate (Tensor[3, D], Tensor[3]): the localization layer.
-        epsilon: of LayerNorm.
-        scale_range: s_min and s_max.
-    """
-
-    folded: FoldedFusion
-    norm: tuple[Tensor, Tensor]
-    classify: tuple[Tensor, Tensor]
-    locate: tuple[Tensor, Tensor]
-    epsilon: float
-    scale_range: tuple[float, float]
-
-    @staticmethod
-    def of(
-        attention: nn.MultiheadAttention,
-        norm: nn.LayerNorm,
-        class_head: nn.Linear,
-        localization: nn.Linear,
-        scale_range: tuple[float, float],
-        folded: FoldedFusion | None = None,
-    ) -> StepWeights:
-        """From the modules of a network, detached; ``folded`` where that is there already."""
-
-        def detached(layer: nn.Linear | nn.LayerNorm) -> tuple[Tensor, Tensor]:
-            return layer.weight.detach().contiguous(), layer.bias.detach().contiguous()
-
-        return StepWeights(
-            FoldedFusion.of(attention) if folded is None else folded,
-            detached(norm),
-            detached(class_head),
-            detached(localization),
-            norm.eps,
-            scale_range,
-        )
+from .fusion_weights import StepWeights
 
 
 def reference(

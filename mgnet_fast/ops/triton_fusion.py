@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .autocast import without_autocast
-
-if TYPE_CHECKING:
-    from .fusion_step import StepWeights
+from .fusion_weights import StepWeights
 
 
 @cache

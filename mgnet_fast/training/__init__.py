@@ -1,6 +1,7 @@
 """Training: objective, recipes, the loop, and whole runs."""
 
-from mgnet_fast.training.launch import RunSummary, run
+from mgnet_fast.training.folder_data import ImageOptions
+from mgnet_fast.training.launch import RunSummary, fitting_recipe, run
 from mgnet_fast.training.objective import Objective
 from mgnet_fast.training.recipe import RECIPES, Recipe, get_recipe
 from mgnet_fast.training.trainer import EpochReport, Trainer, TrainingDivergedError
@@ -8,11 +9,13 @@ from mgnet_fast.training.trainer import EpochReport, Trainer, TrainingDivergedEr
 __all__ = [
     "RECIPES",
     "EpochReport",
+    "ImageOptions",
     "Objective",
     "Recipe",
     "RunSummary",
     "Trainer",
     "TrainingDivergedError",
+    "fitting_recipe",
     "get_recipe",
     "run",
 ]

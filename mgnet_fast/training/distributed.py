@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -32,6 +33,15 @@ class Workers:
     def barrier(self) -> None:
         if self.world_size > 1:
             dist.barrier()
+
+    def gathered(self, value: Any) -> list[Any]:
+        """What each process gives here, in the order of their ranks; any object pickle takes."""
+        if self.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world_size
+        # Through gloo whatever the processes train with: nccl knows tensors on GPUs only.
+        dist.all_gather_object(values, value, group=dist.new_group(backend="gloo"))
+        return values
 
 
 def device_for(device: str, workers: Workers) -> torch.device:

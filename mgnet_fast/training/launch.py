@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mgnet_fast.data import dataset_noise, find_mnist, load_dataset
+from mgnet_fast.data import told_dataset
 from mgnet_fast.evaluation.accuracy import Accuracy
-from mgnet_fast.models import MGNet, create_model
 from mgnet_fast.models.checkpoints import save_checkpoint
 from mgnet_fast.threads import fixed_threads
 from mgnet_fast.training.distributed import Workers, device_for, joined_workers
+from mgnet_fast.training.folder_data import FOLDER, FolderData, ImageOptions
+from mgnet_fast.training.image_presets import PRESETS, default_preset
+from mgnet_fast.training.new_network import new_network, synchronised
 from mgnet_fast.training.progress import Progress
 from mgnet_fast.training.recipe import Recipe, get_recipe
+from mgnet_fast.training.run_data import LeftOut, MnistData, RunData
 from mgnet_fast.training.run_log import RunLog, read_log
 from mgnet_fast.training.snapshot import FILE_NAME as SNAPSHOT_NAME
 from mgnet_fast.training.snapshot import read_snapshot
@@ -48,7 +51,7 @@ def run(
     *,
     data_dir: str | Path,
     out: str | Path,
-    dataset: str = "translated-mnist",
+    dataset: str | None = None,
     model: str = "mgnet_toy",
     recipe: str | Recipe = "default",
     epochs: int | None = None,
@@ -61,6 +64,8 @@ def run(
     device: str = "cpu",
     precision: str = "fp32",
     compiled: bool = False,
+    sync_batch_norm: bool = False,
+    images: ImageOptions | None = None,
     resume: bool = False,
     progress: bool = True,
     tensorboard: bool = True,
@@ -75,11 +80,13 @@ def run(
     other once a step, threads many times in every layer.
 
     Args:
-        data_dir: folder with MNIST's four IDX files.
+        data_dir: folder with MNIST's four IDX files, or with ``train/`` and ``val/`` of images.
         out: folder of the run; made if it is not there.
-        dataset: "translated-mnist" or "noisy-translated-mnist" (noise of .3).
+        dataset: "translated-mnist", "noisy-translated-mnist" (noise of .3) or "folder"; None
+            goes by what `data_dir` holds.
         model: a name of `mgnet_fast.list_models`.
-        recipe: "default", "paper", or a `Recipe`.
+        recipe: "default", "paper", "imagenet100", "tiny-imagenet", or a `Recipe`. On folders
+            the first two are the one that fits the folder's layout.
         epochs, batch_size: in place of the recipe's; None keeps them.
         num_glimpses: in place of the model's; None keeps it.
         glimpse_loss: "reference" (glimpses 2..T) or "paper" (1..T).
@@ -90,6 +97,8 @@ def run(
         device: "cpu", "cuda" or "cuda:N".
         precision: "fp32" or "bf16" (autocast).
         compiled: use ``torch.compile``.
+        sync_batch_norm: batch norm over all processes' images instead of each one's; GPUs only.
+        images: further choices for folders.
         resume: go on with the run in `out`.
         progress: show a bar, or plain lines where there is no terminal.
         tensorboard: write TensorBoard's files to ``out/tensorboard`` if it is installed.
@@ -98,40 +107,102 @@ def run(
         ValueError: an argument, a data file, or the run to resume is not what it must be.
         TrainingDivergedError: the loss is not finite any more.
     """
+    kind = told_dataset(data_dir) if dataset is None else dataset
+    if isinstance(recipe, str):
+        recipe = fitting_recipe(recipe, kind, data_dir)
     chosen = get_recipe(recipe, epochs=epochs, batch_size=batch_size)
     folder = Path(out)
     if seed < 0:
         raise ValueError(f"seed must be at least 0, got {seed}")
-    noise = dataset_noise(dataset, noise_std)
-    find_mnist(data_dir)
+    data = _data(kind, data_dir, model, num_glimpses, noise_std, seed, images, recipe)
     saved = _saved_run(folder, resume)
     with fixed_threads(threads), joined_workers(device) as workers:
         place = device_for(device, workers)
-        network = _network(model, chosen, num_glimpses, glimpse_loss, seed).to(place)
+        network = new_network(model, chosen, data, num_glimpses, glimpse_loss, seed).to(place)
+        if sync_batch_norm:
+            network = synchronised(network, workers)
+        chosen = get_recipe(chosen, gradient_scale=network.config.gradient_scale)
         facts = {
-            "dataset": dataset,
-            "noise_std": noise,
+            **data.facts,
             "model": model,
             "num_glimpses": network.config.num_glimpses,
             "glimpse_loss": glimpse_loss,
             "seed": seed,
             "precision": precision,
         }
+        left_out: LeftOut | None = None
         if saved is not None:
             _check_same_run(folder, saved, chosen, facts)
-        train = load_dataset(dataset, data_dir, "train", seed=seed, noise_std=noise)
-        test = load_dataset(dataset, data_dir, "test", noise_std=noise)
+            left_out = saved["facts"].get("left_out")
+        loaded = data.load(network, workers, left_out, progress)
+        if loaded.left_out:
+            facts["left_out"] = loaded.left_out
         trainer = Trainer(
-            network, train, test, chosen, workers=workers, precision=precision, compiled=compiled
+            network,
+            loaded.train,
+            loaded.test,
+            chosen,
+            workers=workers,
+            precision=precision,
+            compiled=compiled,
+            evaluation_batch=loaded.evaluation_batch,
         )
         if saved is not None:
             trainer.load_state(saved)
         _prepare_folder(folder, workers)
-        return _fit(trainer, folder, facts, progress=progress, tensorboard=tensorboard)
+        bar = Progress(
+            trainer.total_steps,
+            done_steps=trainer.epochs_done * trainer.steps_per_epoch,
+            enabled=progress and workers.is_main,
+        )
+        if trainer.epochs_done < chosen.epochs:
+            bar.say(_plan(trainer, folder, model, loaded.description))
+        return _fit(trainer, folder, facts, bar, header=data.header, tensorboard=tensorboard)
+
+
+def fitting_recipe(name: str, dataset: str, data_dir: str | Path) -> str:
+    """The recipe meant by a name: "default" and "paper" of folders go by the folder's layout.
+
+    Raises:
+        ValueError: the recipe is one of the other kind of data.
+    """
+    if dataset == FOLDER and name in ("default", "paper"):
+        return default_preset(Path(data_dir))
+    if dataset != FOLDER and name in PRESETS:
+        raise ValueError(f"recipe {name!r} is for folders of images, got dataset {dataset!r}")
+    return name
+
+
+def _data(
+    kind: str,
+    data_dir: str | Path,
+    model: str,
+    num_glimpses: int | None,
+    noise_std: float | None,
+    seed: int,
+    images: ImageOptions | None,
+    recipe: str | Recipe,
+) -> RunData:
+    if kind != FOLDER:
+        if images is not None:
+            raise ValueError(f"images are options of folders of images, got dataset {kind!r}")
+        return MnistData(kind, data_dir, noise_std, seed)
+    if noise_std is not None:
+        raise ValueError(f"noise_std must be None for folders of images, got {noise_std}")
+    options = images or ImageOptions()
+    if options.preset is None and isinstance(recipe, str):
+        options = replace(options, preset=recipe)
+    return FolderData(data_dir, model=model, num_glimpses=num_glimpses, seed=seed, options=options)
 
 
 def _fit(
-    trainer: Trainer, folder: Path, facts: dict[str, Any], *, progress: bool, tensorboard: bool
+    trainer: Trainer,
+    folder: Path,
+    facts: dict[str, Any],
+    bar: Progress,
+    *,
+    header: dict[str, str],
+    tensorboard: bool,
 ) -> RunSummary:
     workers, recipe, done = trainer.workers, trainer.recipe, trainer.epochs_done
     log = RunLog(folder, epochs_done=done, tensorboard=tensorboard) if workers.is_main else None
@@ -139,47 +210,47 @@ def _fit(
         log.write({"kind": "run", **facts, **_machine(trainer), "recipe": recipe.to_dict()})
     elif log is not None and done < recipe.epochs:
         log.write({"kind": "resume", "epoch": done, **_machine(trainer)})
-    bar = Progress(
-        trainer.total_steps,
-        done_steps=done * trainer.steps_per_epoch,
-        enabled=progress and workers.is_main,
-    )
-    if done < recipe.epochs:
-        bar.say(_plan(trainer, folder, facts))
     checkpoint = folder / MODEL_NAME
     accuracy: Accuracy | None = None
     try:
         for report in trainer.fit(folder, log, bar, facts):
             accuracy = report.accuracy
-            _save_weights(trainer, checkpoint, accuracy, facts)
+            _save_weights(trainer, checkpoint, accuracy, facts, header)
     finally:
         bar.close()
         if log is not None:
             log.close()
     if accuracy is None:
         accuracy = trainer.evaluate()
-        _save_weights(trainer, checkpoint, accuracy, facts)
+        _save_weights(trainer, checkpoint, accuracy, facts, header)
     workers.barrier()
     rows = read_log(folder / "log.jsonl")
     seconds = sum(row["seconds"] for row in rows if row.get("kind") == "epoch")
     return RunSummary(accuracy, recipe.epochs, seconds, checkpoint, folder / "log.jsonl")
 
 
-def _plan(trainer: Trainer, folder: Path, facts: dict[str, Any]) -> str:
+def _plan(trainer: Trainer, folder: Path, model: str, images: str) -> str:
     recipe, workers, threads = trainer.recipe, trainer.workers, torch.get_num_threads()
     left = recipe.epochs - trainer.epochs_done
     processes = f"{workers.world_size} processes of " if workers.world_size > 1 else ""
     return (
-        f"{facts['model']} on {len(trainer.train_scenes):,} scenes of {facts['dataset']}: "
-        f"{left} epoch{'s' if left > 1 else ''} of {trainer.steps_per_epoch} steps, "
-        f"{processes}{threads} thread{'s' if threads > 1 else ''}; each epoch is kept in {folder}"
+        f"{model} on {images}: {left} epoch{'s' if left > 1 else ''} of "
+        f"{trainer.steps_per_epoch} steps, {processes}{threads} "
+        f"thread{'s' if threads > 1 else ''}; each epoch is kept in {folder}"
     )
 
 
-def _save_weights(trainer: Trainer, path: Path, accuracy: Accuracy, facts: dict[str, Any]) -> None:
+def _save_weights(
+    trainer: Trainer,
+    path: Path,
+    accuracy: Accuracy,
+    facts: dict[str, Any],
+    header: dict[str, str],
+) -> None:
     if not trainer.workers.is_main:
         return
     history = {
+        **header,
         "dataset": str(facts["dataset"]),
         "epochs": f"{trainer.epochs_done} of {trainer.recipe.epochs}",
         "seed": str(facts["seed"]),
@@ -211,22 +282,6 @@ def _check_same_run(
             f"the run in {folder} can only be resumed as it was started; "
             f"these differ (its -> wanted): {'; '.join(different)}"
         )
-
-
-def _network(
-    name: str, recipe: Recipe, num_glimpses: int | None, glimpse_loss: str, seed: int
-) -> MGNet:
-    overrides: dict[str, Any] = {
-        "alpha": recipe.alpha,
-        "gradient_scale": recipe.gradient_scale,
-        "glimpse_loss": glimpse_loss,
-    }
-    if num_glimpses is not None:
-        overrides["num_glimpses"] = num_glimpses
-    torch.manual_seed(seed)
-    network = create_model(name, **overrides)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
 
 
 def _prepare_folder(folder: Path, workers: Workers) -> None:

@@ -75,10 +75,13 @@ class Progress:
 
     def step(self, epoch: int, epochs: int, loss: float) -> None:
         """Counts one step of this epoch (counted from 1), with its loss."""
-        self._done += 1
-        what = f"epoch {epoch}/{epochs}  loss {loss:.4f}"
+        self.advance(1, f"epoch {epoch}/{epochs}  loss {loss:.4f}")
+
+    def advance(self, count: int, what: str) -> None:
+        """Counts steps of whatever is being done."""
+        self._done += count
         if self._bar is not None:
-            self._bar.update(self._task, advance=1, description=what, left=self._left())
+            self._bar.update(self._task, advance=count, description=what, left=self._left())
         elif self._enabled and time.monotonic() - self._last_line >= _PLAIN_SECONDS:
             self._last_line = time.monotonic()
             share = 100 * self._done / self._total

@@ -77,6 +77,7 @@ class Trainer:
         workers: this process among those that train together.
         precision: "fp32", or "bf16" for autocast.
         compiled: run the training forward through ``torch.compile``.
+        evaluation_batch: test scenes at a time.
 
     Attributes:
         average: holds the weights that are evaluated and shipped.
@@ -96,12 +97,13 @@ class Trainer:
         workers: Workers | None = None,
         precision: str = "fp32",
         compiled: bool = False,
+        evaluation_batch: int = 500,
     ) -> None:
         self.workers = workers or Workers()
         _check(model, train, test, recipe, self.workers, precision)
         self.model, self.train_scenes, self.test_scenes, self.recipe = model, train, test, recipe
         self.device = next(model.parameters()).device
-        self.precision = precision
+        self.precision, self.evaluation_batch = precision, evaluation_batch
         self.steps_per_epoch = len(train) // recipe.batch_size
         self.total_steps = self.steps_per_epoch * recipe.epochs
         self.schedule = OneCycle(recipe, self.total_steps)
@@ -158,6 +160,7 @@ class Trainer:
         return evaluate(
             self.average.model,
             self.test_scenes,
+            batch_size=self.evaluation_batch,
             rank=self.workers.rank,
             world_size=self.workers.world_size,
         )

@@ -57,7 +57,7 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
         "--recipe paper -T 5 --glimpse-loss paper --noise-std 0.5 --seed 7 --resume --epochs 3 "
         "--batch-size 64 --lr 0.3 --weight-decay 0.01 --alpha 0.5 --gradient-scale 0.1 "
         "--size-weight 0.2 --label-smoothing 0.05 --average-decay 0.9 --threads 2 --device cuda:1 "
-        "--bf16 --compile --no-tensorboard --quiet"
+        "--bf16 --compile --sync-batch-norm --no-tensorboard --quiet"
     )
     assert command(*words.split()).code == 0
     recipe = get_recipe(
@@ -87,6 +87,8 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
             "device": "cuda:1",
             "precision": "bf16",
             "compiled": True,
+            "sync_batch_norm": True,
+            "images": None,
             "resume": True,
             "progress": False,
             "tensorboard": False,

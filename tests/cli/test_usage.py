@@ -13,7 +13,8 @@ import mgnet_fast
 from mgnet_fast.cli import flops_command
 
 COMMANDS = (
-    "demo", "train", "eval", "predict", "attack", "budget", "export", "flops", "bench", "env",
+    "demo", "train", "eval", "predict", "imagenet100", "attack", "budget", "export", "flops",
+    "bench", "env",
 )  # fmt: skip
 
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from mgnet_fast.ops import triton, triton_fusion
-from mgnet_fast.ops.fuse_glimpse import FoldedFusion
-from mgnet_fast.ops.fusion_step import StepWeights
+from mgnet_fast.ops.fusion_weights import FoldedFusion, StepWeights
 
 pytest.importorskip("triton", reason="triton is not installed")
 ahead_of_time = pytest.importorskip(

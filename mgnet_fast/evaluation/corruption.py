@@ -1,0 +1,143 @@
+"""Accuracy on corrupted images, by corruption, severity and number of glimpses (paper, Table 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mgnet_fast.data.corruptions import CORRUPTIONS, SEVERITIES, CorruptedImages, check_corruption
+from mgnet_fast.data.labelled_images import LabelledImages
+from mgnet_fast.evaluation.accuracy import check_fit, evaluate, wilson_interval
+from mgnet_fast.evaluation.row_file import RowFile
+from mgnet_fast.models import MGNet
+
+Part = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class CorruptionAccuracy:
+    """What a network gets right of corrupted images.
+
+    Attributes:
+        correct: right answers after each glimpse, [T], of each (corruption, severity).
+        counts: images of each.
+    """
+
+    correct: Mapping[Part, tuple[int, ...]]
+    counts: Mapping[Part, int]
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """Their names, in the order of the paper's table where it has them."""
+        found = dict.fromkeys(name for name, _ in self.correct)
+        known = [name for name in CORRUPTIONS if name in found]
+        return (*known, *(name for name in found if name not in CORRUPTIONS))
+
+    @property
+    def num_glimpses(self) -> int:
+        return len(next(iter(self.correct.values())))
+
+    def accuracy(self, name: str, glimpse: int = -1, severity: int | None = None) -> float:
+        """Share in [0, 1] at a glimpse counted from 0; the mean over the severities, or of one."""
+        parts = [part for part in self.correct if part[0] == name and severity in (None, part[1])]
+        return sum(self.correct[p][glimpse] / self.counts[p] for p in parts) / len(parts)
+
+    def average(self, glimpse: int = -1) -> float:
+        """Mean of :meth:`accuracy` over the corruptions."""
+        shares = [self.accuracy(name, glimpse) for name in self.corruptions]
+        return sum(shares) / len(shares)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A plain row for each corruption, severity and number of glimpses, with its interval."""
+        found = []
+        for (name, severity), correct in self.correct.items():
+            count = self.counts[name, severity]
+            for step, right in enumerate(correct):
+                low, high = wilson_interval(right, count)
+                found.append(
+                    {
+                        "corruption": name,
+                        "severity": severity,
+                        "glimpses": step + 1,
+                        "accuracy": right / count,
+                        "low": low,
+                        "high": high,
+                        "count": count,
+                    }
+                )
+        return found
+
+
+def corrupted_sets(
+    images: LabelledImages,
+    names: Sequence[str] = CORRUPTIONS,
+    severities: Sequence[int] = SEVERITIES,
+) -> dict[Part, LabelledImages]:
+    """``images`` with each corruption at each severity, made when they are loaded.
+
+    Raises:
+        ValueError: an unknown corruption or severity.
+        ImportError: the library of corruptions is not installed.
+    """
+    for name in names:
+        for severity in severities:
+            check_corruption(name, severity)
+    return {(n, s): CorruptedImages(images, n, s) for n in names for s in severities}
+
+
+def evaluate_corruptions(
+    model: MGNet,
+    sets: Mapping[Part, LabelledImages],
+    *,
+    batch_size: int = 100,
+    rows: Path | None = None,
+    described: Mapping[str, Any] | None = None,
+    on_image: Callable[[Part, int], None] | None = None,
+) -> CorruptionAccuracy:
+    """Evaluates every set after every glimpse.
+
+    Args:
+        model: on the device to run on.
+        sets: labelled images by (corruption, severity): :func:`corrupted_sets`, or what lies in
+            the folders of a prepared data set.
+        batch_size: images at a time.
+        rows: file in which finished sets are kept; a run that finds it goes on from there.
+        described: what the sets are made of; a file that says otherwise is refused.
+        on_image: told the set, and how many images of all sets are done.
+
+    Raises:
+        ValueError: there are no sets, they do not fit the model, or the file is of another run.
+    """
+    if not sets:
+        raise ValueError("sets must hold at least one set of corrupted images, got 0")
+    for images in sets.values():
+        check_fit(model, images)
+    kept = RowFile(rows, {"described": dict(described or {}), "sets": [list(p) for p in sets]})
+    done = {(row["corruption"], row["severity"]) for row in kept.rows}
+    counted = 0
+    for part, images in sets.items():
+        if part not in done:
+
+            def progress(inside: int, part: Part = part, before: int = counted) -> None:
+                if on_image is not None:
+                    on_image(part, before + inside)
+
+            found = evaluate(model, images, batch_size=batch_size, progress=progress)
+            kept.append(
+                {
+                    "corruption": part[0],
+                    "severity": part[1],
+                    "count": found.count,
+                    "correct": list(found.correct),
+                }
+            )
+        counted += len(images)
+        if on_image is not None:
+            on_image(part, counted)
+    by_part = {(row["corruption"], row["severity"]): row for row in kept.rows}
+    return CorruptionAccuracy(
+        {part: tuple(by_part[part]["correct"]) for part in sets},
+        {part: by_part[part]["count"] for part in sets},
+    )

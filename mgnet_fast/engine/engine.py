@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from ..models import MGNet
+from .cudagraph_runner import CudaGraphRunner
 from .deviation import Deviation, measure_deviation
 from .every_glimpse import every_glimpse
 from .exits import Confidence, ExitDecision, ExitRule
+from .graph_loop import GraphLoop
 from .image_batches import calibration_batches, check_batch
 from .image_places import BatchPlaces, Places, StreamPlaces
 from .prediction import Prediction
@@ -43,9 +45,13 @@ class Engine:
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
         runner: how a step is run: "eager", "channels_last", "packed", "compiled" (tens of
-            seconds of ``torch.compile`` first), or "auto", which takes the one that was fastest
-            in a short trial and never starts a compiler.
-        artefact: path of what a runner loads; none of these does.
+            seconds of ``torch.compile`` first), "onnxruntime" (loads an exported step),
+            "cudagraph" (on a GPU: the whole step is one graph, and results are read a step late,
+            so that images are taken before the results of those before them are there), or
+            "auto", which takes the one that was fastest in a short trial of those that start no
+            compiler and load nothing.
+        artefact: path of what a runner loads: the ``.onnx`` file of ``mgnet-fast export --what
+            step`` for "onnxruntime"; its precision must be asked for.
         exit: when an image has been looked at enough.
         calibration: image batches [B, C, H, W], taken once and kept until the engine is ready;
             int8 needs some that are like those to come, a hundred images or more. Whatever the
@@ -179,8 +185,13 @@ class Engine:
         self, source: Callable[[], Source[Any]], places: Callable[[], Places]
     ) -> Iterator[Prediction]:
         with self._claimed(), closing(source()) as taken:
-            loop = SlotLoop(self._runner, self._decision, self.slots, taken, places())
-            yield from loop.predictions()
+            yield from self._loop(taken, places()).predictions()
+
+    def _loop(self, source: Source[Any], places: Places) -> SlotLoop | GraphLoop:
+        if not isinstance(self._runner, CudaGraphRunner):
+            return SlotLoop(self._runner, self._decision, self.slots, source, places)
+        batch = places.images if isinstance(places, BatchPlaces) else None
+        return GraphLoop(self._runner.state, self._decision, source, batch)
 
     @contextmanager
     def _claimed(self) -> Iterator[None]:

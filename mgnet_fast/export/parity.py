@@ -12,9 +12,7 @@ from torch import Tensor
 from ..engine.deviation import Deviation, DeviationSum
 from ..models import MGNet
 from .loop import Outputs, steps_first
-
-LOGIT_TOLERANCE = 1e-3
-REGION_TOLERANCE = 1e-4
+from .tolerances import TOLERANCES, Tolerances
 
 
 @dataclass(frozen=True)
@@ -22,21 +20,18 @@ class Parity(Deviation):
     """A deviation and what it may be.
 
     Attributes:
-        logit_tolerance, region_tolerance: what ``logit_max`` and ``region_max`` may be.
-        label_tolerance: share of the images whose label may differ.
+        tolerances: what the maxima and the share of changed labels may be.
     """
 
-    logit_tolerance: float = LOGIT_TOLERANCE
-    region_tolerance: float = REGION_TOLERANCE
-    label_tolerance: float = 0.0
+    tolerances: Tolerances = TOLERANCES["fp32"]
 
     @property
     def holds(self) -> bool:
         """Whether all three tolerances are met; never with NaN among the deviations."""
         return (
-            self.logit_max <= self.logit_tolerance
-            and self.region_max <= self.region_tolerance
-            and self.labels_changed <= self.label_tolerance * self.images
+            self.logit_max <= self.tolerances.logit
+            and self.region_max <= self.tolerances.region
+            and self.labels_changed <= self.tolerances.label * self.images
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,9 +46,7 @@ def measure_parity(
     batches: Iterable[Tensor],
     *,
     num_glimpses: int | None = None,
-    logit_tolerance: float = LOGIT_TOLERANCE,
-    region_tolerance: float = REGION_TOLERANCE,
-    label_tolerance: float = 0.0,
+    tolerances: Tolerances = TOLERANCES["fp32"],
 ) -> Parity:
     """Runs both on every batch.
 
@@ -63,9 +56,7 @@ def measure_parity(
         model: the eager float32 model, in evaluation mode.
         batches: as ``run`` takes them: float32 [B, C, H, W] or uint8 [B, H, W, C].
         num_glimpses: T that was exported.
-        logit_tolerance: for the largest deviation of a logit, in units of the largest logit.
-        region_tolerance: for the largest deviation of a region.
-        label_tolerance: for the share of changed labels.
+        tolerances: what is allowed.
 
     Raises:
         ValueError: there are no images.
@@ -78,7 +69,5 @@ def measure_parity(
         total.add(n_logit, regions, wanted["n_logit"], wanted["n_affparam"], label)
     return Parity(
         **asdict(total.result()),
-        logit_tolerance=logit_tolerance,
-        region_tolerance=region_tolerance,
-        label_tolerance=label_tolerance,
+        tolerances=tolerances,
     )

@@ -153,7 +153,11 @@ def export(
     from ..models.checkpoints import load_checkpoint
 
     for each in wanted:
-        check_pair(kind.value, each)
+        try:
+            check_pair(kind.value, each)
+        except ValueError as error:
+            hint = f"--{str(error).split()[0]}"
+            raise typer.BadParameter(str(error), param_hint=hint) from None
     path = checkpoint or toy_checkpoint_path()
     model, names = load_checkpoint(path), read_names(labels)
     allowed = _allowed(TOLERANCES[precision.value], tolerance, region_tolerance, label_tolerance)

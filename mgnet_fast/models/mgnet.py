@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import functional
+from ..arguments import normalization
 from .backbones import backbone_dim, create_backbone
 from .classifier import Classifier
 from .config import MGNetConfig
@@ -279,10 +280,9 @@ def _as_glimpse(
     memory_format: torch.memory_format,
 ) -> Tensor:
     """The image itself as a glimpse: converted and normalised, not sampled."""
-    if images.dtype == torch.uint8:
-        images = images.to(torch.promote_types(dtype, torch.float32)) / 255
-        if mean is not None:
-            images = images - images.new_tensor(mean).view(-1, 1, 1)
-        if std is not None:
-            images = images / images.new_tensor(std).view(-1, 1, 1)
+    rows = normalization(images, mean, std)
+    if rows is not None:
+        real = torch.promote_types(dtype, torch.float32)
+        scale, bias = rows.to(real).view(2, 1, -1, 1, 1)
+        images = torch.addcmul(bias, images.to(real), scale)
     return images.to(dtype).contiguous(memory_format=memory_format)

@@ -115,12 +115,12 @@ def export(
             metavar="X",
             min=0,
             help="For logits, in units of the largest one.",
-            show_default="0.001; 0.05 in fp16, 0.5 in int8",
+            show_default="0.001; 0.05 in fp16, 0.75 in int8",
         ),
     ] = None,
     region_tolerance: Annotated[
         float | None,
-        typer.Option(metavar="X", min=0, help="For s, x, y.", show_default="0.0001; 0.01; 0.25"),
+        typer.Option(metavar="X", min=0, help="For s, x, y.", show_default="0.0001; 0.01; 0.3"),
     ] = None,
     label_tolerance: Annotated[
         float | None,

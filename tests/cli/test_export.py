@@ -47,12 +47,7 @@ def test_a_step_with_its_exit_rule_on_photographs(command, tmp_path: Path) -> No
         (
             ["--format", "aot", "--precision", "int8"],
             "--precision",
-            "precision must be fp32 for format aot, got int8; for int8 take format onnx",
-        ),
-        (
-            ["--format", "tensorrt-rtx", "--what", "step"],
-            "--what",
-            "what must be loop for format tensorrt-rtx, got step; for step take format onnx or aot",
+            "precision must be fp32 for format aot, got int8; for int8 take format onnx or",
         ),
         (["--batch", "8:4:16"], "--batch", "1 <= min <= opt <= max, got 8:4:16"),
         (["--image-size", "1x1"], "--image-size", "2 to 16384 pixels, got (1, 1)"),

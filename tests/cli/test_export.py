@@ -32,7 +32,9 @@ def test_a_step_with_its_exit_rule_on_photographs(command, tmp_path: Path) -> No
     assert result.code == 0, result.err
     assert "10 images" in " ".join(result.out.split())
     assert f"wrote {out / 'step.onnx'}" in result.out
-    assert "no names of classes: give them with --labels FILE" in " ".join(result.out.split())
+    assert "does not name its classes, so the manifest does not: give --labels FILE" in " ".join(
+        result.out.split()
+    )
     manifest = json.loads((out / "step.onnx.manifest.json").read_text())
     assert (manifest["exit"]["rule"], manifest["exit"]["threshold"]) == ("Margin", 0.7)
     report = json.loads((out / "step.onnx.parity.json").read_text())

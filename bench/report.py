@@ -97,7 +97,7 @@ def gpu_table(rows: list[Result]) -> list[str]:
 
 def on_a_gpu(result: Result) -> bool:
     """Whether the rows are those of bench.gpu."""
-    return all(row["backend"] in ("triton", "cuda") for row in result["rows"])
+    return all(row["backend"] in ("triton", "cuda", "cudagraph") for row in result["rows"])
 
 
 def tables(result: Result) -> list[str]:

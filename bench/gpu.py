@@ -2,6 +2,7 @@
 
 python -m bench.gpu --out DIR             parity, then benchmarks; writes DIR/results.json
 python -m bench.gpu --out DIR --dry-run   the same program on the CPU with tiny inputs
+python -m bench.gpu --out DIR --tensorrt  the engines of TensorRT, its RTX edition, torch_tensorrt
 
 Each part runs in a process of its own with a time limit, so that an illegal access or a compiler
 that hangs costs that part only; what is measured is on disk at once.
@@ -22,9 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MEASURING = ("latency", "glimpse", "engine")
-
 ROOT = Path(__file__).resolve().parent.parent
+MEASURING = ("latency", "engine", "glimpse", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for results.json and logs")
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, tiny, a minute")
+    parser.add_argument("--tensorrt", action="store_true", help="only the engines of TensorRT")
     parser.add_argument("--measure", choices=MEASURING, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     device = "cpu" if arguments.dry_run else "cuda"
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         former.unlink()
     failed = [
         part.name
-        for part in parts(device, arguments.out, environment)
+        for part in parts(device, arguments.out, environment, tensorrt=arguments.tensorrt)
         if not run(part, arguments.out)
     ]
     rows = merge(arguments.out, failed)
@@ -66,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     print(f"\nwrote {arguments.out / 'results.json'}: {len(rows)} rows")
     if failed:
         print(f"failed: {', '.join(failed)}; see the logs beside it")
+    elif not rows:
+        print("nothing could be measured; the logs beside it say why")
     else:
         print("next: copy it to bench/results/NAME.json and run python -m bench.report")
     return 1 if failed else 0
@@ -104,8 +107,19 @@ def installed(out: Path) -> dict[str, str] | None:
     return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def parts(device: str, out: Path, environment: dict[str, str]) -> Iterator[Part]:
+def parts(
+    device: str, out: Path, environment: dict[str, str], *, tensorrt: bool = False
+) -> Iterator[Part]:
     """In order of worth: results nobody can trust are not worth measuring."""
+    # bench is a folder of the repository, not part of the install.
+    code = "import sys; sys.path.append(sys.argv.pop(1)); import runpy; "
+    code += "runpy.run_module('bench.gpu', run_name='__main__')"
+    program = (sys.executable, "-P", "-c", code, str(ROOT), "--out", str(out))
+    dry = ("--dry-run",) if device == "cpu" else ()
+    if tensorrt:
+        measure_it = (*program, *dry, "--measure", "tensorrt")
+        yield Part("tensorrt", 540, measure_it, environment)
+        return
     pytest = (
         sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider",
         "--import-mode=importlib", str(ROOT / "tests" / "gpu"),
@@ -116,11 +130,6 @@ def parts(device: str, out: Path, environment: dict[str, str]) -> Iterator[Part]
     if device == "cuda" and sanitizer:
         memcheck = (sanitizer, "--tool", "memcheck", "--error-exitcode", "9")
         yield Part("memcheck", 60, (*memcheck, *pytest, "-k", "memcheck"), on_device)
-    # bench is a folder of the repository, not part of the install.
-    code = "import sys; sys.path.append(sys.argv.pop(1)); import runpy; "
-    code += "runpy.run_module('bench.gpu', run_name='__main__')"
-    program = (sys.executable, "-P", "-c", code, str(ROOT), "--out", str(out))
-    dry = ("--dry-run",) if device == "cpu" else ()
     for name, seconds in (("latency", 40), ("engine", 130), ("glimpse", 150)):
         yield Part(name, seconds, (*program, *dry, "--measure", name), environment)
 
@@ -147,7 +156,7 @@ def run(part: Part, out: Path) -> bool:
 
 def measure(what: str, device: str, out: Path) -> int:
     """One measuring part, in this process; rows are written after each, as they come."""
-    from . import gpu_engine, gpu_glimpse, gpu_latency, rows
+    from . import gpu_engine, gpu_glimpse, gpu_latency, gpu_tensorrt, rows
     from .device_time import DeviceClock
 
     clock = DeviceClock(device)
@@ -162,6 +171,7 @@ def measure(what: str, device: str, out: Path) -> int:
         "engine": lambda: gpu_engine.rows(
             clock, gpu_engine.TINY if is_dry else gpu_engine.CASES, seconds
         ),
+        "tensorrt": lambda: gpu_tensorrt.rows(clock, seconds, out),
     }
     for item in sources[what]():
         if isinstance(item, str):

@@ -41,13 +41,14 @@ class Engine:
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
         runner: how a step is run: "eager", "channels_last", "packed", "compiled" (tens of
-            seconds of ``torch.compile`` first), "onnxruntime" (loads an exported step),
+            seconds of ``torch.compile`` first), "onnxruntime" or, on a GPU, "tensorrt" (they load
+            an exported step),
             "cudagraph" (on a GPU: the whole step is one graph, and results are read a step late,
             so that images are taken before the results of those before them are there), or
             "auto", which takes the one that was fastest in a short trial of those that start no
             compiler and load nothing.
-        artefact: path of what a runner loads: the ``.onnx`` file of ``mgnet-fast export --what
-            step`` for "onnxruntime"; its precision must be asked for.
+        artefact: path of what a runner loads: the file of ``mgnet-fast export --what step``,
+            ``.onnx`` for "onnxruntime", ``.plan`` for "tensorrt"; its precision must be asked for.
         exit: when an image has been looked at enough.
         calibration: image batches [B, C, H, W], for precisions that need them; fp32 does not.
 

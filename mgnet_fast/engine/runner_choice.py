@@ -11,9 +11,18 @@ from .onnxruntime_runner import ONNXRUNTIME
 from .packed_runner import PACKED
 from .runner import Runner
 from .runner_kind import RunnerKind, RunnerRequest
+from .tensorrt_runner import TENSORRT
 from .trial import median_step_seconds
 
-KINDS: tuple[RunnerKind, ...] = (EAGER, CHANNELS_LAST, PACKED, COMPILED, ONNXRUNTIME, CUDAGRAPH)
+KINDS: tuple[RunnerKind, ...] = (
+    EAGER,
+    CHANNELS_LAST,
+    PACKED,
+    COMPILED,
+    ONNXRUNTIME,
+    CUDAGRAPH,
+    TENSORRT,
+)
 RUNNERS = tuple(kind.name for kind in KINDS)
 PRECISIONS = tuple(dict.fromkeys(name for kind in KINDS for name in kind.precisions))
 _TRIAL_ROWS = 8  # a trial takes no more slots than this

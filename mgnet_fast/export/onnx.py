@@ -33,6 +33,7 @@ def write_onnx(
     options: ExportOptions,
     *,
     calibration: Iterable[Tensor] | None = None,
+    symmetric: bool = False,
 ) -> None:
     """Writes ``model`` (on the CPU, in evaluation mode) as one ONNX file of opset 18.
 
@@ -41,6 +42,7 @@ def write_onnx(
         path: of the file.
         options: what it shall accept; its precision.
         calibration: images as the program takes them, for int8 only.
+        symmetric: int8 as TensorRT takes it.
 
     Raises:
         ImportError: onnx or onnxscript is not installed; for int8, onnxruntime.
@@ -72,7 +74,7 @@ def write_onnx(
     if options.precision == "int8":
         if calibration is None:
             raise ValueError("calibration must be images for precision int8, got None")
-        quantize(Path(path), model, options, calibration)
+        quantize(Path(path), model, options, calibration, symmetric=symmetric)
 
 
 def describe_onnx(path: Path, manifest: Mapping[str, Any]) -> None:

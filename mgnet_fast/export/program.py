@@ -21,8 +21,10 @@ def exported_program(module: nn.Module, model: MGNet, options: ExportOptions) ->
         state = _example_state(len(inputs[0]), model, options)
         inputs += state
         shapes += [_dynamic_batch(options) for _ in state]
+    device = next(module.buffers()).device
+    given = tuple(each.to(device) for each in inputs)
     with torch.no_grad():
-        return torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=tuple(shapes))
+        return torch.export.export(module.eval(), given, dynamic_shapes=tuple(shapes))
 
 
 def example_images(model: MGNet, options: ExportOptions) -> Tensor:

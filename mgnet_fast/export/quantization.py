@@ -18,10 +18,21 @@ from .options import ExportOptions
 from .step import PlainStep, Step, loop_of_steps
 
 QUANTIZED = ("Conv", "Relu", "MaxPool", "Add")
+_SYMMETRIC = {
+    "ActivationSymmetric": True,
+    "WeightSymmetric": True,
+    "AddQDQPairToWeight": True,
+    "QuantizeBias": False,
+}
 
 
 def quantize(
-    path: Path, model: MGNet, options: ExportOptions, calibration: Iterable[Tensor]
+    path: Path,
+    model: MGNet,
+    options: ExportOptions,
+    calibration: Iterable[Tensor],
+    *,
+    symmetric: bool = False,
 ) -> None:
     """Rewrites the float32 file at ``path`` with a backbone in 8 bits.
 
@@ -30,6 +41,9 @@ def quantize(
     processors without VNNI add pairs of products in 16 bits, which full 8 bits would overflow, and
     a file does not know where it will run. The first convolution stays in float32: it has few
     input channels, so it gains least, and the pixels' range is the widest.
+
+    ``symmetric`` is for TensorRT, which knows no zero points, rounds weights itself and adds biases
+    in float32: activations are signed, weights have 8 bits.
 
     Raises:
         ImportError: onnxruntime is not installed.
@@ -55,12 +69,15 @@ def quantize(
             done,
             _Reader(_inputs(model, options, calibration)),
             quant_format=quantization.QuantFormat.QDQ,
-            activation_type=quantization.QuantType.QUInt8,
+            activation_type=(
+                quantization.QuantType.QInt8 if symmetric else quantization.QuantType.QUInt8
+            ),
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
-            reduce_range=True,
+            reduce_range=not symmetric,
             op_types_to_quantize=list(QUANTIZED),
             nodes_to_quantize=[name for name in wanted if name not in shared],
+            extra_options=_SYMMETRIC if symmetric else {},
         )
         done.replace(path)
 

@@ -48,8 +48,6 @@ def choose_runner(request: RunnerRequest, name: str) -> ChosenRunner:
         raise ValueError(
             f"precision must be one of {', '.join(PRECISIONS)}, got {request.precision!r}"
         )
-    if request.calibration is not None:
-        raise ValueError("calibration must be None: precision fp32 needs none")
     if name == "auto":
         return _fastest(request)
     kind = next((kind for kind in KINDS if kind.name == name), None)
@@ -76,7 +74,7 @@ def _refusal(kind: RunnerKind, request: RunnerRequest) -> str | None:
 
 
 def _fastest(request: RunnerRequest) -> ChosenRunner:
-    tried = [kind for kind in KINDS if kind.is_tried]
+    tried = [kind for kind in KINDS if kind.is_tried and request.precision in kind.precisions]
     refusals = {kind.name: _refusal(kind, request) for kind in tried}
     able = [kind for kind in tried if refusals[kind.name] is None]
     if not able:
@@ -89,4 +87,7 @@ def _fastest(request: RunnerRequest) -> ChosenRunner:
     measured = ", ".join(f"{name} {1e3 * times[name]:.2f} ms" for name in times)
     slot_word = "slot" if rows == 1 else "slots"
     reason = f"fastest of {measured} for a step of {rows} {slot_word} on {request.device}"
+    for name, why in refusals.items():
+        if why is not None:
+            reason += f"; {name} cannot run: {why}"
     return ChosenRunner(runners[best], best, reason)

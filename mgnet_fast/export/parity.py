@@ -9,31 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..engine.deviation import Deviation, DeviationSum
 from ..models import MGNet
 from .loop import Outputs, steps_first
 from .tolerances import TOLERANCES, Tolerances
 
 
 @dataclass(frozen=True)
-class Parity:
-    """Deviations over all images, glimpses, classes and coordinates of a sample.
+class Parity(Deviation):
+    """A deviation and what it may be.
 
     Attributes:
-        images: how many were compared.
-        largest_logit: of the eager model, in absolute value; the unit of ``logit_*``.
-        logit_max, logit_mean: deviation of the logits, in units of ``largest_logit``.
-        region_max, region_mean: deviation of (s, x, y).
-        labels_changed: images whose last label differs.
         tolerances: what the maxima and the share of changed labels may be.
     """
 
-    images: int
-    largest_logit: float
-    logit_max: float
-    logit_mean: float
-    region_max: float
-    region_mean: float
-    labels_changed: int
     tolerances: Tolerances = TOLERANCES["fp32"]
 
     @property
@@ -72,28 +61,13 @@ def measure_parity(
     Raises:
         ValueError: there are no images.
     """
-    logit, region, largest, changed, images = [], [], 0.0, 0, 0
+    total = DeviationSum()
     for batch in batches:
         n_logit, regions, label = steps_first(run(batch))
         seen = batch.permute(0, 3, 1, 2) if batch.dtype == torch.uint8 else batch
         wanted = model(seen, num_glimpses=num_glimpses)
-        wanted_logit = wanted["n_logit"][-len(n_logit) :]  # the last step's only, for servers
-        logit.append((n_logit.double() - wanted_logit.double()).abs().flatten())
-        region.append((regions.double() - wanted["n_affparam"].double()).abs().flatten())
-        largest = max(largest, float(wanted["n_logit"].abs().max()))
-        changed += int((label != wanted["n_logit"][-1].argmax(dim=-1)).sum())
-        images += len(batch)
-    if not images:
-        raise ValueError("parity needs at least one image, got none")
-    logits = torch.cat(logit) / largest
-    regions_off = torch.cat(region)
+        total.add(n_logit, regions, wanted["n_logit"], wanted["n_affparam"], label)
     return Parity(
-        images,
-        largest,
-        float(logits.max()),
-        float(logits.mean()),
-        float(regions_off.max()),
-        float(regions_off.mean()),
-        changed,
-        tolerances,
+        **asdict(total.result()),
+        tolerances=tolerances,
     )

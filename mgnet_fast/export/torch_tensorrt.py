@@ -47,7 +47,7 @@ class CompiledLoop:
         self.has_plugin = plugin
         self._library, self._module, self._prepare = library, module, prepare
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, images: Tensor) -> Outputs:
         return steps_first(self._module(self._prepare(images)))
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mgnet_fast.functional import glimpse
 from mgnet_fast.models import MGNet
+from mgnet_fast.models.borders import is_at_the_border
 
 THUMBNAIL = 224
-_EDGE = 1e-3  # of the image's half extent: float32 regions that end at the edge
 
 
 class NamedImage(NamedTuple):
@@ -63,9 +63,8 @@ class Look:
 
     @property
     def at_the_border(self) -> tuple[bool, ...]:
-        """Whether each region ends at an edge of the image, |x| + s >= 1 or |y| + s >= 1."""
-        reach = self.regions[:, 1:].abs().amax(dim=1) + self.regions[:, 0]
-        return tuple((reach >= 1 - _EDGE).tolist())
+        """Whether each region ends at an edge of the image."""
+        return tuple(is_at_the_border(self.regions).tolist())
 
     def leaves_after(self, confidence: float) -> int:
         """The glimpses it takes until this confidence, all of them where it is not reached."""

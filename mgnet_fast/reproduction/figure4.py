@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mgnet_fast.data import load_dataset
-from mgnet_fast.evaluation.attack_settings import AttackSettings
+from mgnet_fast.evaluation.attack_settings import AttackSettings, Mode
 from mgnet_fast.evaluation.curves import Curve, Panel, draw_curves
 from mgnet_fast.evaluation.robustness import Robustness, evaluate_attack
 from mgnet_fast.models.checkpoints import load_checkpoint
@@ -27,7 +27,7 @@ def attack_runs(
     runs: Sequence[TableRun],
     data_dir: Path,
     *,
-    modes: Sequence[str],
+    modes: Sequence[Mode],
     eps: float,
     steps: int,
     count: int,
@@ -39,7 +39,7 @@ def attack_runs(
     Args:
         runs: with a checkpoint each.
         data_dir: folder with MNIST's files.
-        modes: of "paper" and "honest", see `AttackSettings`.
+        modes: of the attack, see `AttackSettings`.
         eps, steps: of PGD; a step is a quarter of eps long, as in the published code.
         count: only the first so many scenes.
         rows: folder that keeps finished batches.
@@ -54,9 +54,7 @@ def attack_runs(
         model = load_checkpoint(run.checkpoint)
         scenes = load_dataset(run.row.dataset, data_dir, "test", noise_std=run.row.noise_std)
         for mode in modes:
-            settings = AttackSettings.of_mode(  # type: ignore[arg-type]
-                mode, eps=eps, step=eps / 4, steps=steps
-            )
+            settings = AttackSettings.of_mode(mode, eps=eps, step=eps / 4, steps=steps)
             told = None
             if on_batch is not None:
                 told = _named(on_batch, f"{run.name}, {mode}")

@@ -41,7 +41,7 @@ def test_figure4_attacks_the_runs(command, mnist_folder: Path, runs: Path, tmp_p
     )  # fmt: skip
     assert result.code == 0, result.err
     assert [line.split()[:2] for line in result.out.splitlines() if "mgnet-seed0" in line] == [
-        ["mgnet-seed0", "paper"], ["mgnet-seed0", "honest"],
+        ["mgnet-seed0", "paper"], ["mgnet-seed0", "honest"], ["mgnet-seed0", "worst"],
     ]  # fmt: skip
     assert (tmp_path / "figure4.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "mgnet-seed0-honest.jsonl").is_file()

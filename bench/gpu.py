@@ -2,6 +2,7 @@
 
 python -m bench.gpu --out DIR             parity, then benchmarks; writes DIR/results.json
 python -m bench.gpu --out DIR --dry-run   the same program on the CPU with tiny inputs
+python -m bench.gpu --out DIR --tensorrt  the engines of TensorRT, its RTX edition, torch_tensorrt
 
 Each part runs in a process of its own with a time limit, so that an illegal access or a compiler
 that hangs costs that part only; what is measured is on disk at once.
@@ -17,12 +18,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+MEASURING = ("latency", "engine", "glimpse", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for results.json and logs")
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, tiny, a minute")
-    parser.add_argument("--measure", choices=("glimpse", "latency"), help=argparse.SUPPRESS)
+    parser.add_argument("--tensorrt", action="store_true", help="only the engines of TensorRT")
+    parser.add_argument("--measure", choices=MEASURING, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     device = "cpu" if arguments.dry_run else "cuda"
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -56,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         former.unlink()
     failed = [
         part.name
-        for part in parts(device, arguments.out, environment)
+        for part in parts(device, arguments.out, environment, tensorrt=arguments.tensorrt)
         if not run(part, arguments.out)
     ]
     rows = merge(arguments.out, failed)
@@ -64,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     print(f"\nwrote {arguments.out / 'results.json'}: {len(rows)} rows")
     if failed:
         print(f"failed: {', '.join(failed)}; see the logs beside it")
+    elif not rows:
+        print("nothing could be measured; the logs beside it say why")
     else:
         print("next: copy it to bench/results/NAME.json and run python -m bench.report")
     return 1 if failed else 0
@@ -102,25 +107,31 @@ def installed(out: Path) -> dict[str, str] | None:
     return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def parts(device: str, out: Path, environment: dict[str, str]) -> Iterator[Part]:
+def parts(
+    device: str, out: Path, environment: dict[str, str], *, tensorrt: bool = False
+) -> Iterator[Part]:
     """In order of worth: results nobody can trust are not worth measuring."""
-    pytest = (
-        sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider",
-        "--import-mode=importlib", str(ROOT / "tests" / "gpu"),
-    )  # fmt: skip
-    on_device = {**environment, "MGNET_FAST_TEST_DEVICE": device}
-    yield Part("parity", 180, pytest, on_device)
-    sanitizer = shutil.which("compute-sanitizer")
-    if device == "cuda" and sanitizer:
-        memcheck = (sanitizer, "--tool", "memcheck", "--error-exitcode", "9")
-        yield Part("memcheck", 75, (*memcheck, *pytest, "-k", "memcheck"), on_device)
     # bench is a folder of the repository, not part of the install.
     code = "import sys; sys.path.append(sys.argv.pop(1)); import runpy; "
     code += "runpy.run_module('bench.gpu', run_name='__main__')"
     program = (sys.executable, "-P", "-c", code, str(ROOT), "--out", str(out))
     dry = ("--dry-run",) if device == "cpu" else ()
-    yield Part("latency", 45, (*program, *dry, "--measure", "latency"), environment)
-    yield Part("glimpse", 210, (*program, *dry, "--measure", "glimpse"), environment)
+    if tensorrt:
+        measure_it = (*program, *dry, "--measure", "tensorrt")
+        yield Part("tensorrt", 540, measure_it, environment)
+        return
+    pytest = (
+        sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider",
+        "--import-mode=importlib", str(ROOT / "tests" / "gpu"),
+    )  # fmt: skip
+    on_device = {**environment, "MGNET_FAST_TEST_DEVICE": device}
+    yield Part("parity", 150, pytest, on_device)
+    sanitizer = shutil.which("compute-sanitizer")
+    if device == "cuda" and sanitizer:
+        memcheck = (sanitizer, "--tool", "memcheck", "--error-exitcode", "9")
+        yield Part("memcheck", 60, (*memcheck, *pytest, "-k", "memcheck"), on_device)
+    for name, seconds in (("latency", 40), ("engine", 130), ("glimpse", 150)):
+        yield Part(name, seconds, (*program, *dry, "--measure", name), environment)
 
 
 def run(part: Part, out: Path) -> bool:
@@ -140,24 +151,29 @@ def run(part: Part, out: Path) -> bool:
     outcome = "out of time" if code is None else "ok" if code == 0 else f"FAILED ({code})"
     print(f"{outcome}, {time.monotonic() - begin:.0f} s: {lines[-1][:100]}", flush=True)
     # What was measured before the time ran out is good; a parity suite that was cut short is not.
-    return code == 0 or (code is None and part.name in ("glimpse", "latency"))
+    return code == 0 or (code is None and part.name in MEASURING)
 
 
 def measure(what: str, device: str, out: Path) -> int:
     """One measuring part, in this process; rows are written after each, as they come."""
-    from . import gpu_glimpse, gpu_latency, rows
+    from . import gpu_engine, gpu_glimpse, gpu_latency, gpu_tensorrt, rows
     from .device_time import DeviceClock
 
     clock = DeviceClock(device)
     seconds = 1.0 if device == "cuda" else 0.02
-    cases = gpu_glimpse.CASES if device == "cuda" else gpu_glimpse.TINY
     found: list[rows.Row] = []
-    source = (
-        gpu_latency.rows(clock, seconds)
-        if what == "latency"
-        else gpu_glimpse.rows(clock, cases, seconds)
-    )
-    for item in source:
+    is_dry = device == "cpu"
+    sources: dict[str, Callable[[], Iterator[rows.Row | str]]] = {
+        "latency": lambda: gpu_latency.rows(clock, seconds),
+        "glimpse": lambda: gpu_glimpse.rows(
+            clock, gpu_glimpse.TINY if is_dry else gpu_glimpse.CASES, seconds
+        ),
+        "engine": lambda: gpu_engine.rows(
+            clock, gpu_engine.TINY if is_dry else gpu_engine.CASES, seconds
+        ),
+        "tensorrt": lambda: gpu_tensorrt.rows(clock, seconds, out),
+    }
+    for item in sources[what]():
         if isinstance(item, str):
             print(item, flush=True)
             continue
@@ -174,7 +190,7 @@ def merge(out: Path, failed: list[str]) -> list[dict[str, Any]]:
     """All rows of the parts as one file of the form that bench/results holds."""
     measured = [
         json.loads(path.read_text(encoding="utf-8"))
-        for path in (out / "latency.json", out / "glimpse.json")
+        for path in (out / f"{name}.json" for name in MEASURING)
         if path.exists()
     ]
     rows = [row for part in measured for row in part["rows"]]

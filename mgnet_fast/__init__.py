@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .log import configure_from_environment
 
 if TYPE_CHECKING:
-    from .engine import Confidence, Engine, Entropy, Margin, Never, Prediction
+    from .engine import Confidence, Deviation, Engine, Entropy, Margin, Never, Prediction
     from .functional import (
         FoldedFusion,
         fuse_glimpse,
@@ -39,6 +39,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Confidence",
+    "Deviation",
     "Engine",
     "Entropy",
     "FoldedFusion",
@@ -64,6 +65,7 @@ __all__ = [
 
 _HOME = {
     "Confidence": "engine",
+    "Deviation": "engine",
     "Engine": "engine",
     "Entropy": "engine",
     "FoldedFusion": "functional",

@@ -93,7 +93,7 @@ def resolve_sampling(
     sampling = Sampling(
         height,
         width,
-        _normalization(image, mean, std),
+        normalization(image, mean, std),
         out_dtype,
         dtype_name(out_dtype),
         _is_channels_last(image, memory_format),
@@ -284,7 +284,7 @@ def _is_channels_last(image: Tensor, memory_format: torch.memory_format | None) 
     )
 
 
-def _normalization(
+def normalization(
     image: Tensor, mean: Sequence[float] | Tensor | None, std: Sequence[float] | Tensor | None
 ) -> Tensor | None:
     """Rows (scale, bias) [2, C] with normalised = pixel * scale + bias, or None for identity."""
@@ -301,6 +301,12 @@ def _normalization(
             rows = _scale_and_bias(mean, std, unit, channels, device)
         _remember(_known_normalizations, key, rows)
     return _known_normalizations[key]
+
+
+def known_constants() -> list[Tensor]:
+    """The constants of recent calls. A captured graph reads them where they are, so whoever keeps
+    a graph keeps these."""
+    return list(_known_normalizations.values())
 
 
 def _numbers(

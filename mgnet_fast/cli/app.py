@@ -24,6 +24,7 @@ from .eval_command import evaluate
 from .export_command import export
 from .flops_command import flops
 from .imagenet100_command import imagenet100
+from .look_command import look
 from .predict_command import predict
 from .serve_command import serve_repo
 from .train_command import train
@@ -46,6 +47,7 @@ app.command()(demo)
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(predict)
+app.command()(look)
 app.command()(imagenet100)
 app.command()(attack)
 app.command()(corrupt)

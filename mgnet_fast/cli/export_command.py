@@ -2,53 +2,29 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import console, options
+from .exit_options import ExitKind, exit_rule
+from .export_options import (
+    Format,
+    Input,
+    Outputs,
+    Precision,
+    Sampling,
+    What,
+    export_options,
+    read_names,
+)
 
 if TYPE_CHECKING:
-    from ..export import Exported, ExportOptions
+    from ..export import Exported, Tolerances
 
 PARITY_MISSED = 1
-
-
-class Outputs(StrEnum):
-    """Orders of the outputs' dimensions."""
-
-    steps_first = "steps-first"
-    batch_first = "batch-first"
-
-
-class Format(StrEnum):
-    """Kinds of files that can be written."""
-
-    onnx = "onnx"
-    aot = "aot"
-    tensorrt = "tensorrt"
-    tensorrt_rtx = "tensorrt-rtx"
-
-
-class What(StrEnum):
-    """Parts of the network that can be exported."""
-
-    loop = "loop"
-
-
-class Precision(StrEnum):
-    """Precisions that can be exported."""
-
-    fp32 = "fp32"
-
-
-class Input(StrEnum):
-    """Images that the program can take."""
-
-    float = "float"
-    uint8 = "uint8"
 
 
 def export(
@@ -64,8 +40,13 @@ def export(
     directory: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files.")
     ] = Path("exported"),
-    what: Annotated[What, typer.Option(help="The whole loop of T glimpses.")] = What.loop,
-    precision: Annotated[Precision, typer.Option(help="Numbers inside.")] = Precision.fp32,
+    what: Annotated[
+        What,
+        typer.Option(help="The whole loop of T glimpses, one step of it for early exit, or both."),
+    ] = What.loop,
+    precision: Annotated[
+        Precision, typer.Option(help="Of the backbone; the rest is float32.")
+    ] = Precision.fp32,
     batch: Annotated[
         str, typer.Option(metavar="MIN:OPT:MAX", help="Images a call, or one number.")
     ] = "1:8:64",
@@ -89,12 +70,44 @@ def export(
     outputs: Annotated[
         Outputs,
         typer.Option(
-            help="n_logit [T, B, K] of all steps, or logits [B, K] of the last one, for servers."
+            help="Of a loop: n_logit [T, B, K], or logits [B, K] of the last step, for servers."
         ),
     ] = Outputs.steps_first,
+    sampling: Annotated[
+        Sampling,
+        typer.Option(help="Of a step: takes glimpses of images, or is given them (quicker)."),
+    ] = Sampling.inside,
     labels: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Names of the classes for the manifest, one a line."),
+    ] = None,
+    leave: Annotated[
+        ExitKind | None,
+        typer.Option(
+            "--exit",
+            metavar="NAME",
+            help="Exit rule for the manifest: confidence, margin, entropy or never.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", help="When an image leaves.", show_default="0.9, 0.8, 0.3 by --exit"
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Images to compare on.", show_default="64, or 256 below fp32"
+        ),
+    ] = None,
+    sample_images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Compare, and calibrate int8, on crops of these photographs.",
+            show_default="digits, or random pictures",
+        ),
     ] = None,
     tolerance: Annotated[
         float | None,
@@ -102,81 +115,89 @@ def export(
             metavar="X",
             min=0,
             help="For logits, in units of the largest one.",
-            show_default="0.001",
+            show_default="0.001; 0.05 in fp16, 0.5 in int8",
+        ),
+    ] = None,
+    region_tolerance: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0, help="For s, x, y.", show_default="0.0001; 0.01; 0.25"),
+    ] = None,
+    label_tolerance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", min=0, help="Share of labels that may differ.", show_default="0; 0.005"
         ),
     ] = None,
 ) -> None:
     """Write the network for another runtime; exit code 1 if it disagrees with the model."""
-    options = export_options(batch, image_size, images, num_glimpses, outputs)
+    if threshold is not None and leave is None:
+        raise typer.BadParameter("needs an exit rule: give --exit", param_hint="--threshold")
+    parts = [What.loop, What.step] if what is What.both else [what]
+    wanted = [
+        export_options(
+            batch,
+            image_size,
+            images,
+            num_glimpses,
+            outputs,
+            what=part,
+            precision=precision,
+            sampling=sampling if part is What.step else Sampling.inside,
+        )
+        for part in parts
+    ]
     from ..assets import toy_checkpoint_path
-    from ..export import export_model
-    from ..export.parity import LOGIT_TOLERANCE
+    from ..export import calibration_batches, export_model, sample_batches
+    from ..export.formats import check_pair
+    from ..export.tolerances import SAMPLE_IMAGES, TOLERANCES
     from ..models.checkpoints import load_checkpoint
 
+    for each in wanted:
+        check_pair(kind.value, each)
     path = checkpoint or toy_checkpoint_path()
-    done = export_model(
-        load_checkpoint(path),
-        directory,
-        kind.value,
-        options,
-        class_names=read_names(labels),
-        logit_tolerance=LOGIT_TOLERANCE if tolerance is None else tolerance,
-    )
-    print_parity(path, done)
-    if not done.parity.holds:
-        console.print_error(
-            f"parity is missed, so {done.artefact} was not written", hint=f"see: {done.report}"
+    model, names = load_checkpoint(path), read_names(labels)
+    allowed = _allowed(TOLERANCES[precision.value], tolerance, region_tolerance, label_tolerance)
+    holds = True
+    for each in wanted:
+        done = export_model(
+            model,
+            directory,
+            kind.value,
+            each,
+            class_names=names,
+            exit=None if leave is None else exit_rule(leave, threshold),
+            sample=sample_batches(
+                model, each, sample or SAMPLE_IMAGES[precision.value], folder=sample_images
+            ),
+            calibration=calibration_batches(model, each, folder=sample_images),
+            tolerances=allowed,
         )
+        print_parity(path, done)
+        holds &= done.parity.holds
+        if done.parity.holds:
+            for written in (done.artefact, done.manifest, done.report):
+                console.output().print(f"wrote {written}", soft_wrap=True)
+        else:
+            console.print_error(f"parity is missed: {_not_written(done)}", f"see: {done.report}")
+    if names is None:
+        console.output().print(
+            "The manifest has no names of classes: give them with --labels FILE, one a line."
+        )
+    if not holds:
         raise typer.Exit(PARITY_MISSED)
-    for written in (done.artefact, done.manifest, done.report):
-        console.output().print(f"wrote {written}", soft_wrap=True)
 
 
-def export_options(
-    batch: str,
-    image_size: str | None,
-    images: Input,
-    num_glimpses: int | None,
-    outputs: Outputs,
-) -> ExportOptions:
-    """What the program shall accept, from the words of the command line."""
-    wanted = [] if image_size is None else [_size(part) for part in image_size.split(":")]
-    if len(wanted) not in (0, 1, 3):
-        raise typer.BadParameter(
-            f"must be HxW or MIN:OPT:MAX, such as 64:224:512, got {image_size!r}",
-            param_hint="--image-size",
-        )
-    from ..export import BatchRange, ExportOptions, SizeRange
-
-    try:
-        batch_range = BatchRange.parse(batch)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--batch") from None
-    try:
-        sizes = SizeRange(*wanted) if len(wanted) == 3 else None
-        size = wanted[0] if len(wanted) == 1 else None
-        return ExportOptions(batch_range, size, images.value, num_glimpses, sizes, outputs.value)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--image-size") from None
+def _allowed(
+    usual: Tolerances, logit: float | None, region: float | None, label: float | None
+) -> Tolerances:
+    asked = {"logit": logit, "region": region, "label": label}
+    return replace(usual, **{name: each for name, each in asked.items() if each is not None})
 
 
-def _size(text: str) -> tuple[int, int]:
-    parts = text.lower().split("x")
-    try:
-        sides = [int(part) for part in parts]
-    except ValueError:
-        sides = []
-    if len(sides) not in (1, 2):
-        raise typer.BadParameter(
-            f"must be HxW or one number, such as 224x320 or 224, got {text!r}",
-            param_hint="--image-size",
-        )
-    return sides[0], sides[-1]
-
-
-def read_names(path: Path | None) -> list[str] | None:
-    """Names of the classes, one a line."""
-    return None if path is None else path.read_text(encoding="utf-8").splitlines()
+def _not_written(done: Exported) -> str:
+    if done.artefact.exists():
+        return f"{done.artefact} is still the one of an earlier export"
+    return f"{done.artefact} was not written"
 
 
 def print_parity(path: Path, done: Exported) -> None:
@@ -190,11 +211,12 @@ def print_parity(path: Path, done: Exported) -> None:
     for heading in ("deviation", "mean", "maximum", "allowed"):
         table.add_column(heading, justify="left" if heading == "deviation" else "right")
     for name, mean, most, allowed in (
-        ("logits / largest logit", parity.logit_mean, parity.logit_max, parity.logit_tolerance),
-        ("regions", parity.region_mean, parity.region_max, parity.region_tolerance),
+        ("logits / largest logit", parity.logit_mean, parity.logit_max, parity.tolerances.logit),
+        ("regions", parity.region_mean, parity.region_max, parity.tolerances.region),
     ):
         table.add_row(name, f"{mean:.1e}", f"{most:.1e}", f"{allowed:.1e}")
-    table.add_row("labels changed", "", str(parity.labels_changed), f"{parity.label_tolerance:g}")
+    allowed = parity.tolerances.label * parity.images
+    table.add_row("labels changed", "", str(parity.labels_changed), f"{allowed:g}")
     screen.print(table)
     if done.not_run:
         screen.print(

@@ -10,14 +10,8 @@ from typing import Annotated
 import typer
 
 from . import console
-from .export_command import (
-    PARITY_MISSED,
-    Input,
-    Outputs,
-    export_options,
-    print_parity,
-    read_names,
-)
+from .export_command import PARITY_MISSED, print_parity
+from .export_options import Input, Outputs, export_options, read_names
 
 _ARTEFACTS = (".onnx", ".plan", ".pt2")
 

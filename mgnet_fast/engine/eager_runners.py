@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from .lower_precision import DTYPES, lowered
 from .plain import PlainRunner
 from .runner_kind import RunnerKind, RunnerRequest
 
@@ -13,14 +14,21 @@ def _never(request: RunnerRequest) -> None:
 
 
 def _contiguous(request: RunnerRequest) -> PlainRunner:
-    return PlainRunner(request.network(), request.folded)
+    return _runner(request, torch.contiguous_format)
 
 
 def _channels_last(request: RunnerRequest) -> PlainRunner:
-    network = request.network()
-    network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return _runner(request, torch.channels_last)
+
+
+def _runner(request: RunnerRequest, layout: torch.memory_format) -> PlainRunner:
+    network, dtype = request.network(), DTYPES[request.precision]
+    if dtype != torch.float32:
+        network.backbone = lowered(network.backbone, dtype, layout)
+        return PlainRunner(network, request.folded, layout, dtype)
+    network.backbone.to(memory_format=layout)  # type: ignore[call-overload]
     return PlainRunner(network, request.folded)
 
 
-EAGER = RunnerKind("eager", ("fp32",), _never, _contiguous)
-CHANNELS_LAST = RunnerKind("channels_last", ("fp32",), _never, _channels_last)
+EAGER = RunnerKind("eager", tuple(DTYPES), _never, _contiguous)
+CHANNELS_LAST = RunnerKind("channels_last", tuple(DTYPES), _never, _channels_last)

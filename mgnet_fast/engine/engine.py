@@ -14,9 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..arguments import IMAGE_DTYPES, dtype_names
 from ..models import MGNet
+from .cudagraph_runner import CudaGraphRunner
+from .deviation import Deviation, measure_deviation
+from .every_glimpse import every_glimpse
 from .exits import Confidence, ExitDecision, ExitRule
+from .graph_loop import GraphLoop
+from .image_batches import calibration_batches, check_batch
 from .image_places import BatchPlaces, Places, StreamPlaces
 from .prediction import Prediction
 from .read_ahead import ReadAhead, Source
@@ -35,19 +39,30 @@ class Engine:
     Args:
         model: the network; the engine works on a copy of its weights, made once.
         device: where to run.
-        precision: of the backbone: "fp32".
+        precision: of the backbone: "fp32", "bf16", "fp16", or, on the CPU, "int8" (8-bit integers
+            fitted to the ``calibration`` images; the first convolution stays in float32). All that
+            follows the backbone is in float32.
         slots: images in flight. 1 gives the shortest time for one image; more give more images a
             second.
         runner: how a step is run: "eager", "channels_last", "packed", "compiled" (tens of
-            seconds of ``torch.compile`` first), or "auto", which takes the one that was fastest
-            in a short trial and never starts a compiler.
-        artefact: path of what a runner loads; none of these does.
+            seconds of ``torch.compile`` first), "onnxruntime" or, on a GPU, "tensorrt" (they load
+            an exported step),
+            "cudagraph" (on a GPU: the whole step is one graph, and results are read a step late,
+            so that images are taken before the results of those before them are there), or
+            "auto", which takes the one that was fastest in a short trial of those that start no
+            compiler and load nothing.
+        artefact: path of what a runner loads: the file of ``mgnet-fast export --what step``,
+            ``.onnx`` for "onnxruntime", ``.plan`` for "tensorrt"; its precision must be asked for.
         exit: when an image has been looked at enough.
-        calibration: image batches [B, C, H, W], for precisions that need them; fp32 does not.
+        calibration: image batches [B, C, H, W], taken once and kept until the engine is ready;
+            int8 needs some that are like those to come, a hundred images or more. Whatever the
+            precision, they are what ``deviation`` is measured on.
 
     Attributes:
         runner: its name.
         reason: why that one.
+        deviation (Deviation | None): how far all this is from the eager float32 network, on the
+            calibration images; None without them.
 
     An engine serves one stream at a time, and says so where it is asked for a second.
 
@@ -72,13 +87,16 @@ class Engine:
         self.model = model
         self.exit: ExitRule = Confidence(0.9) if exit is None else exit
         self._decision = ExitDecision(self.exit, model.config.num_glimpses, "cpu")
+        batches = None
+        if calibration is not None:
+            batches = calibration_batches(calibration, model.config.in_chans)
         request = RunnerRequest(
             model,
             torch.device(device),
             precision,
             self.slots,
             None if artefact is None else Path(artefact),
-            calibration,
+            batches,
         )
         chosen = choose_runner(request, runner)
         self.precision = precision
@@ -87,6 +105,9 @@ class Engine:
         self._runner = chosen.runner
         self._decision = ExitDecision(self.exit, model.config.num_glimpses, self.device)
         self._busy = threading.Lock()
+        self.deviation: Deviation | None = None
+        if batches is not None:
+            self.deviation = measure_deviation(chosen.runner, model, batches, self.slots)
 
     def with_exit(self, exit: ExitRule) -> Engine:
         """An engine with another exit rule that shares everything else with this one.
@@ -151,20 +172,9 @@ class Engine:
             RuntimeError: a stream of this engine is not finished.
             TypeError, ValueError: images that do not fit.
         """
-        runner = self._runner
-        check_batch(images, runner.config.in_chans)
-        steps = runner.config.num_glimpses
-        logits = torch.empty(steps, len(images), runner.num_classes)
-        with self._claimed(), torch.inference_mode():
-            for start in range(0, len(images), self.slots):
-                some = images[start : start + self.slots].to(self.device)
-                region, tokens = runner.initial_regions(len(some)), runner.new_tokens(len(some))
-                length = torch.zeros(len(some), dtype=torch.int64, device=self.device)
-                for step in range(steps):
-                    length += 1
-                    now, region = runner.step(some, region, tokens, length)
-                    logits[step, start : start + len(some)] = now.cpu()
-        return logits
+        check_batch(images, self._runner.config.in_chans)
+        with self._claimed():
+            return every_glimpse(self._runner, images, self.slots)[0]
 
     def __repr__(self) -> str:
         return (
@@ -176,8 +186,13 @@ class Engine:
         self, source: Callable[[], Source[Any]], places: Callable[[], Places]
     ) -> Iterator[Prediction]:
         with self._claimed(), closing(source()) as taken:
-            loop = SlotLoop(self._runner, self._decision, self.slots, taken, places())
-            yield from loop.predictions()
+            yield from self._loop(taken, places()).predictions()
+
+    def _loop(self, source: Source[Any], places: Places) -> SlotLoop | GraphLoop:
+        if not isinstance(self._runner, CudaGraphRunner):
+            return SlotLoop(self._runner, self._decision, self.slots, source, places)
+        batch = places.images if isinstance(places, BatchPlaces) else None
+        return GraphLoop(self._runner.state, self._decision, source, batch)
 
     @contextmanager
     def _claimed(self) -> Iterator[None]:
@@ -190,17 +205,6 @@ class Engine:
             yield
         finally:
             self._busy.release()
-
-
-def check_batch(images: Tensor, channels: int) -> None:
-    """Raises where ``images`` is no batch [B, C, H, W] of that many channels."""
-    if images.dim() != 4 or images.shape[1] != channels or 0 in images.shape[2:]:
-        raise ValueError(
-            f"images must have shape [B, {channels}, H, W] with no empty H or W, "
-            f"got {list(images.shape)}"
-        )
-    if images.dtype not in IMAGE_DTYPES:
-        raise TypeError(f"images must have dtype {dtype_names(IMAGE_DTYPES)}, got {images.dtype}")
 
 
 def _checked_slots(slots: object) -> int:

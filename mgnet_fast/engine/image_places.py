@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..image_pool import ImagePool
 from ..image_ring import ImageRing
-from ..pooled_image import channels_side_by_side, check_image, check_same
+from ..pooled_image import channels_side_by_side, check_image, check_same, dtype_of
 
 RING_BYTES = 1 << 30  # a ring grows no further for the sake of one large image
 
@@ -121,6 +121,39 @@ class StreamPlaces:
                 f"the network has no glimpse_size of its own, got {list(pixels.shape[-2:])}"
             )
         return self._ring_for(pixels).put(pixels)
+
+    def put_all(self, images: Tensor) -> list[int] | None:
+        """The places of ``images`` [n, C, H, W], brought in by one copy, n no more than are free;
+        None, and nothing is copied, where each of them is too large for a place.
+
+        All images ever put into these places must have come in this way, or be like them.
+        """
+        if images[0].numel() * images.element_size() > self._most_bytes:
+            return None
+        if self._stack is None:
+            self._dtype = images.dtype
+            self._stack = self.images = self._new_stack(images[0])
+            self._views = self._stack.unbind()
+        places = [self._free.pop() for _ in range(len(images))]
+        index = torch.tensor(places, pin_memory=self._device.type == "cuda")
+        self._stack.index_copy_(0, index.to(self._device, non_blocking=True), images.detach())
+        return places
+
+    def has_stack_for(self, images: Tensor) -> bool:
+        """Whether images [n, C, H, W] go into the tensor that is there."""
+        return bool(self._views) and self._fits_stack(images[0])
+
+    def suits(self, image: Tensor | np.ndarray) -> bool:
+        """Whether ``image`` goes into the memory that is there."""
+        try:
+            check_image("image", image)
+            check_same("image", image, self._channels, self._dtype or dtype_of(image))
+        except (TypeError, ValueError):
+            return False
+        pixels = _as_tensor(image)
+        if self._ring is not None:
+            return pixels.shape[1] * pixels.shape[2] <= self._ring_pixels
+        return self._stack is not None and self._stack.shape[1:] == pixels.shape
 
     def release(self, place: int) -> None:
         """Gives a place free; it must hold an image."""

@@ -14,31 +14,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .folded_convolution import FoldedConvolution
+
 _MOST_PACKED = 2  # sizes of image at a time; each is a copy of the weights
-_TOLERANCE = 1e-4  # of N(0, 1) sums of some hundred products, in another order
+# Of sums of some hundred products, about N(0, 1): in another order, or of rounded weights and sums.
+_TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+_UNITS = {torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
 
 class PackedConvolution:
-    """``relu(conv(x) + other)`` with the batch norm behind the convolution folded into it.
+    """``relu(conv(x) + other)`` on the CPU, with zero padding, in float32, bfloat16 or float16.
 
     Args:
-        convolution: float32, on the CPU, zero padding.
-        norm: in evaluation: ``weight * norm.weight / sqrt(var + eps)``, and the bias that goes
-            with it, products taken in float64.
-        relu: whether a ReLU follows.
+        folded: the convolution.
+        dtype: of the weights, ``x``, ``other`` and the result; oneDNN adds up in float32.
+        ceiling: what the ReLU, which is there then, cuts off above; not with a sum.
     """
 
     def __init__(
-        self, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None = None, *, relu: bool = True
+        self,
+        folded: FoldedConvolution,
+        dtype: torch.dtype = torch.float32,
+        ceiling: float | None = None,
     ) -> None:
-        self._weight, self._bias = _folded(convolution, norm)
-        self._geometry = (
-            list(convolution.padding),
-            list(convolution.stride),
-            list(convolution.dilation),
-            convolution.groups,
-        )
-        self._relu = "relu" if relu else None
+        self._weight, self._bias = folded.weight.to(dtype), folded.bias.to(dtype)
+        self._geometry = folded.geometry
+        self._relu = "relu" if folded.relu else None
+        self._alone: tuple[str, list[float]] = (self._relu or "none", [])
+        if ceiling is not None:
+            self._alone = ("hardtanh", [0.0, ceiling])
         self._packed: dict[tuple[int, int], Tensor] = {}  # by height and width of the input
 
     def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor:
@@ -47,7 +51,7 @@ class PackedConvolution:
             weight = self._pack(x)
         if other is None:
             return torch.ops.mkldnn._convolution_pointwise(
-                x, weight, self._bias, *self._geometry, self._relu or "none", [], ""
+                x, weight, self._bias, *self._geometry, *self._alone, ""
             )
         return torch.ops.mkldnn._convolution_pointwise.binary(
             x, other, weight, self._bias, *self._geometry, "add", 1.0, self._relu, [], None
@@ -65,37 +69,44 @@ class PackedConvolution:
         return weight
 
 
-def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
-    weight = convolution.weight.detach().double()
-    bias = torch.zeros(weight.shape[0], dtype=torch.float64)
-    if convolution.bias is not None:
-        bias = convolution.bias.detach().double()
-    if norm is not None:
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
-        weight = weight * scale.view(-1, 1, 1, 1)
-        bias = (bias - norm.running_mean.double()) * scale + norm.bias.detach().double()
-    return weight.float(), bias.float()
+class PackedArithmetic:
+    """Convolutions with packed weights; see :class:`.backbone_structure.Arithmetic`."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        self._dtype = dtype
+
+    def convolution(self, folded: FoldedConvolution) -> PackedConvolution:
+        return PackedConvolution(folded, self._dtype)
+
+    def max_pool(self, x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
+        return F.max_pool2d(x, kernel, stride, padding)
 
 
 @cache
-def refusal() -> str | None:
+def refusal(dtype: torch.dtype = torch.float32) -> str | None:
     """Why packed convolutions cannot be used here, or None where a trial gave right numbers."""
     if not torch.backends.mkldnn.is_available():
         return "this torch has no oneDNN"
     generator = torch.Generator().manual_seed(0)
     convolution = nn.Conv2d(8, 16, 3, 2, padding=1)
     x, other = torch.randn(2, 8, 12, 10, generator=generator), torch.randn(2, 16, 6, 5)
-    x, other = (each.contiguous(memory_format=torch.channels_last) for each in (x, other))
+    x, other = (each.to(dtype, memory_format=torch.channels_last) for each in (x, other))
     try:
+        if dtype in _UNITS and not _has_units(dtype):
+            return f"this processor has no units for {_UNITS[dtype]} that oneDNN would use"
         with torch.no_grad():
-            expected = convolution(x)
-            packed = PackedConvolution(convolution)
-            plain = (packed(x) - F.relu(expected)).abs().max()
-            summed = (packed(x, other) - F.relu(expected + other)).abs().max()
+            expected = convolution(x.float())
+            packed = PackedConvolution(FoldedConvolution.of(convolution), dtype)
+            plain = (packed(x).float() - F.relu(expected)).abs().max()
+            summed = (packed(x, other).float() - F.relu(expected + other.float())).abs().max()
     except (AttributeError, RuntimeError, TypeError, NotImplementedError) as error:
         return f"this torch has other oneDNN operators than expected: {str(error).splitlines()[0]}"
-    if float(max(plain, summed)) > _TOLERANCE:
+    if float(max(plain, summed)) > _TOLERANCES[dtype]:
         return "the oneDNN operators of this torch gave wrong numbers in a trial"
     return None
+
+
+def _has_units(dtype: torch.dtype) -> bool:
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())

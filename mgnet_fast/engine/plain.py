@@ -19,7 +19,8 @@ class PlainRunner:
 
     The model is used, not copied; it must be in eval mode, in float32. ``folded`` is its fusion,
     folded, where that is there already; ``memory_format`` is that of the glimpses, by default the
-    one of the backbone's weights.
+    one of the backbone's weights. A backbone may work in another dtype: ``glimpse_dtype`` is what
+    it takes, and what it gives is raised to float32.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class PlainRunner:
         model: MGNet,
         folded: FoldedFusion | None = None,
         memory_format: torch.memory_format | None = None,
+        glimpse_dtype: torch.dtype | None = None,
     ) -> None:
         self.model = model
         self.config = model.config
@@ -35,6 +37,7 @@ class PlainRunner:
         self.device: torch.device = weight.device
         self._width = weight.shape[1]
         self._dtype = weight.dtype
+        self._glimpse_dtype = glimpse_dtype or weight.dtype
         self._weights = StepWeights.of(
             model.feat_fusion.mha,
             model.feat_fusion.norm,
@@ -80,7 +83,8 @@ class PlainRunner:
             if self.config.num_glimpses == 1 and size == tuple(images.shape[-2:]):
                 # The feed-forward twin: the whole image at its own size is the image itself.
                 chosen = images if image_index is None else images.index_select(0, image_index)
-                return self.model.glimpse_gen(chosen, region, is_whole_image=True)
+                whole = self.model.glimpse_gen(chosen, region, is_whole_image=True)
+                return whole.to(self._glimpse_dtype)
         else:
             size = self.config.glimpse_shape((0, 0))  # such networks have a size of their own
         is_bytes = images.dtype == torch.uint8
@@ -91,6 +95,6 @@ class PlainRunner:
             image_index=image_index,
             mean=self.config.mean if is_bytes else None,
             std=self.config.std if is_bytes else None,
-            dtype=self._dtype,
+            dtype=self._glimpse_dtype,
             memory_format=self._memory_format,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 
@@ -24,3 +25,18 @@ class Prediction:
     glimpses: int
     regions: Tensor
     finite: bool
+
+
+def predictions(logits: Tensor, regions: Tensor, glimpses: list[int]) -> list[Prediction]:
+    """One for each row of ``logits`` [n, K] and ``regions`` [n, T, 3], both on the CPU.
+
+    Results are views of rows: a copy each would take longer than all else here.
+    """
+    values = logits.numpy()
+    labels = values.argmax(axis=1).tolist()
+    finite = np.isfinite(values).all(axis=1).tolist()
+    rows, seen = logits.unbind(), regions.unbind()
+    return [
+        Prediction(labels[n], rows[n], count, seen[n][:count], finite[n])
+        for n, count in enumerate(glimpses)
+    ]

@@ -5,13 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .compiled_runner import COMPILED
+from .cudagraph_runner import CUDAGRAPH
 from .eager_runners import CHANNELS_LAST, EAGER
+from .onnxruntime_runner import ONNXRUNTIME
 from .packed_runner import PACKED
 from .runner import Runner
 from .runner_kind import RunnerKind, RunnerRequest
+from .tensorrt_runner import TENSORRT
 from .trial import median_step_seconds
 
-KINDS: tuple[RunnerKind, ...] = (EAGER, CHANNELS_LAST, PACKED, COMPILED)
+KINDS: tuple[RunnerKind, ...] = (
+    EAGER,
+    CHANNELS_LAST,
+    PACKED,
+    COMPILED,
+    ONNXRUNTIME,
+    CUDAGRAPH,
+    TENSORRT,
+)
 RUNNERS = tuple(kind.name for kind in KINDS)
 PRECISIONS = tuple(dict.fromkeys(name for kind in KINDS for name in kind.precisions))
 _TRIAL_ROWS = 8  # a trial takes no more slots than this
@@ -37,8 +48,6 @@ def choose_runner(request: RunnerRequest, name: str) -> ChosenRunner:
         raise ValueError(
             f"precision must be one of {', '.join(PRECISIONS)}, got {request.precision!r}"
         )
-    if request.calibration is not None:
-        raise ValueError("calibration must be None: precision fp32 needs none")
     if name == "auto":
         return _fastest(request)
     kind = next((kind for kind in KINDS if kind.name == name), None)
@@ -65,7 +74,7 @@ def _refusal(kind: RunnerKind, request: RunnerRequest) -> str | None:
 
 
 def _fastest(request: RunnerRequest) -> ChosenRunner:
-    tried = [kind for kind in KINDS if kind.is_tried]
+    tried = [kind for kind in KINDS if kind.is_tried and request.precision in kind.precisions]
     refusals = {kind.name: _refusal(kind, request) for kind in tried}
     able = [kind for kind in tried if refusals[kind.name] is None]
     if not able:
@@ -78,4 +87,7 @@ def _fastest(request: RunnerRequest) -> ChosenRunner:
     measured = ", ".join(f"{name} {1e3 * times[name]:.2f} ms" for name in times)
     slot_word = "slot" if rows == 1 else "slots"
     reason = f"fastest of {measured} for a step of {rows} {slot_word} on {request.device}"
+    for name, why in refusals.items():
+        if why is not None:
+            reason += f"; {name} cannot run: {why}"
     return ChosenRunner(runners[best], best, reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,14 +18,17 @@ from .runner import Runner
 
 @dataclass(frozen=True)
 class RunnerRequest:
-    """What an engine wants a runner for; the arguments of :class:`Engine`."""
+    """What an engine wants a runner for; the arguments of :class:`Engine`, checked.
+
+    ``calibration`` are image batches [B, C, H, W], at least one image.
+    """
 
     model: MGNet
     device: torch.device
     precision: str
     slots: int
     artefact: Path | None = None
-    calibration: Iterable[Tensor] | None = None
+    calibration: tuple[Tensor, ...] | None = None
 
     @cached_property
     def folded(self) -> FoldedFusion:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from .exits import ExitDecision
 from .image_places import BatchPlaces, Places
-from .prediction import Prediction
+from .intake import Intake
+from .prediction import Prediction, predictions
 from .read_ahead import Source
 from .runner import Runner
 
@@ -48,16 +49,13 @@ class SlotLoop:
         self._runner = runner
         self._decision = decision
         self._slots = slots
-        self._source = source
+        self._intake = Intake(source, places.put)
         self._places = places
         self._granule = -(-slots // _SHAPES)
         self._device = runner.device
         self._active = 0
         self._holes: list[int] = []  # rows among the active ones whose image has left
         self._number = [0] * slots  # of each row's image, by its place in the stream
-        self._taken = 0
-        self._error: BaseException | None = None
-        self._is_ended = False
         self._finished: dict[int, Prediction] = {}  # those that wait for an image before them
         with torch.inference_mode(False):
             self._tokens = runner.new_tokens(slots)
@@ -85,32 +83,23 @@ class SlotLoop:
             while following in self._finished:
                 yield self._finished.pop(following)
                 following += 1
-            if self._is_ended and self._active == len(self._holes):
+            if self._intake.is_ended and self._active == len(self._holes):
                 break
-        if self._error is not None:
-            raise self._error
+        if self._intake.error is not None:
+            raise self._intake.error
 
     def _refill(self) -> None:
-        """Fills free rows with the next images; waits for one only where there is none to look at.
-
-        What interrupts the source, Ctrl-C included, ends the stream like its last image does.
-        """
-        while (self._holes or self._active < self._slots) and not self._is_ended:
-            if self._active > len(self._holes) and not self._source.is_ready():
+        """Fills free rows with the next images; waits only where there is none to look at."""
+        intake = self._intake
+        while (self._holes or self._active < self._slots) and not intake.is_ended:
+            if self._active > len(self._holes) and not intake.is_ready():
                 break
-            try:
-                place = self._put(self._source.take())
-            except StopIteration:
-                self._is_ended = True
+            image = intake.take()
+            if image is None:
                 break
-            except BaseException as error:
-                self._is_ended = True
-                self._error = error
-                break
-            number = self._taken
-            self._taken += 1
+            number, place = image
             if isinstance(place, Tensor):
-                self._finished[number] = self._look_at_one(place)
+                self._finished[number] = look_at_one(self._runner, self._decision, place)
                 break
             if self._holes:
                 row = self._holes.pop()
@@ -122,18 +111,6 @@ class SlotLoop:
             self._length[row] = 1
             self._place[row] = place
         self._close_holes()
-
-    def _put(self, image: Tensor | np.ndarray) -> int | Tensor:
-        try:
-            return self._places.put(image)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"image {self._taken} of the stream: {error}") from None
-
-    def _look_at_one(self, image: Tensor) -> Prediction:
-        """All glimpses of an image [1, C, H, W] that is too large for a place of its own."""
-        source = Source(range(1))
-        loop = SlotLoop(self._runner, self._decision, 1, source, BatchPlaces(image))
-        return next(loop.predictions())
 
     def _close_holes(self) -> None:
         """Moves the last rows into the holes that no image has filled."""
@@ -194,18 +171,13 @@ class SlotLoop:
         return tokens, region, length, place
 
     def _results(self, leaving: np.ndarray, logits: Tensor) -> list[tuple[int, Prediction]]:
-        # The rows are copied out together and handed out as views: a copy each would take longer
-        # than all else here.
+        # The rows are copied out together.
         chosen = logits.index_select(0, torch.from_numpy(leaving).to(logits.device)).cpu()
-        values = chosen.numpy()
-        labels = values.argmax(axis=1).tolist()
-        finite = np.isfinite(values).all(axis=1).tolist()
-        glimpses = self._length[leaving].tolist()
-        regions = torch.from_numpy(self._seen[leaving]).unbind()
-        rows = chosen.unbind()
-        done = []
-        for each, row in enumerate(leaving.tolist()):
-            seen = regions[each][: glimpses[each]]
-            result = Prediction(labels[each], rows[each], glimpses[each], seen, finite[each])
-            done.append((self._number[row], result))
-        return done
+        seen = torch.from_numpy(self._seen[leaving])
+        done = predictions(chosen, seen, self._length[leaving].tolist())
+        return [(self._number[row], done[n]) for n, row in enumerate(leaving.tolist())]
+
+
+def look_at_one(runner: Runner, decision: ExitDecision, image: Tensor) -> Prediction:
+    """All glimpses of an image [1, C, H, W] that is too large for a place of its own."""
+    return next(SlotLoop(runner, decision, 1, Source(range(1)), BatchPlaces(image)).predictions())

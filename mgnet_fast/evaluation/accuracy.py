@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mgnet_fast.data.labelled_images import LabelledImages, epoch_batches
 from mgnet_fast.models import MGNet
+from mgnet_fast.models.borders import is_at_the_border
 
 TOP5_ABOVE = 10  # classes; with fewer, five guesses say little
 
@@ -54,6 +55,8 @@ class Accuracy:
         confidence: of the intervals.
         correct_top5: scenes whose class is among the five most likely, after each glimpse; None
             with ten classes or fewer.
+        at_the_border: share of the scenes whose region of each glimpse ends at an edge of the
+            image, see :func:`mgnet_fast.models.borders.is_at_the_border`.
     """
 
     correct: tuple[int, ...]
@@ -61,6 +64,7 @@ class Accuracy:
     mean_scale: tuple[float, ...]
     confidence: float = 0.95
     correct_top5: tuple[int, ...] | None = None
+    at_the_border: tuple[float, ...] = ()
 
     @property
     def accuracy(self) -> tuple[float, ...]:
@@ -95,6 +99,7 @@ class Accuracy:
             "confidence": self.confidence,
             "interval": [list(pair) for pair in self.interval],
             "mean_scale": list(self.mean_scale),
+            "at_the_border": list(self.at_the_border),
         }
         if self.top5 is not None and self.top5_interval is not None:
             found["top5"] = list(self.top5)
@@ -153,6 +158,7 @@ def evaluate(
     # A row a batch, so that sums over all batches do not depend on who computed which.
     correct = torch.zeros(2, len(batches), steps, dtype=torch.int64, device=target)
     scale = torch.zeros(len(batches), steps, dtype=torch.float64, device=target)
+    border = torch.zeros(len(batches), steps, dtype=torch.int64, device=target)
     counts = torch.zeros(len(batches), dtype=torch.int64, device=target)
     loaded = scenes.load([batches[at] for at in mine], epoch)
     try:
@@ -162,13 +168,14 @@ def evaluate(
             output = model(images.to(target), num_glimpses=num_glimpses)
             correct[:, batch] = _hits(output["n_logit"], labels.to(target))
             scale[batch] = output["n_affparam"][:, :, 0].double().sum(1)
+            border[batch] = is_at_the_border(output["n_affparam"]).sum(1)
             counts[batch] = len(labels)
             if progress is not None:
                 progress(int(counts.sum()))
     finally:
         model.train(was_training)
     if world_size > 1:
-        for counted in (correct, scale, counts):
+        for counted in (correct, scale, border, counts):
             torch.distributed.all_reduce(counted)
     count = int(counts.sum())
     if count == 0:
@@ -180,6 +187,7 @@ def evaluate(
         mean_scale=tuple((scale.sum(0) / count).tolist()),
         confidence=confidence,
         correct_top5=top5 if model.config.num_classes > TOP5_ABOVE else None,
+        at_the_border=tuple((border.sum(0) / count).tolist()),
     )
 
 

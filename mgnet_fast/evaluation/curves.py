@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mgnet_fast.pictures import FRAME, INK, MUTED
+from mgnet_fast.pictures.colours import FRAME, INK, MUTED
 
 COLORS = ("#2457c5", "#d9622b", "#12a150", "#8a3fc0", "#b0132b", "#00819b")
 MARKERS = ("o", "s", "^", "D", "v", "P")

@@ -1,4 +1,4 @@
-"""The loop compiled ahead of time by AOTInductor: a ``.pt2`` package for the CPU."""
+"""Loop or step compiled ahead of time by AOTInductor: a ``.pt2`` package for the CPU."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from .. import functional  # registers the ops that a package calls
 from ..models import MGNet
-from .loop import OpLoop, Outputs, build_loop
+from .loop import OpLoop, build_loop
 from .options import ExportOptions
 from .program import exported_program
+from .step import OpStep
 
 __all__ = ["functional", "load_aot", "write_aot"]
 
@@ -37,14 +38,15 @@ def write_aot(model: MGNet, path: str | os.PathLike[str], options: ExportOptions
             f"AOTInductor needs a C++ compiler, and {compiler!r} is not on PATH: install g++ "
             "or name one in CXX"
         )
-    loop = build_loop(OpLoop, model, options)
-    program = exported_program(loop, options, model.config.in_chans)
+    is_step = options.what == "step"
+    module = OpStep(model, options) if is_step else build_loop(OpLoop, model, options)
+    program = exported_program(module, model, options)
     with torch.no_grad():
         torch._inductor.aoti_compile_and_package(program, package_path=os.fspath(path))
 
 
-def load_aot(path: str | os.PathLike[str]) -> Callable[[Tensor], Outputs]:
-    """A function from images to (n_logit, regions, label), computed by the package.
+def load_aot(path: str | os.PathLike[str]) -> Callable[..., tuple[Tensor, ...]]:
+    """A function from the program's inputs to its outputs, computed by the package.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -53,8 +55,7 @@ def load_aot(path: str | os.PathLike[str]) -> Callable[[Tensor], Outputs]:
         raise FileNotFoundError(f"package {os.fspath(path)} does not exist")
     package: Any = torch._inductor.aoti_load_package(os.fspath(path))
 
-    def run(images: Tensor) -> Outputs:
-        n_logit, regions, label = package(images.contiguous())
-        return n_logit, regions, label
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(package(*(each.contiguous() for each in inputs)))
 
     return run

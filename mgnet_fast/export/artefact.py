@@ -12,24 +12,26 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ..engine.exits import ExitRule
 from ..models import MGNet
-from .formats import FORMATS, Format
+from .formats import Format, check_pair
 from .loop import Outputs
 from .manifest import build_manifest
 from .onnx import load_onnx
 from .options import ExportOptions
-from .parity import LOGIT_TOLERANCE, REGION_TOLERANCE, Parity, measure_parity
-from .sample import sample_batches
-
-SAMPLE_IMAGES = 64
+from .parity import Parity, measure_parity
+from .sample import calibration_batches, sample_batches
+from .step import loop_of_steps
+from .tolerances import SAMPLE_IMAGES, TOLERANCES, Tolerances
 
 
 class Exported(NamedTuple):
     """Where things are, and how near the artefact is to the eager model.
 
-    Where parity does not hold there is no artefact and no manifest: only the report was written.
-    Where the artefact cannot be run on this machine ``not_run`` says why, and ``parity`` is that
-    of the ONNX file that it was built from.
+    Where parity does not hold there is neither ``artefact`` nor ``manifest``, unless an earlier
+    export wrote them, which stay as they are with the report of theirs; ``report`` is that of the
+    miss. Where the artefact cannot be run on this machine ``not_run`` says why, and ``parity`` is
+    that of the ONNX file that it was built from.
     """
 
     artefact: Path
@@ -46,12 +48,12 @@ def export_model(
     options: ExportOptions | None = None,
     *,
     class_names: Sequence[str] | None = None,
+    exit: ExitRule | None = None,
     sample: Iterable[Tensor] | None = None,
-    logit_tolerance: float = LOGIT_TOLERANCE,
-    region_tolerance: float = REGION_TOLERANCE,
-    label_tolerance: float = 0.0,
+    calibration: Iterable[Tensor] | None = None,
+    tolerances: Tolerances | None = None,
 ) -> Exported:
-    """Writes the whole loop of ``model``, a manifest and a parity report into ``directory``.
+    """Writes loop or step of ``model``, a manifest and a parity report into ``directory``.
 
     Everything is written into a folder of its own beside its place first. The artefact gets its
     name only when it is whole, was run and agrees with the eager float32 model. An engine that
@@ -64,57 +66,72 @@ def export_model(
         kind: ``"onnx"``, ``"aot"``, ``"tensorrt"`` or ``"tensorrt-rtx"``.
         options: what the program shall accept.
         class_names: one for each class, for the manifest.
-        sample: batches to compare on, as the program takes them (default: 64 images, see
-            :func:`mgnet_fast.export.sample.sample_batches`).
-        logit_tolerance, region_tolerance, label_tolerance: see :class:`Parity`.
+        exit: when an image has been looked at enough, for the manifest of a step.
+        sample: batches to compare on, as the program takes them (default: 64 images, 256 for
+            lower precisions, see :func:`mgnet_fast.export.sample.sample_batches`).
+        calibration: batches that show int8 the range of its activations (default: 64 images of
+            the same kind, others than the default sample).
+        tolerances: default: those of the precision, ``TOLERANCES``.
 
     Raises:
-        ValueError: ``kind`` is unknown, or the options do not fit the network.
+        ValueError: ``kind`` is unknown or does not go with precision or part, or the options do
+            not fit the network.
         ImportError: a library is missing.
         RuntimeError: the compiler or the GPU is missing.
     """
-    if kind not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {kind!r}")
-    form = FORMATS[kind]
-    form.check()
     options = options or ExportOptions()
+    form = check_pair(kind, options)
     model = copy.deepcopy(model).to("cpu").float().eval()
-    manifest = build_manifest(model, options, kind=kind, class_names=class_names)
-    name = form.file
+    manifest = build_manifest(model, options, kind=kind, class_names=class_names, exit=exit)
+    name = form.file(options)
     target = Path(directory)
     target.mkdir(parents=True, exist_ok=True)
     report, described = target / f"{name}.parity.json", target / f"{name}.manifest.json"
+    missed = target / f"{name}.missed.json"
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target) as folder:
         unfinished = Path(folder)
-        form.write(model, unfinished / name, options)
-        run, not_run = _runnable(form, unfinished / name)
+        if options.precision == "int8":
+            shown = calibration_batches(model, options) if calibration is None else calibration
+            form.write(model, unfinished / name, options, calibration=shown)
+        else:
+            form.write(model, unfinished / name, options)
+        form.describe(unfinished / name, manifest)
+        run, not_run = _runnable(form, unfinished / name, model, options)
+        images = SAMPLE_IMAGES[options.precision]
         parity = measure_parity(
             run,
             model,
-            sample_batches(model, options, SAMPLE_IMAGES) if sample is None else sample,
+            sample_batches(model, options, images) if sample is None else sample,
             num_glimpses=options.num_glimpses,
-            logit_tolerance=logit_tolerance,
-            region_tolerance=region_tolerance,
-            label_tolerance=label_tolerance,
+            tolerances=tolerances or TOLERANCES[options.precision],
         )
         run_or_not = {"artefact_was_run": not_run is None, "not_run": not_run}
         _write_json(unfinished / report.name, parity.to_dict() | run_or_not)
+        if not parity.holds:
+            os.replace(unfinished / report.name, missed)
+            return Exported(target / name, described, missed, parity, not_run)
+        missed.unlink(missing_ok=True)
         os.replace(unfinished / report.name, report)
-        if parity.holds:
-            _write_json(unfinished / described.name, manifest | run_or_not)
-            os.replace(unfinished / described.name, described)
-            os.replace(unfinished / name, target / name)
+        _write_json(unfinished / described.name, manifest | run_or_not)
+        os.replace(unfinished / described.name, described)
+        os.replace(unfinished / name, target / name)
     return Exported(target / name, described, report, parity, not_run)
 
 
-def _runnable(form: Format, path: Path) -> tuple[Callable[[Tensor], Outputs], str | None]:
+def _runnable(
+    form: Format, path: Path, model: MGNet, options: ExportOptions
+) -> tuple[Callable[[Tensor], Outputs], str | None]:
     """What to compare with the eager model; why it is not the artefact itself, or None."""
     reason = form.why_not_run(path)
     if reason is None:
-        return form.load(path), None
-    if form.stand_in is None:
+        program = form.load(path)
+    elif form.stand_in is None:
         raise RuntimeError(f"{path.name} cannot be run: {reason}")
-    return load_onnx(form.stand_in(path)), reason
+    else:
+        program = load_onnx(form.stand_in(path))
+    if options.what == "step":
+        return loop_of_steps(program, model, options), reason  # type: ignore[arg-type]
+    return program, reason  # type: ignore[return-value]
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

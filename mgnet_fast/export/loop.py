@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import functional
 from ..models import MGNet
-from ..models.fusion import FusionMemory
 from ..models.mgnet import POSITION_DIM
 from .options import ExportOptions
+from .parts import Fusion, GridGlimpse, Localization, Normalization, OpGlimpse, ready_backbone
 
 INPUT_NAME = "images"
 OUTPUT_NAMES = ("n_logit", "regions", "label")
@@ -20,74 +18,47 @@ Outputs = tuple[Tensor, Tensor, Tensor]
 
 
 class PlainLoop(nn.Module):
-    r"""The same loop in operators that every runtime has; a glimpse is one ``GridSample``.
+    """The loop in operators that every runtime has; a glimpse is one ``GridSample``."""
 
-    The grid of a region (s, x, y) is made by broadcasting,
-    :math:`g_{ij} = (x + s u_j, y + s v_i)` with u and v evenly spaced in [-1, 1], always in
-    float32. So coordinates are as exact as float32 allows, which is less exact than the package's
-    own ops: about 6e-5 of N(0, 1) white noise at 224 pixels.
-    """
-
-    columns: Tensor
-    rows: Tensor
     whole_image: Tensor
-    scale: Tensor
-    bias: Tensor
 
     def __init__(self, model: MGNet, options: ExportOptions) -> None:
         super().__init__()
-        self.model = model
         self.steps = options.steps(model.config)
         self.takes_bytes = options.input == "uint8"
-        height, width = options.glimpse_shape(model.config)
-        self.first_is_image = options.image_size == (height, width)
-        self.register_buffer("columns", _positions(width))
-        self.register_buffer("rows", _positions(height))
+        size = options.glimpse_shape(model.config)
+        self.first_is_image = options.image_size == size
         self.register_buffer("whole_image", torch.eye(1, POSITION_DIM))
-        channels = model.config.in_chans
-        mean = torch.tensor(model.config.mean or (0.0,) * channels, dtype=torch.float64)
-        std = torch.tensor(model.config.std or (1.0,) * channels, dtype=torch.float64)
-        self.register_buffer("scale", (1 / (255 * std)).float().view(1, -1, 1, 1))
-        self.register_buffer("bias", (-mean / std).float().view(1, -1, 1, 1))
+        self.normalization = Normalization(model.config)
+        self.glimpse: nn.Module = GridGlimpse(size)
+        self.backbone = ready_backbone(model, options.backbone_dtype)
+        self.backbone_dtype = options.backbone_dtype
+        self.fusion = Fusion(model)
+        self.classifier = model.global_fc
+        self.localization = Localization(model)
 
     def forward(self, images: Tensor) -> Outputs:
         """``n_logit`` [T, B, K], ``regions`` [T, B, 3] and ``label`` int64 [B] of the last step."""
         images = self._prepared(images)
-        memory = FusionMemory()
         region = self.whole_image.repeat(images.shape[0], 1)
-        n_logit, regions = [], []
+        n_logit, regions, tokens = [], [], []
         for step in range(self.steps):
-            look = self._first if step == 0 else self._sampled
-            feature = self.model.backbone(look(images, region))
-            fused = self.model.fuse(feature, region, memory)
-            n_logit.append(self.model.global_fc(fused))
+            is_image = step == 0 and self.first_is_image
+            glimpse = self._image(images) if is_image else self.glimpse(images, region)
+            feature = self.backbone(glimpse.to(self.backbone_dtype)).float()
+            tokens.append(torch.cat([feature, region], dim=1))
+            fused = self.fusion(tokens)
+            n_logit.append(self.classifier(fused))
             regions.append(region)
             if step + 1 < self.steps:
-                region = self._located(fused)
+                region = self.localization(fused)
         return torch.stack(n_logit), torch.stack(regions), n_logit[-1].argmax(dim=-1)
 
     def _prepared(self, images: Tensor) -> Tensor:
-        if self.takes_bytes:
-            # Floats first: TensorRT has no operation on bytes but the cast.
-            return images.float().permute(0, 3, 1, 2) * self.scale + self.bias
-        return images
+        return self.normalization(images) if self.takes_bytes else images
 
-    def _first(self, images: Tensor, region: Tensor) -> Tensor:
-        return images if self.first_is_image else self._sampled(images, region)
-
-    def _located(self, fused: Tensor) -> Tensor:
-        low, high = self.model.config.scale_range
-        probability = torch.sigmoid(self.model.loc_network.fc(fused))
-        scale = probability[:, :1] * (high - low) + low
-        return torch.cat([scale, (2 * probability[:, 1:] - 1) * (1 - scale)], dim=1)
-
-    def _sampled(self, images: Tensor, region: Tensor) -> Tensor:
-        scale, x, y = region[:, :1], region[:, 1:2], region[:, 2:]
-        shape = (images.shape[0], self.rows.shape[0], self.columns.shape[0])
-        across = (x + scale * self.columns)[:, None, :].expand(shape)
-        down = (y + scale * self.rows)[:, :, None].expand(shape)
-        grid = torch.stack([across, down], dim=-1)
-        return F.grid_sample(images, grid, "bilinear", "zeros", align_corners=True)
+    def _image(self, prepared: Tensor) -> Tensor:
+        return prepared
 
 
 class OpLoop(PlainLoop):
@@ -96,24 +67,16 @@ class OpLoop(PlainLoop):
     For programs that run where the package is imported. Bytes are normalised as they are sampled.
     """
 
+    def __init__(self, model: MGNet, options: ExportOptions) -> None:
+        super().__init__(model, options)
+        size = options.glimpse_shape(model.config)
+        self.glimpse = OpGlimpse(size, model.config, self.takes_bytes)
+
     def _prepared(self, images: Tensor) -> Tensor:
         return images.permute(0, 3, 1, 2) if self.takes_bytes else images  # any strides will do
 
-    def _first(self, images: Tensor, region: Tensor) -> Tensor:
-        if self.first_is_image:
-            return self.model.glimpse_gen(images, region, is_whole_image=True)
-        return self._sampled(images, region)
-
-    def _sampled(self, images: Tensor, region: Tensor) -> Tensor:
-        config = self.model.config
-        return functional.glimpse(
-            images,
-            region,
-            (self.rows.shape[0], self.columns.shape[0]),
-            mean=config.mean if self.takes_bytes else None,
-            std=config.std if self.takes_bytes else None,
-            dtype=torch.float32,
-        )
+    def _image(self, prepared: Tensor) -> Tensor:
+        return self.normalization(prepared.permute(0, 2, 3, 1)) if self.takes_bytes else prepared
 
 
 class BatchFirst(nn.Module):
@@ -148,10 +111,3 @@ def steps_first(outputs: Outputs) -> Outputs:
     if logits.dim() == 2:
         return logits.unsqueeze(0), regions.transpose(0, 1), label.squeeze(1)
     return logits, regions, label
-
-
-def _positions(count: int) -> Tensor:
-    """``count`` evenly spaced positions in [-1, 1], the centre if it is one."""
-    if count == 1:
-        return torch.zeros(1)
-    return torch.linspace(-1, 1, count, dtype=torch.float64).float()

@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import torch
 
 from .. import __version__
+from ..engine.exits import ExitRule
+from ..engine.step_artefact import STEP_INPUTS, STEP_OUTPUTS, weights_digest
 from ..models import MGNet
 from .loop import INPUT_NAME, output_names
 from .options import ExportOptions
@@ -21,9 +24,14 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx")
 
 
 def build_manifest(
-    model: MGNet, options: ExportOptions, *, kind: str, class_names: Sequence[str] | None
+    model: MGNet,
+    options: ExportOptions,
+    *,
+    kind: str,
+    class_names: Sequence[str] | None,
+    exit: ExitRule | None = None,
 ) -> dict[str, Any]:
-    """Shapes, precision, preprocessing, class names, versions and commit of an artefact.
+    """What an artefact is: shapes, precision, preprocessing, names, versions, commit.
 
     Raises:
         ValueError: there is not one name for each class.
@@ -34,27 +42,26 @@ def build_manifest(
             f"class_names must have one name for each of {config.num_classes} classes, "
             f"got {len(class_names)}"
         )
-    steps = options.steps(config)
     shape = {
         "float": ["batch", config.in_chans, "height", "width"],
         "uint8": ["batch", "height", "width", config.in_chans],
     }[options.input]
     sizes = options.engine_sizes() if kind.startswith("tensorrt") else options.open_sizes
+    glimpse_shape = options.glimpse_shape(config)
     height, width = options.image_size or (None, None)
-    shapes: tuple[list[Any], ...] = (
-        [steps, "batch", config.num_classes],
-        [steps, "batch", 3],
-        ["batch"],
-    )
-    if options.outputs == "batch-first":
-        shapes = (["batch", config.num_classes], ["batch", steps, 3], ["batch", 1])
-    types = ("float32", "float32", "int64")
+    if options.sampling == "outside":
+        height, width = glimpse_shape
+    state, outputs = _tensors(model, options)
     return {
         "format": kind,
-        "what": "loop",
-        "precision": "fp32",
-        "num_glimpses": steps,
-        "glimpse_shape": list(options.glimpse_shape(config)),
+        "what": options.what,
+        "precision": options.precision,
+        "sampling": options.sampling,
+        "num_glimpses": options.steps(config),
+        "num_classes": config.num_classes,
+        "token_width": model.loc_network.fc.in_features,
+        "weights": weights_digest(model),
+        "glimpse_shape": list(glimpse_shape),
         "input": {
             "name": INPUT_NAME,
             "dtype": "float32" if options.input == "float" else "uint8",
@@ -67,10 +74,9 @@ def build_manifest(
             "height": [height or sizes.low[0], height or sizes.high[0]],
             "width": [width or sizes.low[1], width or sizes.high[1]],
         },
-        "outputs": [
-            {"name": name, "dtype": dtype, "shape": each}
-            for name, dtype, each in zip(output_names(options), types, shapes, strict=True)
-        ],
+        "state": state,
+        "outputs": outputs,
+        "exit": None if exit is None else {"rule": type(exit).__name__, **asdict(exit)},
         "preprocessing": {
             "inside": options.input == "uint8",
             "divide_by": 255,
@@ -84,6 +90,32 @@ def build_manifest(
         "commit": _commit(),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _tensors(model: MGNet, options: ExportOptions) -> tuple[list[Any], list[Any]]:
+    """The inputs besides the images, and the outputs."""
+    steps, width = options.steps(model.config), model.loc_network.fc.in_features
+    classes = model.config.num_classes
+    if options.what == "loop":
+        loop: tuple[list[Any], ...] = ([steps, "batch", classes], [steps, "batch", 3], ["batch"])
+        if options.outputs == "batch-first":
+            loop = (["batch", classes], ["batch", steps, 3], ["batch", 1])
+        return [], _described(output_names(options), ("float32", "float32", "int64"), loop)
+    state = (["batch", 3], ["batch", steps, width], ["batch"])
+    outputs = (["batch", classes], ["batch", 3], ["batch", width])
+    return (
+        _described(STEP_INPUTS[1:], ("float32", "float32", "int64"), state),
+        _described(STEP_OUTPUTS, ("float32",) * 3, outputs),
+    )
+
+
+def _described(
+    names: Sequence[str], types: Sequence[str], shapes: Sequence[list[Any]]
+) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "dtype": dtype, "shape": shape}
+        for name, dtype, shape in zip(names, types, shapes, strict=True)
+    ]
 
 
 def _versions() -> dict[str, str]:

@@ -1,37 +1,59 @@
-"""The loop as an ONNX file, and running such a file in ONNX Runtime."""
+"""Loop or step as an ONNX file, and running such a file in ONNX Runtime."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
+import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..engine.onnx_session import open_session, require
+from ..engine.step_artefact import METADATA_KEY, STEP_INPUTS, STEP_OUTPUTS
 from ..models import MGNet
-from .loop import INPUT_NAME, Outputs, PlainLoop, build_loop, output_names
+from .graph_names import shorten_names
+from .loop import INPUT_NAME, PlainLoop, build_loop, output_names
 from .options import ExportOptions
 from .program import exported_program
+from .quantization import quantize
+from .step import PlainStep
 
 OPSET = 18  # TensorRT reads GridSample right at 18 and wrong at 20
-INSTALL_HINT = "pip install 'mgnet-fast[export]'"
 
 
-def write_onnx(model: MGNet, path: str | os.PathLike[str], options: ExportOptions) -> None:
+def write_onnx(
+    model: MGNet,
+    path: str | os.PathLike[str],
+    options: ExportOptions,
+    *,
+    calibration: Iterable[Tensor] | None = None,
+    symmetric: bool = False,
+) -> None:
     """Writes ``model`` (on the CPU, in evaluation mode) as one ONNX file of opset 18.
 
+    Args:
+        model: the network.
+        path: of the file.
+        options: what it shall accept; its precision.
+        calibration: images as the program takes them, for int8 only.
+        symmetric: int8 as TensorRT takes it.
+
     Raises:
-        ImportError: onnx or onnxscript is not installed.
-        ValueError: the options do not fit the network.
+        ImportError: onnx or onnxscript is not installed; for int8, onnxruntime.
+        ValueError: the options do not fit the network; int8 without calibration.
     """
-    _require("onnx", "onnxscript")
-    loop = build_loop(PlainLoop, model, options)
-    program = exported_program(loop, options, model.config.in_chans)
+    require("onnx", "onnxscript")
+    import onnx
+
+    is_step = options.what == "step"
+    module = PlainStep(model, options) if is_step else build_loop(PlainLoop, model, options)
+    program = exported_program(module, model, options)
     # The exporter prints its progress and warns of its own deprecations.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -41,41 +63,44 @@ def write_onnx(model: MGNet, path: str | os.PathLike[str], options: ExportOption
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
-            input_names=[INPUT_NAME],
-            output_names=list(output_names(options)),
+            input_names=list(STEP_INPUTS) if is_step else [INPUT_NAME],
+            output_names=list(STEP_OUTPUTS if is_step else output_names(options)),
         )
     if converted is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    converted.save(Path(path), external_data=False)
+    proto = converted.model_proto
+    shorten_names(proto, by_glimpse=not is_step)
+    onnx.save(proto, os.fspath(path))
+    if options.precision == "int8":
+        if calibration is None:
+            raise ValueError("calibration must be images for precision int8, got None")
+        quantize(Path(path), model, options, calibration, symmetric=symmetric)
 
 
-def load_onnx(path: str | os.PathLike[str]) -> Callable[[Tensor], Outputs]:
-    """A function from images to (n_logit, regions, label), computed by ONNX Runtime on the CPU.
+def describe_onnx(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes ``manifest`` into the file, among its metadata."""
+    import onnx
+
+    proto = onnx.load(path)
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(manifest)})
+    onnx.save(proto, path)
+
+
+def load_onnx(path: str | os.PathLike[str]) -> Callable[..., tuple[Tensor, ...]]:
+    """A function from the file's inputs to its outputs, by ONNX Runtime on the CPU.
 
     It uses as many threads as ``torch.get_num_threads()`` says now.
 
     Raises:
         ImportError: onnxruntime is not installed.
+        ValueError: it cannot read the file.
     """
-    _require("onnxruntime")
-    import onnxruntime
+    session = open_session(path)
+    names = [each.name for each in session.get_inputs()]
 
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = torch.get_num_threads()
-    settings.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        os.fspath(path), settings, providers=["CPUExecutionProvider"]
-    )
-
-    def run(images: Tensor) -> Outputs:
-        found = session.run(None, {INPUT_NAME: images.contiguous().numpy()})
-        n_logit, regions, label = (torch.from_numpy(array) for array in found)
-        return n_logit, regions, label
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
+        given = zip(names, inputs, strict=True)
+        found = session.run(None, {name: each.contiguous().numpy() for name, each in given})
+        return tuple(map(torch.from_numpy, found))
 
     return run
-
-
-def _require(*names: str) -> None:
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ImportError(f"ONNX needs {' and '.join(missing)}: {INSTALL_HINT}")

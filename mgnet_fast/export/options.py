@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
+
 from ..models.config import MGNetConfig
 
 InputKind = Literal["float", "uint8"]
 OutputKind = Literal["steps-first", "batch-first"]
+What = Literal["loop", "step"]
+Precision = Literal["fp32", "fp16", "int8"]
+Sampling = Literal["inside", "outside"]
 LARGEST_SIDE = 16_384  # coordinates are computed in float32 there, and lose their meaning beyond
 LARGEST_ENGINE_SIZE = (1024, 1024)
 
@@ -88,10 +93,16 @@ class ExportOptions:
             the engines of TensorRT, which reserve memory for the largest.
         outputs: ``"steps-first"``: n_logit [T, B, K], regions [T, B, 3], label [B];
             ``"batch-first"``, for servers: logits [B, K] of the last step, regions [B, T, 3],
-            label [B, 1].
+            label [B, 1]. Of a loop.
         input: ``"float"``: float32 [B, C, H, W], already normalised; ``"uint8"``: [B, H, W, C],
             divided by 255 and normalised by the config's mean and std inside.
         num_glimpses: T, None for the config's.
+        what: ``"loop"``: all T glimpses in one call; ``"step"``: one glimpse of each of the images
+            in flight, for early exit.
+        precision: of the backbone; everything else is float32.
+        sampling: ``"inside"``: the program takes the glimpses of the images that it is given;
+            ``"outside"``: it is given the glimpses themselves, float32 [S, C, h, w], by a caller
+            that takes them with :func:`mgnet_fast.functional.glimpse` (steps only).
 
     Raises:
         ValueError: a value is out of range.
@@ -103,12 +114,28 @@ class ExportOptions:
     num_glimpses: int | None = None
     sizes: SizeRange | None = None
     outputs: OutputKind = "steps-first"
+    what: What = "loop"
+    precision: Precision = "fp32"
+    sampling: Sampling = "inside"
 
     def __post_init__(self) -> None:
-        if self.input not in get_args(InputKind):
-            raise ValueError(f"input must be one of {get_args(InputKind)}, got {self.input!r}")
-        if self.outputs not in get_args(OutputKind):
-            raise ValueError(f"outputs must be one of {get_args(OutputKind)}, got {self.outputs!r}")
+        for name, known in (
+            ("input", InputKind),
+            ("outputs", OutputKind),
+            ("what", What),
+            ("precision", Precision),
+            ("sampling", Sampling),
+        ):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(
+                    f"{name} must be one of {', '.join(get_args(known))}, "
+                    f"got {getattr(self, name)!r}"
+                )
+        if self.sampling == "outside" and (self.what, self.input) != ("step", "float"):
+            raise ValueError(
+                "sampling outside needs what = step and input = float: a loop takes its glimpses "
+                f"itself, and glimpses are float32; got {self.what} and {self.input}"
+            )
         if self.image_size is not None and not all(
             2 <= side <= LARGEST_SIDE for side in self.image_size
         ):
@@ -119,6 +146,16 @@ class ExportOptions:
             raise ValueError("image_size and sizes are two ways to say one thing: give one of them")
         if self.num_glimpses is not None and self.num_glimpses < 1:
             raise ValueError(f"num_glimpses must be at least 1, got {self.num_glimpses}")
+
+    @property
+    def backbone_dtype(self) -> torch.dtype:
+        """Of the exported program's backbone; 8 bits come after the export."""
+        return torch.float16 if self.precision == "fp16" else torch.float32
+
+    @property
+    def stem(self) -> str:
+        """The artefact's name without its suffix."""
+        return self.what if self.precision == "fp32" else f"{self.what}.{self.precision}"
 
     @property
     def open_sizes(self) -> SizeRange:
@@ -147,5 +184,5 @@ class ExportOptions:
         return config.glimpse_shape((LARGEST_SIDE, LARGEST_SIDE))
 
     def steps(self, config: MGNetConfig) -> int:
-        """T of the exported loop."""
+        """T of the exported loop; places of the cache of a step."""
         return config.num_glimpses if self.num_glimpses is None else self.num_glimpses

@@ -9,45 +9,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..engine.deviation import Deviation, DeviationSum
 from ..models import MGNet
 from .loop import Outputs, steps_first
-
-LOGIT_TOLERANCE = 1e-3
-REGION_TOLERANCE = 1e-4
+from .tolerances import TOLERANCES, Tolerances
 
 
 @dataclass(frozen=True)
-class Parity:
-    """Deviations over all images, glimpses, classes and coordinates of a sample.
+class Parity(Deviation):
+    """A deviation and what it may be.
 
     Attributes:
-        images: how many were compared.
-        largest_logit: of the eager model, in absolute value; the unit of ``logit_*``.
-        logit_max, logit_mean: deviation of the logits, in units of ``largest_logit``.
-        region_max, region_mean: deviation of (s, x, y).
-        labels_changed: images whose last label differs.
-        logit_tolerance, region_tolerance: what ``logit_max`` and ``region_max`` may be.
-        label_tolerance: share of the images whose label may differ.
+        tolerances: what the maxima and the share of changed labels may be.
     """
 
-    images: int
-    largest_logit: float
-    logit_max: float
-    logit_mean: float
-    region_max: float
-    region_mean: float
-    labels_changed: int
-    logit_tolerance: float = LOGIT_TOLERANCE
-    region_tolerance: float = REGION_TOLERANCE
-    label_tolerance: float = 0.0
+    tolerances: Tolerances = TOLERANCES["fp32"]
 
     @property
     def holds(self) -> bool:
         """Whether all three tolerances are met; never with NaN among the deviations."""
         return (
-            self.logit_max <= self.logit_tolerance
-            and self.region_max <= self.region_tolerance
-            and self.labels_changed <= self.label_tolerance * self.images
+            self.logit_max <= self.tolerances.logit
+            and self.region_max <= self.tolerances.region
+            and self.labels_changed <= self.tolerances.label * self.images
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,9 +46,7 @@ def measure_parity(
     batches: Iterable[Tensor],
     *,
     num_glimpses: int | None = None,
-    logit_tolerance: float = LOGIT_TOLERANCE,
-    region_tolerance: float = REGION_TOLERANCE,
-    label_tolerance: float = 0.0,
+    tolerances: Tolerances = TOLERANCES["fp32"],
 ) -> Parity:
     """Runs both on every batch.
 
@@ -74,37 +56,18 @@ def measure_parity(
         model: the eager float32 model, in evaluation mode.
         batches: as ``run`` takes them: float32 [B, C, H, W] or uint8 [B, H, W, C].
         num_glimpses: T that was exported.
-        logit_tolerance: for the largest deviation of a logit, in units of the largest logit.
-        region_tolerance: for the largest deviation of a region.
-        label_tolerance: for the share of changed labels.
+        tolerances: what is allowed.
 
     Raises:
         ValueError: there are no images.
     """
-    logit, region, largest, changed, images = [], [], 0.0, 0, 0
+    total = DeviationSum()
     for batch in batches:
         n_logit, regions, label = steps_first(run(batch))
         seen = batch.permute(0, 3, 1, 2) if batch.dtype == torch.uint8 else batch
         wanted = model(seen, num_glimpses=num_glimpses)
-        wanted_logit = wanted["n_logit"][-len(n_logit) :]  # the last step's only, for servers
-        logit.append((n_logit.double() - wanted_logit.double()).abs().flatten())
-        region.append((regions.double() - wanted["n_affparam"].double()).abs().flatten())
-        largest = max(largest, float(wanted["n_logit"].abs().max()))
-        changed += int((label != wanted["n_logit"][-1].argmax(dim=-1)).sum())
-        images += len(batch)
-    if not images:
-        raise ValueError("parity needs at least one image, got none")
-    logits = torch.cat(logit) / largest
-    regions_off = torch.cat(region)
+        total.add(n_logit, regions, wanted["n_logit"], wanted["n_affparam"], label)
     return Parity(
-        images,
-        largest,
-        float(logits.max()),
-        float(logits.mean()),
-        float(regions_off.max()),
-        float(regions_off.mean()),
-        changed,
-        logit_tolerance,
-        region_tolerance,
-        label_tolerance,
+        **asdict(total.result()),
+        tolerances=tolerances,
     )

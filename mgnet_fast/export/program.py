@@ -1,4 +1,4 @@
-"""From a loop to torch's exported program, with the batch and the image's size left open."""
+"""From a loop or step to torch's exported program, batch and image size left open."""
 
 from __future__ import annotations
 
@@ -8,29 +8,43 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from ..models import MGNet
 from .options import ExportOptions
 
 _EXAMPLE_SIDES = (112, 120)  # not equal, or one size would be taken for both
 
 
-def exported_program(loop: nn.Module, options: ExportOptions, channels: int) -> ExportedProgram:
-    """``torch.export`` of ``loop`` (a module on the CPU, in evaluation mode)."""
+def exported_program(module: nn.Module, model: MGNet, options: ExportOptions) -> ExportedProgram:
+    """``torch.export`` of ``module`` (a loop or step of ``model``, in evaluation mode)."""
+    inputs, shapes = [example_images(model, options)], [_dynamic_images(options)]
+    if options.what == "step":
+        state = _example_state(len(inputs[0]), model, options)
+        inputs += state
+        shapes += [_dynamic_batch(options) for _ in state]
+    device = next(module.buffers()).device
+    given = tuple(each.to(device) for each in inputs)
     with torch.no_grad():
-        return torch.export.export(
-            loop.eval(),
-            (example_input(options, channels),),
-            dynamic_shapes=(_dynamic_shape(options),),
-        )
+        return torch.export.export(module.eval(), given, dynamic_shapes=tuple(shapes))
 
 
-def example_input(options: ExportOptions, channels: int) -> Tensor:
+def example_images(model: MGNet, options: ExportOptions) -> Tensor:
     """Zeros of a shape that the program is to accept."""
     # A batch of one would be taken for the only one.
     batch = min(max(options.batch.usual, 2), options.batch.high)
+    channels = model.config.in_chans
+    if options.sampling == "outside":
+        return torch.zeros(batch, channels, *options.glimpse_shape(model.config))
     height, width = options.image_size or _example_size(options)
     if options.input == "uint8":
         return torch.zeros(batch, height, width, channels, dtype=torch.uint8)
     return torch.zeros(batch, channels, height, width)
+
+
+def _example_state(count: int, model: MGNet, options: ExportOptions) -> list[Tensor]:
+    """Regions, cached tokens and numbers of glimpses."""
+    steps, width = options.steps(model.config), model.loc_network.fc.in_features
+    tokens = torch.zeros(count, steps, width)
+    return [torch.eye(1, 3).repeat(count, 1), tokens, torch.ones(count, dtype=torch.int64)]
 
 
 def _example_size(options: ExportOptions) -> tuple[int, int]:
@@ -45,11 +59,15 @@ def _example_size(options: ExportOptions) -> tuple[int, int]:
     return height, width
 
 
-def _dynamic_shape(options: ExportOptions) -> dict[int, Any]:
-    shape: dict[int, Any] = {}
+def _dynamic_batch(options: ExportOptions) -> dict[int, Any]:
     if options.batch.low < options.batch.high:
-        shape[0] = Dim("batch", min=options.batch.low, max=options.batch.high)
-    if options.image_size is None:
+        return {0: Dim("batch", min=options.batch.low, max=options.batch.high)}
+    return {}
+
+
+def _dynamic_images(options: ExportOptions) -> dict[int, Any]:
+    shape = _dynamic_batch(options)
+    if options.image_size is None and options.sampling == "inside":
         first, sizes = 1 if options.input == "uint8" else 2, options.open_sizes
         for place, name in enumerate(("height", "width")):
             if sizes.low[place] < sizes.high[place]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -10,30 +13,61 @@ from torch import Tensor
 
 from ..assets import digit_paths
 from ..data import TEST_SEED, TranslatedMNIST, read_digits
+from ..data.image_files import find_images, read_image
 from ..data.translated_mnist import MNIST_MEAN, MNIST_STD, SCENE_SIZE
 from ..models import MGNet
 from .options import ExportOptions
 
 _OPEN_SIZES = ((224, 224), (192, 256))
+_CALIBRATION_IMAGES = 64
+_CALIBRATION_FIRST = 1_000_000
 _COARSE = 14  # cells a side of the random pictures, which are smooth in between
 
 
-def sample_batches(model: MGNet, options: ExportOptions, count: int) -> Iterator[Tensor]:
-    """``count`` images, rounded up to whole batches of the usual size.
+def sample_batches(
+    model: MGNet,
+    options: ExportOptions,
+    count: int,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    first: int = 0,
+) -> Iterator[Tensor]:
+    """``count`` images as the program takes them, in batches of the usual size.
 
-    Scenes with the shipped digits where the network could have been trained on them (one channel,
-    ten classes, size open or 112), else smooth random pictures, of two sizes if the size is open.
+    Args:
+        model: says how many channels, and how floats are normalised.
+        options: say which sizes and batches.
+        count: how many; rounded up to whole batches where only one size of batch is allowed.
+        folder: photographs; the images are crops of them. Without it, scenes with the shipped
+            digits where the network could have been trained on them (one channel, ten classes,
+            size open or 112), else smooth random pictures. Of two sizes if the size is open.
+        first: number of the first image, of an endless row of them.
+
+    Raises:
+        ValueError: there is no image in ``folder``.
     """
-    usual = options.batch.usual
-    for start in range(0, count, usual):
-        if shows_digits(model, options):
-            images = _digits(start, usual)
+    photos = None if folder is None else _photos(folder, model.config.in_chans)
+    usual, sizes = options.batch.usual, _sizes(options)
+    for start in range(first, first + count, usual):
+        wanted = usual if options.batch.low == usual else min(usual, first + count - start)
+        wanted = max(wanted, options.batch.low)
+        size = sizes[start // usual % len(sizes)]
+        if photos is not None:
+            images = _crops(photos, start, wanted, size)
+        elif shows_digits(model, options):
+            images = _digits(start, wanted)
         else:
-            sizes = _sizes(options)
-            images = _smooth(
-                start, usual, model.config.in_chans, sizes[start // usual % len(sizes)]
-            )
+            images = _smooth(start, wanted, model.config.in_chans, size)
         yield _as_input(images, model, options)
+
+
+def calibration_batches(
+    model: MGNet, options: ExportOptions, *, folder: str | os.PathLike[str] | None = None
+) -> Iterator[Tensor]:
+    """Images of the same kind that no sample of less than a million contains."""
+    return sample_batches(
+        model, options, _CALIBRATION_IMAGES, folder=folder, first=_CALIBRATION_FIRST
+    )
 
 
 def shows_digits(model: MGNet, options: ExportOptions) -> bool:
@@ -74,6 +108,34 @@ def _smooth(seed: int, count: int, channels: int, size: tuple[int, int]) -> Tens
     coarse = torch.rand(count, channels, _COARSE, _COARSE, generator=generator)
     images = F.interpolate(coarse, size, mode="bicubic", align_corners=True)
     return images.clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
+def _photos(folder: str | os.PathLike[str], channels: int) -> list[Tensor]:
+    """uint8 [C, H, W] each."""
+    found, _ = find_images([Path(folder)])
+    if not found:
+        raise ValueError(f"folder {os.fspath(folder)} must hold at least one image, got none")
+    pixels = (read_image(path, channels) for path in found)
+    return [torch.from_numpy(each.copy()).permute(2, 0, 1) for each in pixels]
+
+
+def _crops(photos: list[Tensor], start: int, count: int, size: tuple[int, int]) -> Tensor:
+    """One crop of a photograph each, in turn; small ones are enlarged first."""
+    crops = []
+    for number in range(start, start + count):
+        photo = photos[number % len(photos)]
+        if any(have < wanted for have, wanted in zip(photo.shape[1:], size, strict=True)):
+            factor = max(wanted / have for have, wanted in zip(photo.shape[1:], size, strict=True))
+            larger = [math.ceil(side * factor) for side in photo.shape[1:]]
+            enlarged = F.interpolate(photo[None].float(), larger, mode="bilinear")
+            photo = enlarged[0].round().to(torch.uint8)
+        generator = torch.Generator().manual_seed(number)
+        top, left = (
+            int(torch.randint(have - wanted + 1, (), generator=generator))
+            for have, wanted in zip(photo.shape[1:], size, strict=True)
+        )
+        crops.append(photo[:, top : top + size[0], left : left + size[1]])
+    return torch.stack(crops)
 
 
 def _as_input(images: Tensor, model: MGNet, options: ExportOptions) -> Tensor:

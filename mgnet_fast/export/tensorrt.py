@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
+from ..engine.step_artefact import STEP_INPUTS, STEP_OUTPUTS
 from ..engine.tensorrt_library import (
     FULL,
     INSTALL,
@@ -25,9 +26,9 @@ from ..engine.tensorrt_library import (
 )
 from ..engine.tensorrt_session import EngineSession
 from ..models import MGNet
-from .loop import INPUT_NAME, OUTPUT_NAMES, SERVED_NAMES, Outputs, output_names
+from .loop import INPUT_NAME, OUTPUT_NAMES, SERVED_NAMES, output_names
 from .onnx import write_onnx
-from .options import ExportOptions
+from .options import ExportOptions, SizeRange
 from .tensorrt_build import Profile, ShapeRange, build_engine, build_with_trtexec
 
 TRTEXEC = "trtexec"
@@ -64,9 +65,10 @@ def write_tensorrt(
     path: Path,
     options: ExportOptions,
     *,
+    calibration: Iterable[Tensor] | None = None,
     timing_cache: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Writes the engine of the loop for this machine's GPU; its ONNX file stays beside it.
+    """Writes the engine of loop or step for this machine's GPU; its ONNX file stays beside it.
 
     By the Python module ``tensorrt``, or by ``trtexec`` where only that is there. ``timing_cache``
     (default: a file of its own for each version in the user's cache folder) makes later builds of
@@ -77,8 +79,8 @@ def write_tensorrt(
         ValueError: the options do not fit the network, or TensorRT is too old.
     """
     check_tensorrt()
-    write_onnx(model, stand_in_of(path), options)
-    profile = loop_profile(model, options)
+    write_onnx(model, stand_in_of(path), options, calibration=calibration, symmetric=True)
+    profile = profile_of(model, options)
     if not is_installed(FULL):
         cache = timing_cache or timing_cache_path(TRTEXEC)
         build_with_trtexec(stand_in_of(path), path, profile, timing_cache=cache)
@@ -89,34 +91,45 @@ def write_tensorrt(
 
 
 def write_tensorrt_rtx(model: MGNet, path: Path, options: ExportOptions) -> None:
-    """Writes the engine of the loop for RTX GPUs, on any machine; its ONNX file stays beside it.
+    """Writes the engine of loop or step for RTX GPUs, on any machine; its ONNX file stays there.
 
     Raises:
         ImportError: TensorRT-RTX is not installed.
-        RuntimeError: inputs or outputs of the network that was built are not those of the loop.
+        RuntimeError: the network that was built has other inputs or outputs.
         ValueError: the options do not fit the network.
     """
     library = import_library(RTX)
     write_onnx(model, stand_in_of(path), options)
-    built = build_engine(library, stand_in_of(path), path, loop_profile(model, options))
-    _check_names(built["inputs"], (INPUT_NAME,))
-    _check_names(built["outputs"], output_names(options))
+    built = build_engine(library, stand_in_of(path), path, profile_of(model, options))
+    is_step = options.what == "step"
+    _check_names(built["inputs"], STEP_INPUTS if is_step else (INPUT_NAME,))
+    _check_names(built["outputs"], STEP_OUTPUTS if is_step else output_names(options))
 
 
-def loop_profile(model: MGNet, options: ExportOptions) -> Profile:
-    """The shapes of images that an engine is built for."""
+def profile_of(model: MGNet, options: ExportOptions) -> Profile:
+    """The shapes of all inputs that an engine is built for."""
     channels, sizes, batch = model.config.in_chans, options.engine_sizes(), options.batch
+    if options.sampling == "outside":
+        size = options.glimpse_shape(model.config)
+        sizes = SizeRange(size, size, size)
 
     def shape(count: int, size: tuple[int, int]) -> tuple[int, ...]:
         return (count, *size, channels) if options.input == "uint8" else (count, channels, *size)
 
-    return {
+    profile = {
         INPUT_NAME: ShapeRange(
             shape(batch.low, sizes.low),
             shape(batch.usual, sizes.usual),
             shape(batch.high, sizes.high),
         )
     }
+    if options.what == "step":
+        state = ((3,), (options.steps(model.config), model.loc_network.fc.in_features), ())
+        for name, rest in zip(STEP_INPUTS[1:], state, strict=True):
+            profile[name] = ShapeRange(
+                (batch.low, *rest), (batch.usual, *rest), (batch.high, *rest)
+            )
+    return profile
 
 
 def timing_cache_path(version: str) -> Path:
@@ -125,24 +138,29 @@ def timing_cache_path(version: str) -> Path:
     return Path(root) / "mgnet_fast" / f"tensorrt-{version}.timing"
 
 
-def load_engine(name: str, path: str | os.PathLike[str]) -> Callable[[Tensor], Outputs]:
-    """A function from images to (n_logit, regions, label) on the CPU, computed by the engine.
+def load_engine(name: str, path: str | os.PathLike[str]) -> Callable[..., tuple[Tensor, ...]]:
+    """A function from the engine's inputs to its outputs, both on the CPU.
 
     Args:
         name: ``"tensorrt"`` or ``"tensorrt_rtx"``.
-        path: the engine.
+        path: the engine of a loop or a step.
 
     Raises:
         ImportError: the library is not installed.
         ValueError: it does not take the engine.
     """
     session = EngineSession(import_library(name), path)
-    names = SERVED_NAMES if SERVED_NAMES[0] in session.outputs else OUTPUT_NAMES
+    inputs = STEP_INPUTS if len(session.inputs) > 1 else (INPUT_NAME,)
+    outputs = next(
+        names
+        for names in (STEP_OUTPUTS, SERVED_NAMES, OUTPUT_NAMES)
+        if set(names) == set(session.outputs)
+    )
 
-    def run(images: Tensor) -> Outputs:
-        found = session({INPUT_NAME: images.to(session.device)})
-        n_logit, regions, label = (found[each].cpu() for each in names)
-        return n_logit, regions, label
+    def run(*given: Tensor) -> tuple[Tensor, ...]:
+        on_device = [each.to(session.device) for each in given]
+        found = session(dict(zip(inputs, on_device, strict=True)))
+        return tuple(found[each].cpu() for each in outputs)
 
     return run
 

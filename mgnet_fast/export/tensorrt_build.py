@@ -84,6 +84,7 @@ def build_engine(
             f"{reasons[0].splitlines()[0] if reasons else first_error(logger)}"
         )
     config = builder.create_builder_config()
+    config.clear_flag(library.BuilderFlag.TF32)  # float32 is meant where a file says so
     config.add_optimization_profile(_profile(builder, network, profile))
     cache = None if timing_cache is None else Path(timing_cache)
     if cache is not None:
@@ -128,6 +129,7 @@ def build_with_trtexec(
         f"--onnx={os.fspath(onnx_file)}",
         f"--saveEngine={os.fspath(engine_file)}",
         "--stronglyTyped",
+        "--noTF32",
         "--skipInference",
     ]
     for option, shapes in (

@@ -21,7 +21,7 @@ class ScriptedRunner:
     """Gives the logits that a script asks for.
 
     An image's number is its pixels' value. Each step writes ``number + t`` into the slot's token
-    and checks that the tokens before are the slot's own.
+    and checks that the tokens before are the slot's own. A slot at t = 0 is free.
     """
 
     def __init__(self, logits: Logits, num_glimpses: int = 4, num_classes: int = 3) -> None:
@@ -32,6 +32,7 @@ class ScriptedRunner:
         self.device = torch.device("cpu")
         self.logits = logits
         self.rows: list[int] = []  # of each step
+        self.busy: list[int] = []  # rows of it that hold an image
         self.seen: list[tuple[int, int]] = []  # (number, t) of each row of each step
 
     def initial_regions(self, count: int) -> Tensor:
@@ -51,8 +52,14 @@ class ScriptedRunner:
         places = range(len(length)) if image_index is None else image_index.tolist()
         logits, following = [], []
         self.rows.append(len(length))
+        self.busy.append(int((length > 0).sum()))
         for slot, (place, t) in enumerate(zip(places, length.tolist(), strict=True)):
-            number = int(images[place].flatten()[0])
+            picture = images[place]
+            if t == 0:
+                logits.append([torch.nan] * self.num_classes)
+                following.append([torch.nan] * 3)
+                continue
+            number = int(picture.flatten()[0])
             tokens[slot, t - 1] = 100 * number + t
             own = [100.0 * number + step for step in range(1, t + 1)]
             assert tokens[slot, :t, 0].tolist() == own

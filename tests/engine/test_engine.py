@@ -241,7 +241,7 @@ def test_no_images(engine: Engine) -> None:
             {"artefact": "a.onnx", "runner": "packed"},
             "'packed' cannot run: it loads no",
         ),
-        (ValueError, {"calibration": []}, "calibration must be None"),
+        (ValueError, {"calibration": []}, "calibration must hold at least one image"),
         (TypeError, {"exit": 0.9}, "exit must be Never, Confidence, Margin or Entropy, got float"),
         (ValueError, {"exit": Never(max_glimpses=5)}, "at most the network's 3 glimpses, got 5"),
     ],

@@ -35,6 +35,10 @@ def test_counts_what_the_forward_says(model: MGNet, scenes: TranslatedMNIST) -> 
     expected_scale = output["n_affparam"][:, :, 0].mean(1).tolist()
     assert result.mean_scale == pytest.approx(expected_scale, rel=1e-6)
     assert result.mean_scale[0] == 1.0
+    scale, x, y = output["n_affparam"].unbind(2)
+    near = ((x.abs() + scale >= 0.99) | (y.abs() + scale >= 0.99)).float().mean(1)
+    assert result.at_the_border == pytest.approx(near.tolist())
+    assert result.at_the_border[0] == 1.0
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 500])

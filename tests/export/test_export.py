@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mgnet_fast.engine import onnx_session
 from mgnet_fast.export import (
     OUTPUT_NAMES,
     BatchRange,
@@ -15,30 +16,13 @@ from mgnet_fast.export import (
     ExportOptions,
     Format,
     Parity,
-    artefact,
     export_model,
+    formats,
     load_onnx,
     measure_parity,
-    onnx,
+    write_onnx,
 )
 from mgnet_fast.models import create_model
-
-
-def require_onnx() -> None:
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name, reason=f"{name} is not installed (the extra export)")
-
-
-@pytest.fixture(scope="module")
-def toy():
-    return create_model("mgnet_toy", pretrained=True).eval()
-
-
-@pytest.fixture(scope="module")
-def exported(toy, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    require_onnx()
-    folder = tmp_path_factory.mktemp("onnx")
-    return export_model(toy, folder, "onnx", ExportOptions(BatchRange(1, 8, 64), input="uint8"))
 
 
 def test_digit_scenes_agree_with_the_eager_model(exported: Exported) -> None:
@@ -103,7 +87,7 @@ def test_a_changed_label_is_a_miss() -> None:
 
 
 def fake_format(monkeypatch: pytest.MonkeyPatch, write, load) -> None:
-    monkeypatch.setitem(artefact.FORMATS, "onnx", Format("loop.onnx", write, load))
+    monkeypatch.setitem(formats.FORMATS, "onnx", Format("onnx", write, load))
 
 
 def test_a_failed_write_leaves_nothing(toy, tmp_path: Path, monkeypatch) -> None:
@@ -126,7 +110,37 @@ def test_a_missed_parity_leaves_the_report_only(toy, tmp_path: Path, monkeypatch
     fake_format(monkeypatch, lambda model, path, options: path.touch(), lambda path: run)
     done = export_model(toy, tmp_path, "onnx")
     assert not done.parity.holds
-    assert [path.name for path in tmp_path.iterdir()] == ["loop.onnx.parity.json"]
+    assert done.report.name == "loop.onnx.missed.json"
+    assert list(tmp_path.iterdir()) == [done.report]
+
+
+def test_a_missed_parity_leaves_an_earlier_export_as_it_was(toy, tmp_path: Path, monkeypatch):
+    sample = [torch.zeros(2, 1, 28, 28)]
+
+    def right(images: torch.Tensor):
+        with torch.no_grad():
+            found = toy(images)
+        return found["n_logit"], found["n_affparam"], found["n_logit"][-1].argmax(dim=-1)
+
+    def wrong(images: torch.Tensor):
+        n_logit, regions, label = right(images)
+        return n_logit + 1, regions, label
+
+    files = {}
+    for name, run in (("first", right), ("second", wrong), ("third", right)):
+
+        def write(model, path: Path, options, name: str = name) -> None:
+            path.write_text(name)
+
+        fake_format(monkeypatch, write, lambda path, run=run: run)
+        done = export_model(toy, tmp_path, "onnx", sample=sample)
+        assert done.parity.holds is (run is right)
+        files[name] = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    missed = files["second"].pop("loop.onnx.missed.json")
+    assert files["second"] == files["first"]
+    assert json.loads(missed)["holds"] is False
+    assert files["third"]["loop.onnx"] == "third"
+    assert files["third"].keys() == files["first"].keys()
 
 
 @pytest.mark.parametrize("text", ["8:1:64", "0:1:2", "a:b:c", "1:2", ""])
@@ -145,6 +159,8 @@ def test_unfit_options_are_refused(toy, tmp_path: Path) -> None:
 
 
 def test_a_missing_library_is_named_with_its_remedy(toy, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(onnx.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"ONNX needs onnx and onnxscript: pip install"):
-        onnx.write_onnx(toy, tmp_path / "x.onnx", ExportOptions())
+    monkeypatch.setattr(onnx_session.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        ImportError, match=r"ONNX needs onnx and onnxscript, which are not installed: pip install"
+    ):
+        write_onnx(toy, tmp_path / "x.onnx", ExportOptions())

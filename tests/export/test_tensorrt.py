@@ -44,6 +44,7 @@ def test_the_builder_is_asked_for_a_strongly_typed_network(onnx_file: Path) -> N
     assert calls == [
         ("network", 2),
         ("parse", str(onnx_file)),
+        ("clear", "TF32"),
         ("profile", {"images": ((1, 1, 2, 2), SHAPE, (8, 1, 8, 8))}),
         ("build",),
     ]
@@ -112,7 +113,7 @@ def test_trtexec_gets_the_same_profile(onnx_file: Path, monkeypatch) -> None:
     assert options["maxShapes"] == "images:8x1x8x8"
     assert options["onnx"] == str(onnx_file)
     assert options["timingCacheFile"] == str(folder / "times")
-    assert "stronglyTyped" in options
+    assert {"stronglyTyped", "noTF32"} <= set(options)
 
 
 def test_trtexec_missing_or_failing(onnx_file: Path, monkeypatch) -> None:
@@ -200,10 +201,10 @@ def test_the_profile_follows_the_options() -> None:
     toy = create_model("mgnet_toy")
     sizes = SizeRange((28, 28), (112, 112), (224, 256))
     options = ExportOptions(BatchRange(1, 4, 16), input="uint8", sizes=sizes)
-    assert tensorrt.loop_profile(toy, options)["images"] == ShapeRange(
+    assert tensorrt.profile_of(toy, options)["images"] == ShapeRange(
         (1, 28, 28, 1), (4, 112, 112, 1), (16, 224, 256, 1)
     )
-    fixed = tensorrt.loop_profile(toy, ExportOptions(image_size=(112, 120)))["images"]
+    fixed = tensorrt.profile_of(toy, ExportOptions(image_size=(112, 120)))["images"]
     assert (fixed.low, fixed.high) == ((1, 1, 112, 120), (64, 1, 112, 120))
     with pytest.raises(ValueError, match="image sizes must be min:opt:max"):
         SizeRange((28, 28), (20, 28), (30, 30))

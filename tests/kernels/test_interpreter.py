@@ -1,4 +1,4 @@
-"""The tests of the ops and of a step again, with the Triton kernels in Triton's interpreter: no GPU needed."""
+"""The ops and a step of the engine, with the Triton kernels in the interpreter: no GPU needed."""
 
 from __future__ import annotations
 

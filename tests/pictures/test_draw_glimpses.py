@@ -12,8 +12,8 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mgnet_fast import pictures
 from mgnet_fast.pictures import Box, draw_glimpses, region_box
+from mgnet_fast.pictures import series as pictures
 
 STEPS, COUNT = 3, 2
 

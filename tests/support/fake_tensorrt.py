@@ -77,6 +77,9 @@ def fake_tensorrt(
             return self.content + b"+measured"
 
     class Config:
+        def clear_flag(self, flag: str) -> None:
+            calls.append(("clear", flag))
+
         def add_optimization_profile(self, profile: Any) -> int:
             calls.append(("profile", dict(profile.shapes)))
             return 0
@@ -182,6 +185,7 @@ def fake_tensorrt(
         __name__="tensorrt",
         __version__=version,
         Builder=Builder,
+        BuilderFlag=SimpleNamespace(TF32="TF32"),
         ILogger=_Logger,
         Logger=_Logger,
         NetworkDefinitionCreationFlag=flags,

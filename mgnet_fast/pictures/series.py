@@ -18,11 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-RIGHT = "#12a150"
-WRONG = "#e5382b"
-INK = "#1c2430"
-MUTED = "#6b7684"
-FRAME = "#c9d0d8"
+from .boxes import region_box
+from .colours import FRAME, INK, MUTED, RIGHT, UNKNOWN, WRONG
 
 # Geometry in pixels of the picture. A panel of 224 shows 112-pixel scenes and 28-pixel glimpses
 # at whole multiples, so their pixels stay sharp.
@@ -39,56 +36,12 @@ DPI = 200
 LEGEND = "solid green: right after this glimpse      dashed red: wrong"
 
 
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in pixel coordinates of an image: pixel (0, 0) has its centre at (0, 0)."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-
-
-def region_box(
-    region: Sequence[float] | np.ndarray, height: int, width: int, align_corners: bool = True
-) -> Box:
-    """The rectangle spanned by the outermost sample positions of a region.
-
-    With ``align_corners=True`` the normalised coordinate c lies at pixel (c + 1) / 2 * (size - 1),
-    so region (1, 0, 0) runs from the centre of the first pixel to the centre of the last one;
-    with ``False`` at ((c + 1) * size - 1) / 2, the outer edges of these pixels.
-
-    Args:
-        region: (s, x, y) or (s_x, s_y, x, y); x goes with the width.
-        height, width: size of the image in pixels.
-
-    Raises:
-        ValueError: region has neither 3 nor 4 numbers.
-    """
-    numbers = [float(v) for v in region]
-    if len(numbers) == 3:
-        scale_x, scale_y, x, y = numbers[0], *numbers
-    elif len(numbers) == 4:
-        scale_x, scale_y, x, y = numbers
-    else:
-        raise ValueError(f"region must have 3 or 4 numbers, got {len(numbers)}")
-
-    def pixel(coordinate: float, size: int) -> float:
-        if align_corners:
-            return (coordinate + 1) / 2 * (size - 1)
-        return ((coordinate + 1) * size - 1) / 2
-
-    left, right = pixel(x - scale_x, width), pixel(x + scale_x, width)
-    top, bottom = pixel(y - scale_y, height), pixel(y + scale_y, height)
-    return Box(left, top, right - left, bottom - top)
-
-
 def draw_glimpses(
     images: Any,
     regions: Any,
     glimpses: Any,
     predictions: Any,
-    labels: Any,
+    labels: Any | None,
     path: str | Path,
     *,
     confidences: Any = None,
@@ -107,7 +60,7 @@ def draw_glimpses(
         regions: [T, N, 3] or [T, N, 4], as a model returns them in ``n_affparam``.
         glimpses: [T, N, C, h, w], same value range as the images.
         predictions: int [T, N], the class after each glimpse.
-        labels: int [N], the true class.
+        labels: int [N], the true class; None where it is not known, and all is blue.
         path: where to write; the suffix chooses the format (.png, .pdf, .svg).
         confidences: float [T, N] in [0, 1], written beside the predictions.
         class_names: name of each class; the class number when absent.
@@ -145,12 +98,14 @@ def draw_glimpses(
     for n in range(count):
         row, column = divmod(n, columns)
         upper = MARGIN + top + row * (block_height + BLOCK_GAP)
-        label = _name(names, int(data.labels[n]))
-        page.text(_panel_left(column, 0, block_width), upper, f"label {label}", weight="bold")
+        if data.labels is not None:
+            label = f"label {_name(names, int(data.labels[n]))}"
+            page.text(_panel_left(column, 0, block_width), upper, label, weight="bold")
         for t in range(steps):
             left = _panel_left(column, t, block_width)
             _draw_step(page, data, n, t, left, upper + LABEL, names, align_corners)
-    page.text(MARGIN, height - MARGIN - FOOTER + 20, LEGEND, size=8, color=MUTED)
+    if data.labels is not None:
+        page.text(MARGIN, height - MARGIN - FOOTER + 20, LEGEND, size=8, color=MUTED)
 
     path = Path(path)
     if not path.suffix:
@@ -168,7 +123,7 @@ class _Series:
     regions: np.ndarray
     glimpses: np.ndarray
     predictions: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None
     confidences: np.ndarray | None
 
     @staticmethod
@@ -176,7 +131,8 @@ class _Series:
         images: Any, regions: Any, glimpses: Any, predictions: Any, labels: Any, confidences: Any
     ) -> _Series:
         image, box, glimpse = _array(images), _array(regions), _array(glimpses)
-        predicted, label = _array(predictions), _array(labels)
+        predicted = _array(predictions)
+        label = None if labels is None else _array(labels)
         if image.ndim != 4 or image.shape[1] not in (1, 3):
             raise ValueError(f"images must have shape [N, 1 or 3, H, W], got {list(image.shape)}")
         if box.ndim != 3 or box.shape[1] != len(image) or box.shape[2] not in (3, 4):
@@ -196,7 +152,7 @@ class _Series:
             raise ValueError(
                 f"predictions must have shape [{steps}, {count}], got {list(predicted.shape)}"
             )
-        if label.shape != (count,):
+        if label is not None and label.shape != (count,):
             raise ValueError(f"labels must have shape [{count}], got {list(label.shape)}")
         sure = None if confidences is None else _array(confidences)
         if sure is not None and sure.shape != (steps, count):
@@ -252,8 +208,8 @@ def _draw_step(
     align_corners: bool,
 ) -> None:
     predicted = int(data.predictions[t, n])
-    right = predicted == int(data.labels[n])
-    color = RIGHT if right else WRONG
+    right = data.labels is None or predicted == int(data.labels[n])
+    color = UNKNOWN if data.labels is None else RIGHT if right else WRONG
 
     image = data.images[n]
     scene = _panel(page, image, left, top, FRAME, 0.8)
@@ -272,7 +228,8 @@ def _draw_step(
             zorder=3,
         )
     )
-    caption = f"{'✓' if right else '✗'} {_name(names, predicted)}"
+    mark = "" if data.labels is None else "✓ " if right else "✗ "
+    caption = f"{mark}{_name(names, predicted)}"
     page.text(left, top + PANEL + 9, caption, color=color, weight="bold")
     if data.confidences is not None:
         sure = f"{100 * float(data.confidences[t, n]):.0f} %"

@@ -1,0 +1,8 @@
+"""Pictures of where a network looked, and a page about what it did."""
+
+from .boxes import Box, region_box
+from .looks import Look, look_at
+from .report import write_report
+from .series import draw_glimpses
+
+__all__ = ["Box", "Look", "draw_glimpses", "look_at", "region_box", "write_report"]

@@ -1,0 +1,56 @@
+"""``mgnet-fast look``: a page and a picture, of scenes or of files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mgnet_fast.demo import load_scenes
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A scene in a folder with the name of its class, one in another, and a damaged file."""
+    scenes = load_scenes(2)
+    for index, folder in enumerate((str(int(scenes.labels[0])), "somewhere")):
+        (tmp_path / folder).mkdir()
+        pixels = scenes.scenes(np.array([index]))[0, 0].numpy()
+        Image.fromarray(pixels).save(tmp_path / folder / "scene.png")
+    return tmp_path
+
+
+def test_scenes(command, tmp_path: Path) -> None:
+    result = command("look", "--images", 4, "-o", tmp_path / "out", "--threads", 1)
+    assert result.code == 0, result.err
+    assert "the first 4 of 500" in result.out
+    assert (tmp_path / "out" / "glimpses.png").stat().st_size > 10_000
+    text = (tmp_path / "out" / "looks.html").read_text(encoding="utf-8")
+    assert "4 scenes of translated-mnist" in text
+    assert " of 4, " in text
+
+
+def test_files_are_right_or_wrong_by_their_folder(command, files: Path) -> None:
+    result = command("look", files, "-o", files / "out", "--threads", 1)
+    assert result.code == 0, result.err
+    text = (files / "out" / "looks.html").read_text(encoding="utf-8")
+    assert "1 of 1, 100.0 %" in text
+    assert "1 without a known class" in text
+
+
+def test_damaged_and_missing_files_are_said(command, files: Path) -> None:
+    (files / "bad.png").write_bytes(b"no image")
+    result = command("look", files, files / "none*.png", "-o", files / "out")
+    assert result.code == 1
+    assert "bad.png" in result.err
+    assert "there is no such file" in result.err
+    assert (files / "out" / "looks.html").is_file()
+
+
+def test_nothing_to_look_at(command, tmp_path: Path) -> None:
+    result = command("look", tmp_path / "none.png", "-o", tmp_path / "out")
+    assert result.code == 1
+    assert "no image files found" in result.err
+    assert not (tmp_path / "out").exists()

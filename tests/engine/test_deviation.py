@@ -1,0 +1,148 @@
+"""What an engine says about its own rounding, and which calibration images it takes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from mgnet_fast import Deviation, Engine, MGNet, Never
+from mgnet_fast.engine.deviation import DeviationSum
+
+T, K = 3, 10
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_it_is_what_the_results_differ_by(
+    model: MGNet, digit_scenes: Tensor, precision: str
+) -> None:
+    scenes = digit_scenes[:30]
+    engine = Engine(
+        model, precision=precision, slots=7, exit=Never(), calibration=[scenes[:20], scenes[20:]]
+    )
+    found = engine.deviation
+    assert found is not None
+    with torch.no_grad():
+        wanted = model(scenes)
+    results = engine.predict(scenes)
+    logits = torch.stack([result.logits for result in results])
+    regions = torch.stack([result.regions for result in results], dim=1)
+    largest = float(wanted["n_logit"].abs().max())
+    regions_off = (regions - wanted["n_affparam"]).abs()
+    every = (engine.logits_after_each(scenes) - wanted["n_logit"]).abs() / largest
+    changed = int((logits.argmax(1) != wanted["n_logit"][-1].argmax(1)).sum())
+    assert (found.images, found.labels_changed) == (30, changed)
+    # The network's own float32 sums depend on how many images it sees together.
+    close = {"rel": 0.05, "abs": 1e-5}
+    assert found.largest_logit == pytest.approx(largest, rel=1e-4)
+    assert found.logit_max == pytest.approx(float(every.max()), **close)
+    assert found.logit_mean == pytest.approx(float(every.mean()), **close)
+    assert found.region_max == pytest.approx(float(regions_off.max()), **close)
+    assert found.region_mean == pytest.approx(float(regions_off.mean()), **close)
+
+
+def test_without_calibration_there_is_none(model: MGNet) -> None:
+    assert Engine(model).deviation is None
+
+
+def test_in_words() -> None:
+    found = Deviation(200, 25.0, 0.125, 0.0041, 0.05, 0.0012, 1)
+    assert str(found) == (
+        "over 200 images, 1 label changed (0.5 %); logits differ by 0.41 % of the largest on "
+        "average, 12 % at most, regions by 0.0012 on average, 0.05 at most"
+    )
+    assert str(Deviation(1, 25.0, 0.0, 0.0, 0.0, 0.0, 0)).startswith(
+        "over 1 image, 0 labels changed (0 %); "
+    )
+
+
+def test_nan_is_not_lost() -> None:
+    logits, regions = torch.ones(T, 2, K), torch.zeros(T, 2, 3)
+    odd = logits.clone()
+    odd[1, 0, 3] = torch.nan
+    total = DeviationSum()
+    total.add(odd, regions, logits, regions)
+    total.add(logits, regions, logits, regions)
+    found = total.result()
+    assert found.logit_max != found.logit_max
+    assert found.logit_mean != found.logit_mean
+    assert found.region_max == 0
+    with pytest.raises(ValueError, match="at least one image"):
+        DeviationSum().result()
+
+
+class Once:
+    """Image batches that can be gone through a single time."""
+
+    def __init__(self, batches: list[Tensor]) -> None:
+        self.batches = batches
+        self.times = 0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        self.times += 1
+        assert self.times == 1
+        return iter(self.batches)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_calibration_is_gone_through_once(
+    model: MGNet, digit_scenes: Tensor, precision: str
+) -> None:
+    scenes = digit_scenes[:8]
+    ways = (Once([scenes]), (scenes[k : k + 3] for k in (0, 3, 6)), [scenes, scenes[:0]], scenes)
+    found = [
+        Engine(model, precision=precision, runner="packed", calibration=way).deviation
+        for way in ways
+    ]
+    for each in found:
+        assert each is not None
+        assert each.images == 8
+        assert each.logit_mean == pytest.approx(found[0].logit_mean, rel=0.05, abs=1e-6)
+
+
+def blank(*shape: int, value: float = 0.0) -> Tensor:
+    return torch.full(shape, value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "calibration", "message"),
+    [
+        (TypeError, 3, "calibration must be an iterable of image batches .*got int"),
+        (ValueError, [], "calibration must hold at least one image, got none"),
+        (ValueError, [blank(0, 1, 40, 40)], "calibration must hold at least one image, got none"),
+        (TypeError, [[1.0]], r"must give Tensors \[B, 1, H, W\], got list as batch 0"),
+        (ValueError, [blank(2, 3, 40, 40)], r"calibration, batch 0: .*shape \[B, 1, H, W\]"),
+        (ValueError, [blank(2, 1, 40, 40), blank(1, 40, 40)], "calibration, batch 1: .*shape"),
+        (TypeError, [blank(2, 1, 40, 40).long()], "calibration, batch 0: .*dtype"),
+        (ValueError, [blank(2, 1, 40, 40, value=torch.nan)], "must be finite, got NaN or inf.* 0"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_bad_calibration(
+    model: MGNet, precision: str, kind: type[Exception], calibration: object, message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        Engine(model, precision=precision, calibration=calibration)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("runner", ["auto", "packed"])
+def test_int8_needs_calibration(model: MGNet, runner: str) -> None:
+    with pytest.raises(ValueError, match=r"int8 needs calibration, image batches \[B, C, H, W\]"):
+        Engine(model, precision="int8", runner=runner)
+
+
+@pytest.mark.parametrize("runner", ["eager", "channels_last"])
+def test_a_runner_that_does_not_run_in_int8(model: MGNet, runner: str) -> None:
+    with pytest.raises(ValueError, match=rf"'{runner}' cannot run: .*not in int8 \(which packed"):
+        Engine(model, precision="int8", runner=runner, calibration=[blank(1, 1, 40, 40)])
+
+
+def test_weights_that_are_not_finite(model: MGNet) -> None:
+    odd = copy.deepcopy(model)
+    with torch.no_grad():
+        odd.backbone.conv2.weight[0, 0, 0, 0] = torch.nan  # type: ignore[union-attr, index]
+    with pytest.raises(ValueError, match="calibration must give finite activations"):
+        Engine(odd, precision="int8", calibration=[blank(1, 1, 40, 40)])

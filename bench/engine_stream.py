@@ -2,8 +2,8 @@
 
 python -m bench.engine_stream [--images 10000] [--slots 16] [--runners packed compiled] [--out F]
 
-The images are the shipped digits, at other places in every round. Exit code 1 where an answer has
-another label than alone, differs by more than 1e-4 in a logit, or something was compiled on the way.
+The images are the shipped digits, at other places in every round. Exit code 1 where an image has
+another answer than alone, a logit differs by more than 1e-4, or something was compiled on the way.
 """
 
 from __future__ import annotations

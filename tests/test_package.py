@@ -26,7 +26,7 @@ FLOORS = (
     ("data",),
     ("engine",),
     ("training", "evaluation", "export", "pictures", "env"),
-    ("demo", "engine_speed"),
+    ("demo", "engine_speed", "reproduction"),
     ("cli", "__main__"),
 )
 

@@ -34,6 +34,13 @@ class RecipeName(StrEnum):
     tiny_imagenet = "tiny-imagenet"
 
 
+class OptimizerName(StrEnum):
+    """Optimisers of recipes."""
+
+    sgd = "sgd"
+    adamw = "adamw"
+
+
 class DataKind(StrEnum):
     """What a network can be trained on."""
 
@@ -143,6 +150,23 @@ def train(
     gradient_scale: Annotated[
         float | None, _change("Factor on the gradient into the localization.")
     ] = None,
+    gradient_scale_warmup: Annotated[
+        float | None, _change("Share of the steps in which that factor rises from 0.")
+    ] = None,
+    adaptive_gradient_share: Annotated[
+        float | None,
+        _change("Let that factor follow: localization's gradient X times the classes'."),
+    ] = None,
+    gradient_clip: Annotated[float | None, _change("Largest norm of the gradient.")] = None,
+    optimizer: Annotated[
+        OptimizerName | None,
+        typer.Option(
+            metavar="NAME",
+            help="sgd or adamw.",
+            show_default=False,
+            rich_help_panel="Instead of the recipe's own",
+        ),
+    ] = None,
     size_weight: Annotated[float | None, _change("Weight of the size regulariser.")] = None,
     label_smoothing: Annotated[float | None, _change("Of both classifications, 0 to 1.")] = None,
     average_decay: Annotated[
@@ -194,6 +218,14 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=RUNNING)
     ] = False,
+    checkpoint_glimpses: Annotated[
+        bool,
+        typer.Option(
+            "--checkpoint-glimpses",
+            help="Less memory for more time: run each glimpse's backbone twice.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = False,
     sync_batch_norm: Annotated[
         bool,
         typer.Option(
@@ -243,6 +275,10 @@ def train(
         weight_decay=weight_decay,
         alpha=alpha,
         gradient_scale=gradient_scale,
+        gradient_scale_warmup=gradient_scale_warmup,
+        adaptive_gradient_share=adaptive_gradient_share,
+        gradient_clip=gradient_clip,
+        optimizer=None if optimizer is None else optimizer.value,
         size_weight=size_weight,
         label_smoothing=label_smoothing,
         average_decay=average_decay,
@@ -264,6 +300,7 @@ def train(
             device=device,
             precision="bf16" if bf16 else "fp32",
             compiled=compiled,
+            checkpoint_glimpses=checkpoint_glimpses,
             sync_batch_norm=sync_batch_norm,
             # The default says nothing, so that a run on digits refuses what it would not use.
             images=None if images == ImageOptions() else images,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import functional
+from ..ops.rescale_gradient import rescale_gradient_by
 
 
 class LocalizationNetwork(nn.Module):
@@ -20,8 +21,13 @@ class LocalizationNetwork(nn.Module):
     ``gradient_scale``. Everything behind the linear layer is one op together with the sampling
     (:func:`mgnet_fast.functional.glimpse_from_logits`).
 
+    ``gradient_factor`` is None, or a 0-d tensor by which training multiplies the gradient once
+    more; no part of the state dict.
+
     Source: paper, section 3.3, equations 4 and 5.
     """
+
+    gradient_factor: Tensor | None
 
     def __init__(self, dim: int, scale_range: tuple[float, float], gradient_scale: float) -> None:
         super().__init__()
@@ -30,6 +36,7 @@ class LocalizationNetwork(nn.Module):
         nn.init.zeros_(self.fc.bias)
         self.scale_range = scale_range
         self.gradient_scale = gradient_scale
+        self.register_buffer("gradient_factor", None, persistent=False)
 
     def forward(
         self,
@@ -46,9 +53,12 @@ class LocalizationNetwork(nn.Module):
 
         Both are differentiable with respect to ``fused``.
         """
+        logits = self.fc(fused)
+        if self.gradient_factor is not None:
+            logits = rescale_gradient_by(logits, self.gradient_factor)
         return functional.glimpse_from_logits(
             images,
-            self.fc(fused),
+            logits,
             size,
             scale_range=self.scale_range,
             gradient_scale=self.gradient_scale,

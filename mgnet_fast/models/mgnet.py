@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .. import functional
 from ..arguments import normalization
+from .activation_checkpoint import checkpointed
 from .backbones import backbone_dim, create_backbone
 from .classifier import Classifier
 from .config import MGNetConfig
@@ -39,6 +40,10 @@ class MGNet(nn.Module):
             that maps [B, C, h, w] to [B, dim].
         dim: features of the backbone; found by itself for a name and for a module with an int
             attribute ``num_features`` or ``dim``.
+        checkpoint_glimpses: in training, keep of each glimpse only the small image and its
+            feature, and run the backbone once more in the backward pass: the same gradients, bit
+            for bit, in less memory and more time. An attribute that may be changed at any time; no
+            part of the config.
 
     Raises:
         ValueError: the name is unknown, or the backbone's dim cannot be found.
@@ -49,10 +54,16 @@ class MGNet(nn.Module):
     gem: Any  # only for the published training script, which logs from it: see from_hparams
 
     def __init__(
-        self, config: MGNetConfig, backbone: nn.Module | str, dim: int | None = None
+        self,
+        config: MGNetConfig,
+        backbone: nn.Module | str,
+        dim: int | None = None,
+        *,
+        checkpoint_glimpses: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
+        self.checkpoint_glimpses = checkpoint_glimpses
         self.backbone_name: str | None = None
         if isinstance(backbone, str):
             self.backbone_name = backbone
@@ -96,7 +107,7 @@ class MGNet(nn.Module):
 
         glimpse, region = self.first_glimpse(images)
         for step in range(steps):
-            feature = self.backbone(glimpse)
+            feature = self.feature(glimpse)
             with full_precision(images.device.type):
                 feature = feature.to(self.loc_network.fc.weight.dtype)
                 fused = self.fuse(feature, region, memory)
@@ -121,6 +132,13 @@ class MGNet(nn.Module):
         region = torch.eye(1, POSITION_DIM, dtype=dtype, device=images.device)
         region = region.repeat(images.shape[0], 1)
         return self.glimpse_gen(images, region, is_whole_image=True), region
+
+    def feature(self, glimpse: Tensor) -> Tensor:
+        """The backbone's features [B, dim] of glimpses [B, C, h, w]."""
+        if self.checkpoint_glimpses and self.training and torch.is_grad_enabled():
+            return checkpointed(self.backbone, glimpse)
+        features: Tensor = self.backbone(glimpse)
+        return features
 
     def fuse(self, feature: Tensor, region: Tensor, memory: FusionMemory) -> Tensor:
         """Adds a glimpse to ``memory`` and returns the fused state F_t, [B, D].

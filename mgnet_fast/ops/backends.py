@@ -72,6 +72,13 @@ def choose(device: str, requested: str | None, pooled: bool = False) -> str:
     if requested is not None:
         can_run(requested, device, raise_error=True, pooled=pooled)
         return requested
+    return _first_that_runs(device, pooled)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _first_that_runs(device: str, pooled: bool) -> str:
+    """Chosen once a process. A traced program takes the name and traces none of this: the log
+    cannot be traced, and a choice made while tracing would not pass the trace's own guards."""
     key = (device, pooled)
     if key not in _first_choice:
         order = _ORDER.get(device, _ORDER_ELSEWHERE)

@@ -30,3 +30,26 @@ class _RescaleGradient(torch.autograd.Function):
 def rescale_gradient(x: Tensor, factor: float) -> Tensor:
     """``x`` itself, with the gradient that flows back through it multiplied by ``factor``."""
     return _RescaleGradient.apply(x, factor)
+
+
+class _RescaleGradientBy(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, factor: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (factor,) = ctx.saved_tensors
+        return grads[0] * factor, None
+
+
+def rescale_gradient_by(x: Tensor, factor: Tensor) -> Tensor:
+    """`rescale_gradient` with a 0-d tensor, whose value may change from call to call without a
+    program being traced again. The factor gets no gradient."""
+    return _RescaleGradientBy.apply(x, factor)

@@ -64,6 +64,7 @@ def run(
     device: str = "cpu",
     precision: str = "fp32",
     compiled: bool = False,
+    checkpoint_glimpses: bool = False,
     sync_batch_norm: bool = False,
     images: ImageOptions | None = None,
     resume: bool = False,
@@ -97,6 +98,7 @@ def run(
         device: "cpu", "cuda" or "cuda:N".
         precision: "fp32" or "bf16" (autocast).
         compiled: use ``torch.compile``.
+        checkpoint_glimpses: less memory for more time: see `MGNet`.
         sync_batch_norm: batch norm over all processes' images instead of each one's; GPUs only.
         images: further choices for folders.
         resume: go on with the run in `out`.
@@ -145,6 +147,7 @@ def run(
             workers=workers,
             precision=precision,
             compiled=compiled,
+            checkpoint_glimpses=checkpoint_glimpses,
             evaluation_batch=loaded.evaluation_batch,
         )
         if saved is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
+
+OPTIMIZERS = ("sgd", "adamw")
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,7 @@ class Recipe:
     Attributes:
         epochs: passes over the training set.
         batch_size: images a step, over all processes.
-        peak_lr: highest learning rate of the one-cycle schedule (SGD).
+        peak_lr: highest learning rate of the one-cycle schedule.
         weight_decay: on every parameter.
         pct_start: share of the steps in which the learning rate rises.
         div_factor: peak over first learning rate.
@@ -29,6 +31,13 @@ class Recipe:
         label_smoothing: of both classification parts.
         average_decay: the evaluated weights are an exponential moving average with this decay a
             step; 0 evaluates the trained weights themselves.
+        gradient_scale_warmup: share of the steps in which the factor on the localization gradient
+            rises linearly from 0 to what it is else.
+        gradient_clip: largest norm of the whole gradient, to which a larger one is scaled; 0 for
+            no limit.
+        adaptive_gradient_share: above 0, the factor is ``gradient_scale`` at first only, and then
+            follows the training: see `GradientFactor`.
+        optimizer: "sgd", or "adamw", whose first beta takes the place of the momentum.
 
     Raises:
         ValueError: a number is out of range.
@@ -49,6 +58,10 @@ class Recipe:
     size_weight: float = 1.0
     label_smoothing: float = 0.0
     average_decay: float = 0.0
+    gradient_scale_warmup: float = 0.0
+    gradient_clip: float = 0.0
+    adaptive_gradient_share: float = 0.0
+    optimizer: str = "sgd"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -57,22 +70,37 @@ class Recipe:
         for name in ("peak_lr", "div_factor", "final_div_factor"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("weight_decay", "size_weight"):
+        at_least_0 = ("weight_decay", "size_weight", "gradient_clip", "adaptive_gradient_share")
+        for name in at_least_0:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        for name in ("pct_start", "alpha"):
+        for name in ("pct_start", "alpha", "gradient_scale_warmup"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         for name in ("base_momentum", "max_momentum", "label_smoothing", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(
+                f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}"
+            )
+        if self.adaptive_gradient_share and self.gradient_scale == 0:
+            raise ValueError(
+                "gradient_scale must be above 0 for adaptive_gradient_share to start from, "
+                f"got {self.gradient_scale}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """Fields in which this recipe differs from a saved one, as "name: saved -> this"."""
+        """Fields in which this recipe differs from a saved one, as "name: saved -> this".
+
+        A field that the saved one does not know counts as its default: new fields are made so that
+        their defaults change nothing, and older runs go on.
+        """
         mine = self.to_dict()
+        other = {f.name: f.default for f in fields(self) if f.default is not MISSING} | dict(other)
         names = [field.name for field in fields(self)] + [n for n in other if n not in mine]
         return [
             f"{name}: {other.get(name)} -> {mine.get(name)}"

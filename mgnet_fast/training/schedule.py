@@ -48,5 +48,9 @@ class OneCycle:
         """Sets learning rate and momentum for this step; returns the learning rate."""
         lr, momentum = self.at(step)
         for group in optimizer.param_groups:
-            group["lr"], group["momentum"] = lr, momentum
+            group["lr"] = lr
+            if "betas" in group:
+                group["betas"] = (momentum, group["betas"][1])
+            else:
+                group["momentum"] = momentum
         return lr

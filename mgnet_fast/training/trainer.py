@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,48 +17,19 @@ from mgnet_fast.evaluation.accuracy import Accuracy, check_fit, evaluate
 from mgnet_fast.models import MGNet
 from mgnet_fast.training.averaging import WeightAverage
 from mgnet_fast.training.distributed import Workers
+from mgnet_fast.training.epoch_report import PARTS, EpochReport
+from mgnet_fast.training.gradient_factor import GradientFactor
 from mgnet_fast.training.objective import Objective
+from mgnet_fast.training.optimizers import new_optimizer
 from mgnet_fast.training.progress import Progress
 from mgnet_fast.training.recipe import Recipe
 from mgnet_fast.training.run_log import RunLog
 from mgnet_fast.training.schedule import OneCycle
 from mgnet_fast.training.snapshot import write_snapshot
 
-PARTS = ("loss", "global", "glimpse", "size")
-
 
 class TrainingDivergedError(RuntimeError):
     """The loss is infinite or not a number; what was saved before it is kept."""
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """One epoch: loss parts averaged over its steps, and accuracy on the test scenes.
-
-    ``seconds`` is the whole epoch with its evaluation, ``images_per_second`` training alone.
-    """
-
-    epoch: int
-    parts: dict[str, float]
-    accuracy: Accuracy
-    lr: float
-    seconds: float
-    images_per_second: float
-
-    def to_row(self) -> dict[str, Any]:
-        row = {
-            "kind": "epoch",
-            "epoch": self.epoch,
-            **{name: round(value, 6) for name, value in self.parts.items()},
-            "accuracy": [round(value, 6) for value in self.accuracy.accuracy],
-            "mean_scale": [round(value, 4) for value in self.accuracy.mean_scale],
-            "lr": float(f"{self.lr:.6g}"),
-            "seconds": round(self.seconds, 2),
-            "images_per_second": round(self.images_per_second, 1),
-        }
-        if self.accuracy.top5 is not None:
-            row["top5"] = [round(value, 6) for value in self.accuracy.top5]
-        return row
 
 
 class Trainer:
@@ -76,7 +46,9 @@ class Trainer:
         recipe: every number of the optimisation.
         workers: this process among those that train together.
         precision: "fp32", or "bf16" for autocast.
-        compiled: run the training forward through ``torch.compile``.
+        compiled: run the training forward and backward pass of all T glimpses as one program of
+            ``torch.compile``, on a GPU in CUDA graphs (not run on a GPU yet).
+        checkpoint_glimpses: see `MGNet`.
         evaluation_batch: test scenes at a time.
 
     Attributes:
@@ -97,6 +69,7 @@ class Trainer:
         workers: Workers | None = None,
         precision: str = "fp32",
         compiled: bool = False,
+        checkpoint_glimpses: bool = False,
         evaluation_batch: int = 500,
     ) -> None:
         self.workers = workers or Workers()
@@ -113,15 +86,11 @@ class Trainer:
             min_scale=model.config.scale_range[0],
             label_smoothing=recipe.label_smoothing,
         )
-        self.optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=recipe.peak_lr,
-            momentum=recipe.max_momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.nesterov,
-        )
+        self.optimizer = new_optimizer(model, recipe)
+        self.factor = GradientFactor(model, recipe, self.total_steps)
         self.average = WeightAverage(model, recipe.average_decay)
         self.epochs_done = 0
+        model.checkpoint_glimpses = checkpoint_glimpses
         self._forward = self._wrapped(compiled)
 
     def fit(
@@ -174,6 +143,7 @@ class Trainer:
             "average": self.average.model.state_dict(),
             "average_steps": self.average.steps,
             "optimizer": self.optimizer.state_dict(),
+            "gradient_factor": self.factor.adapted,
             "rng": torch.get_rng_state(),
         }
 
@@ -183,13 +153,16 @@ class Trainer:
         self.average.model.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
+        self.factor.adapted = state.get("gradient_factor", 1.0)
         self.epochs_done = state["epochs_done"]
         torch.set_rng_state(state["rng"])
 
     def _wrapped(self, compiled: bool) -> nn.Module:
         forward: nn.Module = self.model
         if compiled:
-            forward = torch.compile(forward)  # type: ignore[assignment]
+            # On a GPU, reduce-overhead captures forward and backward pass in a CUDA graph each.
+            mode = "reduce-overhead" if self.device.type == "cuda" else None
+            forward = torch.compile(forward, fullgraph=True, mode=mode)  # type: ignore[assignment]
         if self.workers.world_size > 1:
             # With one glimpse nothing is located, so the locator's weights get no gradient.
             return DistributedDataParallel(
@@ -214,6 +187,7 @@ class Trainer:
             world_size=self.workers.world_size,
         ):
             lr = self.schedule.apply(self.optimizer, step)
+            self.factor.apply(step)
             values = self.step(images.to(self.device), labels.to(self.device))
             sums += values.double().cpu()
             step += 1
@@ -238,17 +212,34 @@ class Trainer:
             lr=lr,
             seconds=time.perf_counter() - start,
             images_per_second=self.steps_per_epoch * self.recipe.batch_size / training_seconds,
+            gradient_factor=self.factor.value if self.factor.is_moving else None,
         )
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """One step of the optimiser at its present learning rate; the loss and its parts, [4]."""
+        if self.factor.is_measured:
+            with self.factor.cut():
+                self._gradient(images, labels)
+            class_gradient = self.factor.shared_gradient()
+            parts = self._gradient(images, labels)
+            self.factor.follow(class_gradient)
+        else:
+            parts = self._gradient(images, labels)
+        if self.recipe.gradient_clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
+        self.optimizer.step()
+        self.average.update()
+        return parts
+
+    def _gradient(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Puts the gradient of these images into the parameters; the loss and its parts, [4]."""
+        if self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # the last step's outputs are done with
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             output = self._forward(images)
         parts = self.objective(output, labels)
         self.optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.average.update()
         return torch.stack([parts[name].detach() for name in PARTS])
 
 
@@ -277,5 +268,5 @@ def _check(
         raise ValueError("test must hold at least one scene, got 0")
     for name, wanted in (("alpha", recipe.alpha), ("gradient_scale", recipe.gradient_scale)):
         got = getattr(model.config, name)
-        if got != wanted and not (name == "alpha" and model.config.num_glimpses == 1):
+        if wanted not in (got, None) and not (name == "alpha" and model.config.num_glimpses == 1):
             raise ValueError(f"model must have the recipe's {name} = {wanted}, got {got}")

@@ -56,7 +56,9 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
         "train --data d --out o --dataset noisy-translated-mnist --model mgnet_resnet18 "
         "--recipe paper -T 5 --glimpse-loss paper --noise-std 0.5 --seed 7 --resume --epochs 3 "
         "--batch-size 64 --lr 0.3 --weight-decay 0.01 --alpha 0.5 --gradient-scale 0.1 "
-        "--size-weight 0.2 --label-smoothing 0.05 --average-decay 0.9 --threads 2 --device cuda:1 "
+        "--gradient-scale-warmup 0.3 --adaptive-gradient-share 0.4 --gradient-clip 2 "
+        "--optimizer adamw --checkpoint-glimpses --size-weight 0.2 --label-smoothing 0.05 "
+        "--average-decay 0.9 --threads 2 --device cuda:1 "
         "--bf16 --compile --sync-batch-norm --no-tensorboard --quiet"
     )
     assert command(*words.split()).code == 0
@@ -66,6 +68,10 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
         weight_decay=0.01,
         alpha=0.5,
         gradient_scale=0.1,
+        gradient_scale_warmup=0.3,
+        adaptive_gradient_share=0.4,
+        gradient_clip=2.0,
+        optimizer="adamw",
         size_weight=0.2,
         label_smoothing=0.05,
         average_decay=0.9,
@@ -87,6 +93,7 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
             "device": "cuda:1",
             "precision": "bf16",
             "compiled": True,
+            "checkpoint_glimpses": True,
             "sync_batch_norm": True,
             "images": None,
             "resume": True,

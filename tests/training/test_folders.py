@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import pytest
 import torch
 from support.image_trees import CLASSES, damage, write_tiny_imagenet, write_tree
 
+from mgnet_fast.data import TranslatedMNIST
+from mgnet_fast.models import MGNet
 from mgnet_fast.models.checkpoints import load_checkpoint
 from mgnet_fast.models.trained_on import TrainedOn, read_trained_on
-from mgnet_fast.training import ImageOptions, Recipe, RunSummary, launch, run
+from mgnet_fast.training import ImageOptions, Recipe, RunSummary, Trainer, launch, run
 from mgnet_fast.training.image_presets import PRESETS
 from mgnet_fast.training.run_log import read_log
 
@@ -73,7 +77,7 @@ def test_resuming_goes_on_with_the_same_numbers(
         with pytest.raises(KeyboardInterrupt):
             start(root, tmp_path)
     assert len(saved) == 1
-    with_workers = ImageOptions(**{**vars(IMAGES), "workers": 1})
+    with_workers = replace(IMAGES, workers=1)
     start(root, tmp_path, images=with_workers, resume=True)
     expected = weights(finished.checkpoint.parent)
     for name, weight in weights(tmp_path).items():
@@ -129,11 +133,11 @@ def test_too_many_unreadable_images_end_it_before_it_starts(tmp_path: Path) -> N
     root = write_tree(tmp_path / "images")
     for number in range(2):
         damage(root / "train" / "bee" / f"{number}.png")
-    strict = ImageOptions(**{**vars(IMAGES), "max_unreadable": 1})
+    strict = replace(IMAGES, max_unreadable=1)
     with pytest.raises(ValueError, match=r"at most 1 unreadable .* got 2: .*train/bee/0.png \("):
         start(root, tmp_path / "out", images=strict)
     assert not (tmp_path / "out").exists()
-    unchecked = ImageOptions(**{**vars(IMAGES), "check": False})
+    unchecked = replace(IMAGES, check=False)
     with pytest.raises(ValueError, match=r"at most 0 unreadable .*train/bee/.\.png \("):
         start(root, tmp_path / "unchecked", images=unchecked)
 
@@ -204,3 +208,13 @@ def test_published_sizes_of_imagenet100() -> None:
     options = preset.model_options("mgnet_resnet50", 224, None, None)
     assert options == {"glimpse_size": 96, "num_glimpses": 4}
     assert preset.model_options("ffnet_resnet50", 224, None, None) == {}
+
+
+def test_a_recipe_may_leave_the_gradient_scale_to_the_network(
+    new_model: Callable[..., MGNet], train_scenes: TranslatedMNIST, test_scenes: TranslatedMNIST
+) -> None:
+    model = new_model(gradient_scale=0.3)
+    trainer = Trainer(model, train_scenes, test_scenes, RECIPE)
+    assert trainer.model.config.gradient_scale == 0.3
+    with pytest.raises(ValueError, match=r"the recipe's gradient_scale = 0.02, got 0.3"):
+        Trainer(model, train_scenes, test_scenes, replace(RECIPE, gradient_scale=0.02))

@@ -27,9 +27,10 @@ def test_changes_keep_the_rest_and_none_keeps_all() -> None:
 
 def test_differences_name_fields_that_one_side_lacks() -> None:
     saved = Recipe(epochs=1).to_dict()
-    del saved["nesterov"]
+    del saved["nesterov"]  # saved before there was such a field: its default
     saved["warm_up"] = 5
-    assert Recipe(epochs=1).differences(saved) == ["nesterov: None -> False", "warm_up: 5 -> None"]
+    assert Recipe(epochs=1).differences(saved) == ["warm_up: 5 -> None"]
+    assert Recipe(epochs=1, nesterov=True).differences(saved)[0] == "nesterov: False -> True"
 
 
 def test_unknown_names() -> None:
@@ -51,8 +52,17 @@ def test_unknown_names() -> None:
         ("alpha", -0.1),
         ("max_momentum", 1.0),
         ("average_decay", 1.0),
+        ("gradient_scale_warmup", 1.5),
+        ("gradient_clip", -1.0),
+        ("adaptive_gradient_share", float("nan")),
+        ("optimizer", "lion"),
     ],
 )
-def test_numbers_out_of_range(field: str, value: float) -> None:
+def test_numbers_out_of_range(field: str, value: float | str) -> None:
     with pytest.raises(ValueError, match=f"{field} must be"):
         get_recipe("paper", **{field: value})
+
+
+def test_an_adaptive_factor_needs_a_start() -> None:
+    with pytest.raises(ValueError, match=r"gradient_scale must be above 0 .* got 0\.0"):
+        get_recipe("paper", adaptive_gradient_share=0.1, gradient_scale=0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -169,22 +168,6 @@ def test_bf16_autocast_is_used_and_stays_near(
     assert set(seen[:3]) == {torch.float32}
     assert set(seen[3:]) == {torch.bfloat16}
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
-
-
-def test_compiled_forward_trains_the_same_model(
-    new_trainer: Callable[..., Trainer],
-    train_scenes: TranslatedMNIST,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # The eager backend traces like the real one, without a C++ compiler.
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
-    images, labels = next(train_scenes.batches(16))
-    plain, compiled = new_trainer(), new_trainer(compiled=True)
-    for _ in range(2):
-        expected, got = plain.step(images, labels), compiled.step(images, labels)
-        torch.testing.assert_close(got, expected)
-    for a, b in zip(plain.model.parameters(), compiled.model.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("overrides", [{"num_glimpses": 1}, {"glimpse_loss": "paper"}])

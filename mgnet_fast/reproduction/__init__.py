@@ -1,0 +1,1 @@
+"""What the paper shows, made again: plans of runs, their logs, tables and curves."""

@@ -1,0 +1,45 @@
+"""What one epoch of training came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mgnet_fast.evaluation.accuracy import Accuracy
+
+PARTS = ("loss", "global", "glimpse", "size")
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch: loss parts averaged over its steps, and accuracy on the test scenes.
+
+    ``seconds`` is the whole epoch with its evaluation, ``images_per_second`` training alone.
+    ``gradient_factor`` is that of the last step, where it moves.
+    """
+
+    epoch: int
+    parts: dict[str, float]
+    accuracy: Accuracy
+    lr: float
+    seconds: float
+    images_per_second: float
+    gradient_factor: float | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        row = {
+            "kind": "epoch",
+            "epoch": self.epoch,
+            **{name: round(value, 6) for name, value in self.parts.items()},
+            "accuracy": [round(value, 6) for value in self.accuracy.accuracy],
+            "count": self.accuracy.count,
+            "mean_scale": [round(value, 4) for value in self.accuracy.mean_scale],
+            "lr": float(f"{self.lr:.6g}"),
+            "seconds": round(self.seconds, 2),
+            "images_per_second": round(self.images_per_second, 1),
+        }
+        if self.accuracy.top5 is not None:
+            row["top5"] = [round(value, 6) for value in self.accuracy.top5]
+        if self.gradient_factor is not None:
+            row["gradient_factor"] = float(f"{self.gradient_factor:.6g}")
+        return row

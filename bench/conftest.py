@@ -20,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mgnet_fast")
     group.addoption("--rows", type=Path, help="write the measured rows to this JSON file")
     group.addoption("--seconds", type=float, default=2.0, help="time for each comparison")
+    group.addoption("--compilers", action="store_true", help="what compiles for minutes, too")
     group.addoption("--bench-threads", type=int, default=1, help="threads of every contestant")
 
 

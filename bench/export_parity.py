@@ -85,7 +85,9 @@ def _compare(
         calibration=calibration_batches(model, options, folder=used),
         tolerances=ANY,
     )
-    print(f"{network} {part} {precision}: exported in {time.perf_counter() - start:.0f} s", flush=True)
+    print(
+        f"{network} {part} {precision}: exported in {time.perf_counter() - start:.0f} s", flush=True
+    )
     run = load_onnx(done.artefact)
     if part == "step":
         run = loop_of_steps(run, model, options)  # type: ignore[arg-type]

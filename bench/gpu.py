@@ -18,13 +18,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-MEASURING = ("latency", "glimpse", "tensorrt")
+MEASURING = ("latency", "engine", "glimpse", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,13 @@ def parts(
         "--import-mode=importlib", str(ROOT / "tests" / "gpu"),
     )  # fmt: skip
     on_device = {**environment, "MGNET_FAST_TEST_DEVICE": device}
-    yield Part("parity", 180, pytest, on_device)
+    yield Part("parity", 150, pytest, on_device)
     sanitizer = shutil.which("compute-sanitizer")
     if device == "cuda" and sanitizer:
         memcheck = (sanitizer, "--tool", "memcheck", "--error-exitcode", "9")
-        yield Part("memcheck", 75, (*memcheck, *pytest, "-k", "memcheck"), on_device)
-    yield Part("latency", 45, (*program, *dry, "--measure", "latency"), environment)
-    yield Part("glimpse", 210, (*program, *dry, "--measure", "glimpse"), environment)
+        yield Part("memcheck", 60, (*memcheck, *pytest, "-k", "memcheck"), on_device)
+    for name, seconds in (("latency", 40), ("engine", 130), ("glimpse", 150)):
+        yield Part(name, seconds, (*program, *dry, "--measure", name), environment)
 
 
 def run(part: Part, out: Path) -> bool:
@@ -156,16 +156,21 @@ def run(part: Part, out: Path) -> bool:
 
 def measure(what: str, device: str, out: Path) -> int:
     """One measuring part, in this process; rows are written after each, as they come."""
-    from . import gpu_glimpse, gpu_latency, gpu_tensorrt, rows
+    from . import gpu_engine, gpu_glimpse, gpu_latency, gpu_tensorrt, rows
     from .device_time import DeviceClock
 
     clock = DeviceClock(device)
     seconds = 1.0 if device == "cuda" else 0.02
-    cases = gpu_glimpse.CASES if device == "cuda" else gpu_glimpse.TINY
     found: list[rows.Row] = []
-    sources = {
+    is_dry = device == "cpu"
+    sources: dict[str, Callable[[], Iterator[rows.Row | str]]] = {
         "latency": lambda: gpu_latency.rows(clock, seconds),
-        "glimpse": lambda: gpu_glimpse.rows(clock, cases, seconds),
+        "glimpse": lambda: gpu_glimpse.rows(
+            clock, gpu_glimpse.TINY if is_dry else gpu_glimpse.CASES, seconds
+        ),
+        "engine": lambda: gpu_engine.rows(
+            clock, gpu_engine.TINY if is_dry else gpu_engine.CASES, seconds
+        ),
         "tensorrt": lambda: gpu_tensorrt.rows(clock, seconds, out),
     }
     for item in sources[what]():

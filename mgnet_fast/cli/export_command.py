@@ -79,7 +79,11 @@ def export(
     ] = Sampling.inside,
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Names of the classes for the manifest, one a line."),
+        typer.Option(
+            metavar="FILE",
+            help="Names of the classes, one a line.",
+            show_default="the checkpoint's, if it has them",
+        ),
     ] = None,
     leave: Annotated[
         ExitKind | None,
@@ -115,12 +119,12 @@ def export(
             metavar="X",
             min=0,
             help="For logits, in units of the largest one.",
-            show_default="0.001; 0.05 in fp16, 0.5 in int8",
+            show_default="0.001; 0.05 in fp16, 0.75 in int8",
         ),
     ] = None,
     region_tolerance: Annotated[
         float | None,
-        typer.Option(metavar="X", min=0, help="For s, x, y.", show_default="0.0001; 0.01; 0.25"),
+        typer.Option(metavar="X", min=0, help="For s, x, y.", show_default="0.0001; 0.01; 0.3"),
     ] = None,
     label_tolerance: Annotated[
         float | None,
@@ -151,11 +155,19 @@ def export(
     from ..export.formats import check_pair
     from ..export.tolerances import SAMPLE_IMAGES, TOLERANCES
     from ..models.checkpoints import load_checkpoint
+    from ..models.trained_on import read_trained_on
 
     for each in wanted:
-        check_pair(kind.value, each)
+        try:
+            check_pair(kind.value, each)
+        except ValueError as error:
+            hint = f"--{str(error).split()[0]}"
+            raise typer.BadParameter(str(error), param_hint=hint) from None
     path = checkpoint or toy_checkpoint_path()
     model, names = load_checkpoint(path), read_names(labels)
+    trained = read_trained_on(path) if names is None else None
+    if trained is not None:
+        names = list(trained.classes)
     allowed = _allowed(TOLERANCES[precision.value], tolerance, region_tolerance, label_tolerance)
     holds = True
     for each in wanted:
@@ -181,7 +193,8 @@ def export(
             console.print_error(f"parity is missed: {_not_written(done)}", f"see: {done.report}")
     if names is None:
         console.output().print(
-            "The manifest has no names of classes: give them with --labels FILE, one a line."
+            "The checkpoint does not name its classes, so the manifest does not: give --labels "
+            "FILE, one name a line."
         )
     if not holds:
         raise typer.Exit(PARITY_MISSED)

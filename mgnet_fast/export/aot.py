@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -40,8 +41,9 @@ def write_aot(model: MGNet, path: str | os.PathLike[str], options: ExportOptions
         )
     is_step = options.what == "step"
     module = OpStep(model, options) if is_step else build_loop(OpLoop, model, options)
-    program = exported_program(module, model, options)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own deprecations
+        program = exported_program(module, model, options)
         torch._inductor.aoti_compile_and_package(program, package_path=os.fspath(path))
 
 

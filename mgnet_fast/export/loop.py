@@ -41,18 +41,20 @@ class PlainLoop(nn.Module):
         """``n_logit`` [T, B, K], ``regions`` [T, B, 3] and ``label`` int64 [B] of the last step."""
         images = self._prepared(images)
         region = self.whole_image.repeat(images.shape[0], 1)
-        n_logit, regions, tokens = [], [], []
+        states, regions, tokens = [], [], []
         for step in range(self.steps):
             is_image = step == 0 and self.first_is_image
             glimpse = self._image(images) if is_image else self.glimpse(images, region)
             feature = self.backbone(glimpse.to(self.backbone_dtype)).float()
             tokens.append(torch.cat([feature, region], dim=1))
             fused = self.fusion(tokens)
-            n_logit.append(self.classifier(fused))
+            states.append(fused)
             regions.append(region)
             if step + 1 < self.steps:
                 region = self.localization(fused)
-        return torch.stack(n_logit), torch.stack(regions), n_logit[-1].argmax(dim=-1)
+        # One product for all steps: TensorRT-RTX 1.4 fails to build one for each of four.
+        n_logit = self.classifier(torch.stack(states))
+        return n_logit, torch.stack(regions), n_logit[-1].argmax(dim=-1)
 
     def _prepared(self, images: Tensor) -> Tensor:
         return self.normalization(images) if self.takes_bytes else images

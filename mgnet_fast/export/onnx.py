@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,7 @@ def write_onnx(
     is_step = options.what == "step"
     module = PlainStep(model, options) if is_step else build_loop(PlainLoop, model, options)
     program = exported_program(module, model, options)
-    # The exporter prints its progress and warns of its own deprecations.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with _silence():
         converted = torch.onnx.export(
             program,
             (),
@@ -75,6 +74,20 @@ def write_onnx(
         if calibration is None:
             raise ValueError("calibration must be images for precision int8, got None")
         quantize(Path(path), model, options, calibration, symmetric=symmetric)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The exporter prints its progress, warns of its own deprecations, and misses torchvision."""
+    log = logging.getLogger("torch.onnx")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(before)
 
 
 def describe_onnx(path: Path, manifest: Mapping[str, Any]) -> None:

@@ -41,7 +41,8 @@ class GridGlimpse(nn.Module):
     The grid of a region (s, x, y) is made by broadcasting,
     :math:`g_{ij} = (x + s u_j, y + s v_i)` with u and v evenly spaced in [-1, 1], always in
     float32. So coordinates are as exact as float32 allows, which is less exact than the package's
-    own op: see the table of docs/deployment.md for white noise.
+    own op: on N(0, 1) white noise pixels differ by up to 7e-5 at 224 and 4e-4 at 1024 pixels a
+    side, on photographs, which are smooth, by far less.
     """
 
     columns: Tensor

@@ -14,6 +14,7 @@ import pytest
 import torch
 from support.fake_tensorrt import SHAPE, fake_tensorrt
 
+from mgnet_fast.cli import main
 from mgnet_fast.engine import tensorrt_library, tensorrt_session
 from mgnet_fast.export import (
     BatchRange,
@@ -212,20 +213,49 @@ def test_the_profile_follows_the_options() -> None:
         ExportOptions(image_size=(28, 28), sizes=sizes)
 
 
-def test_an_rtx_engine_is_built_without_a_gpu(tmp_path: Path) -> None:
+def run_export(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["export", *words])
+    return int(ended.value.code or 0)
+
+
+def test_an_rtx_engine_is_built_without_a_gpu(tmp_path: Path, capsys) -> None:
     for name in ("tensorrt_rtx", "onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name, reason=f"{name} is not installed")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU, on which the engine would be run")
-    toy = create_model("mgnet_toy", pretrained=True).eval()
-    options = ExportOptions(BatchRange(1, 8, 16), (112, 112), input="uint8")
-    done = export_model(toy, tmp_path, "tensorrt-rtx", options)
-    assert done.parity.holds
-    assert done.not_run is not None
-    assert done.artefact.stat().st_size > 100_000
-    report = json.loads(done.report.read_text())
-    manifest = json.loads(done.manifest.read_text())
+    words = ("--format", "tensorrt-rtx", "--input", "uint8", "--batch", "1:8:16")
+    assert run_export(*words, "--image-size", "28:112:224", "-o", str(tmp_path)) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "as the ONNX file of loop.rtx.plan against the eager model" in said
+    assert "loop.rtx.plan itself was NOT run: there is no CUDA device here" in said
+    assert (tmp_path / "loop.rtx.plan").stat().st_size > 100_000
+    report = json.loads((tmp_path / "loop.rtx.plan.parity.json").read_text())
+    manifest = json.loads((tmp_path / "loop.rtx.plan.manifest.json").read_text())
+    assert report["holds"]
     assert report["artefact_was_run"] is manifest["artefact_was_run"] is False
     assert "no CUDA device" in report["not_run"]
     assert manifest["versions"]["tensorrt_rtx"]
+    assert manifest["input"]["height"] == [28, 224]
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--format", "tensorrt"), 1, "TensorRT is not installed, nor is trtexec on PATH"),
+        (("--format", "tensorrt-rtx"), 1, "TensorRT-RTX is not installed: pip install"),
+        (("--format", "tensorrt-rtx", "--precision", "int8"), 1, "must be fp32 or fp16 for"),
+        (("--image-size", "64:32:16"), 2, "image sizes must be min:opt:max"),
+        (("--image-size", "64:32"), 2, "must be HxW or MIN:OPT:MAX"),
+        (("--format", "tensorrt-rtx", "--batch", "8:4:1"), 2, "batch must be min:opt:max"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    tmp_path: Path, monkeypatch, capsys, words: tuple[str, ...], code: int, said: str
+) -> None:
+    pretend_installed(monkeypatch)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run_export(*words, "-o", str(tmp_path / "out")) == code
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()

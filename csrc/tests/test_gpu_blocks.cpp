@@ -1,6 +1,9 @@
 // The kernels of a GPU, run in plain C++, against the naive definition and, for logits, against the
 // CPU kernels. Usage: test_gpu_blocks [--runs N] [--seed S]
+#include <sys/mman.h>
+
 #include <cstdlib>
+#include <cstring>
 
 #include "compare.h"
 #include "gpu_host.h"
@@ -91,6 +94,35 @@ void test_wrong_index(Random& random, Problem& p, uint64_t seed) {
   if (p.job.images.type != kUInt8) run_image_gradient(p.gradient_job, p.gradient_of_image);
 }
 
+// The last pixels of an image of 2.5e9: offsets need more than 32 bits. Only they are touched.
+void test_far_pixels() {
+  const int64_t side = 50000;
+  void* memory = mmap(nullptr, static_cast<size_t>(side * side), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    std::printf("%s: no address space for an image of 2.5e9 pixels\n", kName);
+    return;
+  }
+  unsigned char* pixels = static_cast<unsigned char*>(memory);
+  for (int64_t row = side - 3; row < side; ++row)
+    std::memset(pixels + (row + 1) * side - 3, 255, 3);
+  const float region[3] = {1e-5f, 1, 1};
+  const double scale = 1 / 255.0, bias = 0;
+  float samples[9];
+  Job job{};
+  job.images = {pixels, kUInt8, 1, 1, side, side, side * side, side * side, side, 1, nullptr, 0};
+  job.regions = {region, kFloat32, 3, 3, 1, nullptr, 1};
+  job.glimpses = {samples, kFloat32, 3, 3, 9, 9, 3, 1};
+  job.sampling = {&scale, &bias, true, kBorder};
+  run_forward(job, GpuLogits{});
+  for (float sample : samples) {
+    if (std::fabs(sample - 1) <= 1e-6f) continue;
+    std::printf("%s: a far pixel gives %g\n", kName, static_cast<double>(sample));
+    ++failures;
+  }
+  munmap(memory, static_cast<size_t>(side * side));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -106,6 +138,7 @@ int main(int argc, char** argv) {
         run_region_gradient(job, [&](GpuRegionGradient& call) { call.gradient = gradient; });
       },
       [](const Job& job, const ImageGradient& to) { run_image_gradient(job, to); }};
+  test_far_pixels();
   int64_t tested = 0;
   for (int64_t run = 0; run < runs; ++run) {
     const uint64_t own = seed + static_cast<uint64_t>(run);

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from ..image_pool import ImagePool
-from .eager_runners import CHANNELS_LAST
 from .graph_device import CudaGraphs, GraphDevice
 from .graph_state import GraphState
 from .graph_step import GraphStep
 from .image_places import RING_BYTES
+from .lower_precision import DTYPES, lowered
+from .plain import PlainRunner
 from .runner import Runner
 from .runner_kind import RunnerKind, RunnerRequest
 
@@ -64,11 +65,18 @@ def _refusal(request: RunnerRequest) -> str | None:
     return None
 
 
+def folded_runner(request: RunnerRequest) -> PlainRunner:
+    """What is captured: batch norm folded in every precision, channels side by side."""
+    network, dtype = request.network(), DTYPES[request.precision]
+    network.backbone = lowered(network.backbone, dtype, torch.channels_last)
+    return PlainRunner(network, request.folded, torch.channels_last, dtype)
+
+
 def _build(request: RunnerRequest) -> CudaGraphRunner:
-    runner = CHANNELS_LAST.build(request)
+    runner = folded_runner(request)
     free, _ = torch.cuda.mem_get_info(request.device)
     return CudaGraphRunner(runner, request.slots, CudaGraphs, free // _SHARE_OF_MEMORY)
 
 
 # A trial would time single steps, which are not what a graph is for; and nobody has run it yet.
-CUDAGRAPH = RunnerKind("cudagraph", CHANNELS_LAST.precisions, _refusal, _build, is_tried=False)
+CUDAGRAPH = RunnerKind("cudagraph", tuple(DTYPES), _refusal, _build, is_tried=False)

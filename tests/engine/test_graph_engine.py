@@ -12,8 +12,7 @@ from torch import Tensor
 
 from mgnet_fast import Confidence, Engine, Entropy, Margin, Never, Prediction, create_model
 from mgnet_fast.engine import ExitRule, runner_choice
-from mgnet_fast.engine.cudagraph_runner import CudaGraphRunner
-from mgnet_fast.engine.eager_runners import EAGER
+from mgnet_fast.engine.cudagraph_runner import CudaGraphRunner, folded_runner
 from mgnet_fast.engine.graph_device import Program
 from mgnet_fast.engine.runner_kind import RunnerKind, RunnerRequest
 from mgnet_fast.models import MGNet
@@ -28,7 +27,7 @@ class CountedCaptures(LateSteps):
 
 
 def _build(request: RunnerRequest) -> CudaGraphRunner:
-    return CudaGraphRunner(EAGER.build(request), request.slots, CountedCaptures)
+    return CudaGraphRunner(folded_runner(request), request.slots, CountedCaptures)
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mgnet_fast import Confidence, Entropy, Margin, Never, create_model
+from mgnet_fast.engine.cudagraph_runner import folded_runner
 from mgnet_fast.engine.exits import ExitDecision, ExitRule
 from mgnet_fast.engine.graph_step import GraphStep
 from mgnet_fast.engine.plain import PlainRunner
+from mgnet_fast.engine.runner_kind import RunnerRequest
 
 WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::masked_select"}
 
@@ -45,10 +47,18 @@ class NothingWaits(TorchDispatchMode):
     "rule", [Never(), Confidence(0.9), Margin((0.9, 0.8)), Entropy(0.3, temperature=2.0)]
 )
 @pytest.mark.parametrize("name", ["mgnet_toy", "ffnet_toy"])
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=str)
-def test_no_step_waits_for_the_device(name: str, rule: ExitRule, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "precision"),
+    [(torch.uint8, "fp32"), (torch.float32, "bf16"), (torch.uint8, "fp16")],
+    ids=str,
+)
+def test_no_step_waits_for_the_device(
+    name: str, rule: ExitRule, dtype: torch.dtype, precision: str
+) -> None:
     """On tensors without memory, which can give nobody a number."""
-    step = GraphStep(PlainRunner(create_model(name).to("meta").eval()), 6)
+    model = create_model(name).to("meta")
+    request = RunnerRequest(model, torch.device("meta"), precision, 6)
+    step = GraphStep(folded_runner(request), request.slots)
     images = torch.empty(13, 1, 40, 44, dtype=dtype, device="meta")
     decision = ExitDecision(rule, step.glimpses, "meta")
     step(images, decision)  # constants are brought to the device once

@@ -13,8 +13,7 @@ from torch import Tensor
 from mgnet_fast import Confidence, Engine, Never, Prediction, create_model
 from mgnet_fast.demo import load_model, load_scenes
 from mgnet_fast.engine import ExitRule, runner_choice
-from mgnet_fast.engine.cudagraph_runner import CudaGraphRunner
-from mgnet_fast.engine.eager_runners import CHANNELS_LAST
+from mgnet_fast.engine.cudagraph_runner import CudaGraphRunner, folded_runner
 from mgnet_fast.engine.exits import ExitDecision
 from mgnet_fast.engine.graph_device import CalledSteps
 from mgnet_fast.engine.graph_step import GraphStep
@@ -52,9 +51,9 @@ def graph_runner(device: str, monkeypatch: pytest.MonkeyPatch) -> str:
         return "cudagraph"
 
     def build(request: RunnerRequest) -> CudaGraphRunner:
-        return CudaGraphRunner(CHANNELS_LAST.build(request), request.slots, CalledSteps)
+        return CudaGraphRunner(folded_runner(request), request.slots, CalledSteps)
 
-    kind = RunnerKind("called", ("fp32",), lambda request: None, build)
+    kind = RunnerKind("called", ("fp32", "bf16"), lambda request: None, build)
     monkeypatch.setattr(runner_choice, "KINDS", (*runner_choice.KINDS, kind))
     return "called"
 
@@ -128,6 +127,17 @@ def test_nan_is_flagged_and_never_sure(device: str, graph_runner: str, model: MG
     results = graph.predict(images)
     assert [n for n, result in enumerate(results) if not result.finite] == [11]
     assert [result.glimpses for result in results] == [3 if n == 11 else 1 for n in range(30)]
+
+
+def test_lower_precision(device: str, graph_runner: str, model: MGNet, scenes: Tensor) -> None:
+    plain = Engine(model, device, "bf16", slots=8, runner="channels_last", exit=Never())
+    graph = Engine(model, device, "bf16", slots=8, runner=graph_runner, exit=Never())
+    wanted = plain.predict(scenes[:20])
+    found = graph.predict(scenes[:20])
+    exact = Engine(model, slots=8, runner="eager", exit=Never()).predict(scenes[:20])
+    for one, other, sure in zip(found, wanted, exact, strict=True):
+        allowed = 2 * float((other.logits - sure.logits).abs().max()) + 0.1
+        assert (one.logits - sure.logits).abs().max() <= allowed
 
 
 def test_the_feed_forward_twin(device: str, graph_runner: str, scenes: Tensor) -> None:

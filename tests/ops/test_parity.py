@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from support.cases import (
@@ -120,6 +121,20 @@ def test_float32_stays_exact_on_large_images(backend: str, layout: str, side: in
         got = glimpse(image, torch.tensor(region), 96, backend=backend)
         expected = expected_glimpse(image, torch.tensor(region), (96, 96))
         assert_close(got, expected, OUTPUT[torch.float32])
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_more_than_two_to_the_31_elements(backend: str, channels_last: bool) -> None:
+    """The last pixels of the last image; nothing else of these gigabytes is ever touched."""
+    side, count, channels = (50_000, 1, 1) if not channels_last else (20_000, 2, 3)
+    pixels = torch.from_numpy(np.zeros((count, side, side, channels), np.uint8))
+    assert pixels.numel() > 2**31
+    pixels[-1, -3:, -3:] = 255
+    image = pixels.permute(0, 3, 1, 2)
+    region = torch.tensor([[1e-5, 1.0, 1.0]])
+    index = torch.tensor([count - 1])
+    got = glimpse(image, region, 3, image_index=index, padding_mode="border", backend=backend)
+    assert torch.equal(got, torch.ones_like(got))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16], ids=str)

@@ -64,8 +64,8 @@ def test_against_one_large_look(versus: Versus, slots: int, bar: float | None) -
 
 def test_against_one_large_look_in_eager_mode(versus: Versus) -> None:
     """What there was before either: the feed-forward network in plain PyTorch."""
-    images, large = _photos(1), _network("ffnet_resnet18")
-    ours = Engine(_network("mgnet_resnet18"), slots=1, exit=Never(), runner="packed")
+    images, large = photos(1), network("ffnet_resnet18")
+    ours = Engine(network("mgnet_resnet18"), slots=1, exit=Never(), runner="packed")
 
     def eager() -> Tensor:
         with torch.no_grad():

@@ -22,7 +22,7 @@ from mgnet_fast import MGNet, create_model
 from mgnet_fast.engine.tensorrt_library import FULL, RTX, import_library, is_installed
 from mgnet_fast.engine.tensorrt_session import EngineSession
 from mgnet_fast.export import TOLERANCES, BatchRange, ExportOptions
-from mgnet_fast.export.loop import INPUT_NAME, OUTPUT_NAMES
+from mgnet_fast.export.loop import INPUT_NAME, OUTPUT_NAMES, PlainLoop
 from mgnet_fast.export.tensorrt import (
     check_tensorrt,
     check_tensorrt_rtx,
@@ -58,7 +58,7 @@ def rows(clock: DeviceClock, seconds: float, out: Path) -> Iterator[Row | str]:
     for name, side in NETWORKS[-1:] if dry else NETWORKS:
         torch.manual_seed(0)
         model = create_model(name, pretrained=name == "mgnet_toy").eval()
-        for way in ways():
+        for way in dry_ways() if dry else ways():
             label = f"{name}, {way.name}, {way.precision}"
             begin = time.perf_counter()
             options = _options(way, side)
@@ -87,6 +87,15 @@ def ways() -> tuple[Way, ...]:
         Way("torch_tensorrt plugin, CUDA graphs", "fp16", _torch_tensorrt(True), graphs=True),
         Way("torch_tensorrt GridSample, CUDA graphs", "fp16", _torch_tensorrt(False), graphs=True),
     )
+
+
+def dry_ways() -> tuple[Way, ...]:
+    """Each library once, and the exported module itself in place of an engine."""
+
+    def module(model: MGNet, options: ExportOptions, precision: str, out: Path) -> Loop:
+        return PlainLoop(model, options)
+
+    return (Way("stand-in", "fp32", module), *ways()[:3])
 
 
 def _options(way: Way, side: int) -> ExportOptions:

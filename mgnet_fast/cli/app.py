@@ -26,6 +26,7 @@ from .flops_command import flops
 from .imagenet100_command import imagenet100
 from .look_command import look
 from .predict_command import predict
+from .reproduce_command import reproduce
 from .serve_command import serve_repo
 from .train_command import train
 
@@ -56,6 +57,7 @@ app.command()(export)
 app.command("serve-repo")(serve_repo)
 app.command()(flops)
 app.add_typer(bench, name="bench")
+app.add_typer(reproduce, name="reproduce")
 app.command()(env)
 
 

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from . import console, options
+from .precision_options import EnginePrecision, Precision
 
 if TYPE_CHECKING:
     from ..engine_speed import ExitSpeed
@@ -33,13 +34,14 @@ def bench_engine(
         int, typer.Option(metavar="N", min=1, max=500, help="Shipped digits in the stream.")
     ] = 500,
     budget: Annotated[float, typer.Option(metavar="N", min=0, help="Seconds to spend.")] = 20.0,
+    precision: Precision = EnginePrecision.fp32,
     as_json: options.AsJson = False,
 ) -> None:
     """The engine against the published algorithm, and what early exit saves."""
     screen = console.output()
     with screen.status("loading"):
         from .. import demo as show
-        from ..engine_speed import compare_engine, measure_exits
+        from ..engine_speed import compare_engine, deviation, measure_exits
         from ..threads import fixed_threads
         from .demo_command import machine, speed_table
 
@@ -47,16 +49,26 @@ def bench_engine(
         scenes = show.load_scenes(images)
     with fixed_threads(threads), screen.status("measuring") as status:
         rows = []
-        for row in compare_engine(model, scenes, slots, budget * 2 / 3):
+        off = None
+        if precision is not EnginePrecision.fp32:
+            off = deviation(model, scenes, slots, precision.value)
+        for row in compare_engine(model, scenes, slots, budget * 2 / 3, precision.value):
             rows.append(row)
             status.update(f"measuring: {row.case} done")
-        exits = measure_exits(model, scenes, slots, budget / 3)
+        exits = measure_exits(model, scenes, slots, budget / 3, precision.value)
     if as_json:
         console.print_json(
-            {"cases": [asdict(row) for row in rows], "exits": [asdict(row) for row in exits]}
+            {
+                "precision": precision.value,
+                "deviation": off and asdict(off),
+                "cases": [asdict(row) for row in rows],
+                "exits": [asdict(row) for row in exits],
+            }
         )
     else:
         screen.print(speed_table(rows, threads, *machine()))
+        if off is not None:
+            screen.print(f"toy network in {precision.value} against float32 {off}")
         screen.print(_exit_table(exits, slots))
     disagreeing = [row.case for row in rows if not row.agrees]
     if disagreeing:

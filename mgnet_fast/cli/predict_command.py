@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from . import options
 from .exit_options import ExitKind, exit_rule
+from .precision_options import SAMPLES, CalibrationImages, EnginePrecision, Precision, first_images
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +73,8 @@ def predict(
         ),
     ] = None,
     slots: Annotated[int, typer.Option(metavar="N", min=1, help="Images in flight.")] = 32,
+    precision: Precision = EnginePrecision.fp32,
+    calibration_images: CalibrationImages = None,
     threads: options.Threads = None,
     device: options.Device = "cpu",
 ) -> None:
@@ -92,15 +95,22 @@ def predict(
     trained = read_trained_on(network)
     classes = trained.classes if trained else None
     rule = exit_rule(leave, threshold)
-    engine = Engine(model, device_for(device, Workers()), slots=slots, exit=rule)
+    place = device_for(device, Workers())
+    samples = calibration_images or (SAMPLES if precision is EnginePrecision.int8 else 0)
     form = form or (Format.csv if out is not None and out.suffix == ".csv" else Format.jsonl)
     with ExitStack() as stack:
         stack.enter_context(fixed_threads(threads))
         stack.enter_context(large_images())
+        calibration = first_images(files, model.config.in_chans, samples) if samples else None
+        engine = Engine(
+            model, place, precision.value, slots=slots, exit=rule, calibration=calibration
+        )
         target = sys.stdout
         if out is not None:
             target = stack.enter_context(out.open("w", encoding="utf-8", newline=""))
         report = stack.enter_context(_Report(len(files) + len(missing), bar=out is not None))
+        if engine.deviation is not None:
+            report.say(f"{precision.value} against float32 {engine.deviation}")
         for name in missing:
             report.skip(name, "there is no such file, and no pattern or folder with image files")
         write = _writer(target, form, classes)
@@ -201,6 +211,9 @@ class _Report:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def say(self, text: str) -> None:
+        self._screen.print(text, style="dim")
 
     def skip(self, path: str, reason: str) -> None:
         self.skipped += 1

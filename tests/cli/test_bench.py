@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 
-from mgnet_fast import engine_speed
+from mgnet_fast import demo, engine_speed
 from mgnet_fast.demo import Comparison, load_model, load_scenes
+from mgnet_fast.engine import quantized_convolution
 from mgnet_fast.engine_speed import THRESHOLDS, compare_engine, measure_exits
 
 
@@ -17,11 +19,12 @@ def test_engine_and_published_algorithm_agree(monkeypatch: pytest.MonkeyPatch) -
     """In every case, before anything is timed."""
     asked = []
 
-    def only_compare(name, published, package, seconds) -> Comparison:
+    def only_compare(name, published, package, seconds, agreement) -> Comparison:
         asked.append((name, seconds))
         with torch.inference_mode():
             wanted, got = published(), package()
-        return Comparison(name, float((wanted - got).abs().max() / wanted.abs().max()))
+        off = float((wanted - got).abs().max() / wanted.abs().max())
+        return Comparison(name, off, agreement=agreement)
 
     monkeypatch.setattr(engine_speed, "compare", only_compare)
     rows = list(compare_engine(load_model(), load_scenes(20), 8, 4.0))
@@ -67,6 +70,32 @@ def test_json(command, quick: None) -> None:
     found = json.loads(result.out)
     assert found["cases"][0]["ratio"] == 2.0
     assert len(found["exits"]) == 1 + len(THRESHOLDS)
+    assert (found["precision"], found["deviation"]) == ("fp32", None)
+
+
+@pytest.mark.skipif(
+    quantized_convolution.refusal() is not None, reason=str(quantized_convolution.refusal())
+)
+def test_lower_precision_comes_with_its_deviation(command, quick: None) -> None:
+    words = ("bench", "engine", "--images", 20, "--slots", 8, "--budget", 0, "--precision", "int8")
+    result = command(*words)
+    assert result.code == 0
+    assert "toy network in int8 against float32 over 20 images, " in result.out
+    found = json.loads(command(*words, "--json").out)
+    assert (found["precision"], found["deviation"]["images"]) == ("int8", 20)
+
+
+@pytest.mark.skipif(
+    quantized_convolution.refusal() is not None, reason=str(quantized_convolution.refusal())
+)
+def test_int8_agrees_well_enough_to_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_pairs(*_: object) -> tuple[np.ndarray, np.ndarray]:
+        return np.array([2.0]), np.array([1.0])
+
+    monkeypatch.setattr(demo, "_measure_pairs", no_pairs)
+    for row in compare_engine(load_model(), load_scenes(20), 8, 0.0, "int8"):
+        assert demo.AGREEMENT < row.difference <= row.agreement
+        assert row.ratio == 2.0
 
 
 def test_disagreement_is_an_error(command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from mgnet_fast import Confidence, Engine
+from mgnet_fast.cli.precision_options import EnginePrecision
 from mgnet_fast.demo import load_model, load_scenes
+from mgnet_fast.engine import quantized_convolution
+from mgnet_fast.engine.runner_choice import PRECISIONS
 
 COUNT = 40
 
@@ -30,12 +34,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def _scenes() -> Tensor:
+    return load_scenes(COUNT).scenes(np.arange(COUNT))
+
+
 @pytest.fixture(scope="module")
 def wanted() -> list[tuple[int, int]]:
     """Label and glimpses of each."""
     engine = Engine(load_model(), exit=Confidence(0.9))
-    scenes = load_scenes(COUNT).scenes(np.arange(COUNT))
-    return [(result.label, result.glimpses) for result in engine.predict(scenes)]
+    return [(result.label, result.glimpses) for result in engine.predict(_scenes())]
 
 
 def test_json_lines_in_the_order_of_the_files(command, folder: Path, wanted: list) -> None:
@@ -108,6 +115,48 @@ def test_images_of_all_sizes_and_kinds(command, folder: Path, wanted: list, tmp_
 def test_exit_rules(command, folder: Path, words: tuple, glimpses: set) -> None:
     result = command("predict", folder, *words)
     assert {json.loads(line)["glimpses"] for line in result.out.splitlines()} == glimpses
+
+
+def test_precisions_are_the_engines() -> None:
+    assert [each.value for each in EnginePrecision] == list(PRECISIONS)
+
+
+@pytest.mark.skipif(
+    quantized_convolution.refusal() is not None, reason=str(quantized_convolution.refusal())
+)
+def test_int8_is_fitted_to_the_first_images_and_says_how_far_it_is(
+    command, folder: Path, wanted: list, tmp_path: Path
+) -> None:
+    (tmp_path / "damaged.png").write_text("hello")
+    result = command("predict", tmp_path, folder, "--precision", "int8")
+    assert result.code == 1  # one was skipped
+    said, skipped, *_ = result.err.splitlines()
+    assert said.startswith(f"int8 against float32 over {COUNT} images, 0 labels changed (0 %); ")
+    assert skipped.startswith(f"skipped: {tmp_path / 'damaged.png'}")
+    labels = [json.loads(line)["label"] for line in result.out.splitlines()]
+    exact = Engine(load_model(), precision="int8", calibration=[_scenes()]).predict(_scenes())
+    assert labels == [each.label for each in exact]
+    assert sum(a == b for a, (b, _) in zip(labels, wanted, strict=True)) >= COUNT - 1
+    result = command("predict", folder, "--precision", "int8", "--calibration-images", 7)
+    assert result.code == 0
+    assert result.err.startswith("int8 against float32 over 7 images, ")
+
+
+def test_half_precision(command, folder: Path, wanted: list) -> None:
+    pattern = str(folder / "0*.png")
+    result = command("predict", pattern, "--precision", "bf16", "--calibration-images", 3)
+    assert result.code == 0
+    assert result.err.startswith("bf16 against float32 over 3 images, 0 labels changed")
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    assert [row["label"] for row in rows] == [label for label, _ in wanted[:10]]
+
+
+def test_nothing_to_calibrate_on(command, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    out = tmp_path / "out.csv"
+    result = command("predict", tmp_path, "--precision", "int8", "--out", out)
+    assert (result.code, out.exists()) == (1, False)
+    assert "calibration needs at least one image file that can be read" in result.err
 
 
 def test_no_files(command, tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""``mgnet-fast reproduce``: runs are made, go on, are left to others, and are shown."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+
+import pytest
+
+SMALL = ("--epochs", 1, "--threads", 1, "--quiet")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("reproduce") / "table4"
+
+
+def test_table4_makes_what_is_missing_and_shows_it(command, mnist_folder: Path, runs: Path) -> None:
+    words = ("reproduce", "table4", "--data", mnist_folder, "--out", runs, "--only", "mgnet")
+    first = command(*words, *SMALL)
+    assert first.code == 0, first.err
+    assert "0 of 1 runs done, time left unknown; making mgnet-seed0" in first.out
+    assert "99.54" in first.out
+    assert "mgnet-seed0: 1 of 1 epochs, 0 min (cpu, 1 thread)" in first.out
+    log = [json.loads(line) for line in (runs / "mgnet-seed0/log.jsonl").read_text().splitlines()]
+    assert f"{100 * log[1]['accuracy'][2]:.2f}" in first.out
+    assert log[1]["count"] == 500
+
+    again = command(*words, *SMALL)
+    assert again.code == 0
+    assert "making" not in again.out  # finished
+    from_logs = command("reproduce", "table4", "--out", runs)
+    assert from_logs.out == again.out
+
+
+def test_figure4_attacks_the_runs(command, mnist_folder: Path, runs: Path, tmp_path: Path) -> None:
+    result = command(
+        "reproduce", "figure4", "--data", mnist_folder, "--runs", runs, "--out", tmp_path,
+        "--steps", 2, "--images", 4, "--threads", 1,
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert [line.split()[:2] for line in result.out.splitlines() if "mgnet-seed0" in line] == [
+        ["mgnet-seed0", "paper"], ["mgnet-seed0", "honest"], ["mgnet-seed0", "worst"],
+    ]  # fmt: skip
+    assert (tmp_path / "figure4.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "mgnet-seed0-honest.jsonl").is_file()
+
+
+def test_learning_leaves_a_table_and_curves(command, mnist_folder: Path, tmp_path: Path) -> None:
+    result = command(
+        "reproduce", "learning", "--data", mnist_folder, "--out", tmp_path, "--seeds", 0,
+        "--only", "AdamW, factor 1", "-T", 2, *SMALL,
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert "AdamW, factor 1" in result.out
+    assert (tmp_path / "learning.csv").read_text().count("\n") == 2
+    assert (tmp_path / "learning.png").is_file()
+
+
+def test_a_run_that_another_process_makes_is_left_to_it(
+    command, mnist_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mgnet-seed0").mkdir()
+    with (tmp_path / "mgnet-seed0" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = command(
+            "reproduce", "table4", "--data", mnist_folder, "--out", tmp_path, "--only", "mgnet",
+            *SMALL,
+        )  # fmt: skip
+    assert "left out, being made by another process: mgnet-seed0" in result.out
+    assert not (tmp_path / "mgnet-seed0" / "log.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted", "code"),
+    [
+        (["table4", "--out", "{tmp}"], "holds no run with a whole epoch; give --data", 2),
+        (["table4", "--out", "{tmp}", "--data", "absent"], "got absent", 1),
+        (["table4", "--out", "{tmp}", "--data", "{data}", "--only", "x"], "rows must be of", 1),
+        (["table4", "--seeds", "0,-1"], "wanted numbers such as 0,1,2", 2),
+        (["learning", "--out", "{tmp}", "--data", "{data}", "--only", "x"], "variants must", 1),
+        (["figure4", "--data", "{data}", "--runs", "{tmp}"], "holds no checkpoint of table 4", 2),
+    ],
+)
+def test_errors_come_before_any_work(
+    command, mnist_folder: Path, tmp_path: Path, words: list[str], wanted: str, code: int
+) -> None:
+    words = [word.format(tmp=tmp_path, data=mnist_folder) for word in words]
+    result = command("reproduce", *words)
+    assert wanted in result.err
+    assert result.code == code
+    assert not list(tmp_path.iterdir())

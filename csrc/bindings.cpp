@@ -21,6 +21,7 @@
 
 #include "arguments.h"
 #include "dispatch.h"
+#include "fusion.h"
 
 namespace {
 
@@ -93,6 +94,37 @@ PyObject* from_logits_backward(PyObject*, PyObject* const* values, Py_ssize_t co
   });
 }
 
+PyObject* step_fusion(PyObject*, PyObject* const* values, Py_ssize_t count) {
+  return guarded([&] {
+    Arguments in("fusion_step", values, count, 26);
+    const auto numbers = [&] { return static_cast<const float*>(in.pointer()); };
+    FusionStep step;
+    step.feature = numbers();
+    step.region = numbers();
+    step.length = static_cast<const int64_t*>(in.pointer());
+    step.slots = in.integer();
+    step.places = in.integer();
+    step.width = in.integer();
+    step.classes = in.integer();
+    step.tokens = static_cast<float*>(in.pointer());
+    step.stride_slot = in.integer();
+    step.stride_place = in.integer();
+    for (const float** weight : {&step.key_query, &step.key_bias, &step.out_value, &step.out_bias,
+                                 &step.norm_weight, &step.norm_bias, &step.class_weight,
+                                 &step.class_bias, &step.locate_weight, &step.locate_bias}) {
+      *weight = numbers();
+    }
+    step.epsilon = in.real();
+    step.scale_min = in.real();
+    step.scale_max = in.real();
+    step.logits = static_cast<float*>(in.pointer());
+    step.following = static_cast<float*>(in.pointer());
+    const int threads = in.code();
+    pybind11::gil_scoped_release release;
+    fusion_step(step, threads);
+  });
+}
+
 PyMethodDef kernel_methods[] = {
     {"glimpse_forward", as_method(forward), METH_FASTCALL,
      "IMAGE, REGION, GLIMPSE (written), NORM, GRID, threads"},
@@ -109,6 +141,12 @@ PyMethodDef kernel_methods[] = {
      "glimpse_ptr "
      "0: none), NORM, GRID, incoming_region_gradient_ptr (or 0), stride_n, stride_k, "
      "gradient_scale, logits_gradient_ptr (contiguous [N, 3], dtype of logits, written), threads"},
+    {"fusion_step", as_method(step_fusion), METH_FASTCALL,
+     "feature_ptr, region_ptr, length_ptr, slots, places, width, classes, tokens_ptr (written), "
+     "stride_slot, stride_place, key_query_ptr, key_bias_ptr, out_value_ptr, out_bias_ptr, "
+     "norm_weight_ptr, norm_bias_ptr, class_weight_ptr, class_bias_ptr, locate_weight_ptr, "
+     "locate_bias_ptr, epsilon, scale_min, scale_max, logits_ptr (written), following_ptr "
+     "(written), threads; float32 and contiguous but for the strides of tokens"},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -4,15 +4,12 @@
 #include <atomic>
 #include <cmath>
 #include <memory>
-#include <new>
 #include <stdexcept>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include "kernels.h"
+#include "parallel.h"
 #include "pool.h"
+#include "squash.h"
 
 namespace mgnet {
 namespace {
@@ -44,56 +41,6 @@ const std::vector<const Kernels*>& usable() {
 }
 
 std::atomic<const Kernels*> chosen{nullptr};
-
-const Kernels& kernels() {
-  const Kernels* choice = chosen.load(std::memory_order_relaxed);
-  return choice ? *choice : *usable().front();
-}
-
-struct AlignedMemory {
-  explicit AlignedMemory(size_t bytes)
-      : data(
-            static_cast<char*>(::operator new(std::max<size_t>(bytes, 64), std::align_val_t(64)))) {
-  }
-  ~AlignedMemory() { ::operator delete(data, std::align_val_t(64)); }
-  AlignedMemory(const AlignedMemory&) = delete;
-  AlignedMemory& operator=(const AlignedMemory&) = delete;
-  char* data;
-};
-
-// Work below this is not worth waking a thread for.
-constexpr double kParallelMicroseconds = 50.0;
-
-int useful_threads(double microseconds, int64_t units, int threads) {
-#ifdef _OPENMP
-  if (threads <= 1 || microseconds < kParallelMicroseconds) return 1;
-  const double worth = microseconds / (kParallelMicroseconds / 2);
-  return static_cast<int>(std::min<double>({double(threads), worth, double(units)}));
-#else
-  (void)microseconds, (void)units, (void)threads;
-  return 1;
-#endif
-}
-
-// Calls body(first, last, scratch) for contiguous ranges of units. With one thread no parallel
-// region is entered at all: a forked process inherits no thread pool to enter one with.
-template <class Body>
-void for_units(int64_t units, int threads, size_t scratch_bytes, const Body& body) {
-  const size_t piece = (scratch_bytes + 63) / 64 * 64;
-  AlignedMemory memory(piece * static_cast<size_t>(std::max(threads, 1)));
-  if (threads <= 1) {
-    body(int64_t{0}, units, static_cast<void*>(memory.data));
-    return;
-  }
-#ifdef _OPENMP
-#pragma omp parallel num_threads(threads)
-  {
-    const int64_t team = omp_get_num_threads(), me = omp_get_thread_num();
-    const int64_t first = units * me / team, last = units * (me + 1) / team;
-    if (first < last) body(first, last, static_cast<void*>(memory.data + piece * me));
-  }
-#endif
-}
 
 void require(bool condition, const std::string& message) {
   if (!condition) throw std::invalid_argument(message);
@@ -160,7 +107,7 @@ class Parts {
     }
   }
 
-  const Kernels& set = kernels();
+  const Kernels& set = selected_kernels();
   int64_t units_per_glimpse = 0;  // with a pool the most that one of its glimpses has
 
  private:
@@ -193,21 +140,12 @@ std::vector<double> region_sums(const Job& job, int threads) {
   return totals;
 }
 
-struct Squashed {
-  double p[3], scale, x, y;
-};
-
 Squashed region_from_logits(const Logits& logits, int64_t n) {
-  Squashed out;
+  double values[3];
   for (int k = 0; k < 3; ++k) {
-    const double value =
-        read_element(logits.data, logits.type, n * logits.stride_n + k * logits.stride_k);
-    out.p[k] = 1.0 / (1.0 + std::exp(-value));
+    values[k] = read_element(logits.data, logits.type, n * logits.stride_n + k * logits.stride_k);
   }
-  out.scale = out.p[0] * (logits.scale_max - logits.scale_min) + logits.scale_min;
-  out.x = (2.0 * out.p[1] - 1.0) * (1.0 - out.scale);
-  out.y = (2.0 * out.p[2] - 1.0) * (1.0 - out.scale);
-  return out;
+  return squashed(values, logits.scale_min, logits.scale_max);
 }
 
 void check_logits(const Job& job, const Logits& logits) {
@@ -218,13 +156,18 @@ void check_logits(const Job& job, const Logits& logits) {
 
 }  // namespace
 
+const Kernels& selected_kernels() {
+  const Kernels* choice = chosen.load(std::memory_order_relaxed);
+  return choice ? *choice : *usable().front();
+}
+
 std::vector<std::string> available_isas() {
   std::vector<std::string> names;
   for (const Kernels* k : usable()) names.push_back(k->name);
   return names;
 }
 
-std::string selected_isa() { return kernels().name; }
+std::string selected_isa() { return selected_kernels().name; }
 
 void select_isa(const std::string& name) {
   for (const Kernels* k : usable()) {
@@ -336,7 +279,7 @@ void glimpse_backward_image(const Job& job, ImageGradient gradient, int threads)
   }
   gradient.first_of_image = first.data();
   gradient.glimpse_order = order.data();
-  const Kernels& k = kernels();
+  const Kernels& k = selected_kernels();
   const int64_t units = images * job.images.channels;
   if (units == 0) return;
   const double pixels = double(units) * double(job.images.height) * double(job.images.width);

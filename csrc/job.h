@@ -71,6 +71,18 @@ struct ImageGradient {
   const int64_t* glimpse_order;   // glimpses grouped by image, in index order within an image
 };
 
+// output = input weight^T + bias: [rows, depth] and [outs, depth] to [rows, outs], all in float32,
+// each row's numbers side by side.
+struct DenseLayer {
+  const float* input;
+  int64_t rows, depth, input_stride;
+  const float* weight;
+  int64_t weight_stride;
+  const float* bias;  // [outs] or null
+  float* output;
+  int64_t output_stride;
+};
+
 // Number of sums that the gradient of one region is made of: s_x, s_y, x, y.
 enum { kRegionSums = 4 };
 
@@ -91,6 +103,7 @@ struct Kernels {
   size_t (*image_scratch_bytes)(const Job&, const ImageGradient&);
   void (*backward_image)(const Job&, const ImageGradient&, int64_t first_unit, int64_t last_unit,
                          void* scratch);
+  void (*dense)(const DenseLayer&, int64_t first_out, int64_t last_out);
 };
 
 }  // namespace mgnet

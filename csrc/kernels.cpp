@@ -2,6 +2,7 @@
 // flags of that set and MGNET_ISA_AVX512, MGNET_ISA_AVX2 or neither defined.
 #include "kernels.h"
 
+#include "dense.h"
 #include "generic.h"
 #include "image_gradient.h"
 
@@ -143,8 +144,8 @@ void backward_image(const Job& job, const ImageGradient& gradient, int64_t first
 
 }  // namespace
 
-extern const Kernels kernels = {MGNET_ISA_NAME,  units_per_glimpse,   scratch_bytes, forward,
-                                backward_region, image_scratch_bytes, backward_image};
+extern const Kernels kernels = {MGNET_ISA_NAME,  units_per_glimpse,   scratch_bytes,  forward,
+                                backward_region, image_scratch_bytes, backward_image, dense};
 
 }  // namespace MGNET_ISA
 }  // namespace mgnet

@@ -13,4 +13,8 @@ extern const Kernels kernels;
 namespace avx512 {
 extern const Kernels kernels;
 }
+
+// Those of the instruction set in use.
+const Kernels& selected_kernels();
+
 }  // namespace mgnet

@@ -131,6 +131,14 @@ def _leaves(point: BudgetPoint) -> str:
     return f"after T = {point.setting:g}"
 
 
+def _notes(points: list[BudgetPoint]) -> list[str]:
+    """Every number of glimpses; of the thresholds, which may lie close, the two ends."""
+    if points[0].kind == "glimpses":
+        return [f"T = {point.setting:g}" for point in points]
+    ends = (0, len(points) - 1)
+    return [f"p ≥ {p.setting:g}" if at in ends else "" for at, p in enumerate(points)]
+
+
 def _draw(points: list[BudgetPoint], path: Path, title: str) -> None:
     from ..evaluation.curves import Curve, Panel, draw_curves
 
@@ -143,7 +151,7 @@ def _draw(points: list[BudgetPoint], path: Path, title: str) -> None:
         for name in dict.fromkeys(point.network for point in points):
             for kind, noun in (("glimpses", "every image T glimpses"), ("exit", "confidence exit")):
                 chosen = [p for p in points if p.network == name and p.kind == kind]
-                chosen.sort(key=cost)
+                chosen.sort(key=lambda point: point.setting)
                 if chosen:
                     curves.append(
                         Curve(
@@ -151,7 +159,7 @@ def _draw(points: list[BudgetPoint], path: Path, title: str) -> None:
                             [cost(point) for point in chosen],
                             [point.accuracy for point in chosen],
                             [(point.low, point.high) for point in chosen],
-                            [f"T = {p.setting:g}" for p in chosen if kind == "glimpses"],
+                            _notes(chosen),
                             dashed=kind == "exit",
                         )
                     )

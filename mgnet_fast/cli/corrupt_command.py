@@ -118,7 +118,7 @@ def corrupt(
                 mine,
                 batch_size=batch_size,
                 rows=rows / f"{number}-{path.stem}-corrupt.jsonl" if rows else None,
-                described={"checkpoint": path.name, "images": str(prepared or data or "shipped")},
+                described={"images": str(prepared or data or "shipped"), "image_size": image_size},
                 on_image=on_image,
             )
             before += sum(map(len, mine.values()))

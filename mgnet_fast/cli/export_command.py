@@ -124,7 +124,7 @@ def export(
     ] = None,
     region_tolerance: Annotated[
         float | None,
-        typer.Option(metavar="X", min=0, help="For s, x, y.", show_default="0.0001; 0.01; 0.3"),
+        typer.Option(metavar="X", min=0, help="For s, x, y.", show_default="0.0001; 0.01; 1"),
     ] = None,
     label_tolerance: Annotated[
         float | None,

@@ -10,6 +10,7 @@ from typing import Any
 from mgnet_fast.data.corruptions import CORRUPTIONS, SEVERITIES, CorruptedImages, check_corruption
 from mgnet_fast.data.labelled_images import LabelledImages
 from mgnet_fast.evaluation.accuracy import check_fit, evaluate, wilson_interval
+from mgnet_fast.evaluation.fingerprint import fingerprint
 from mgnet_fast.evaluation.row_file import RowFile
 from mgnet_fast.models import MGNet
 
@@ -104,7 +105,8 @@ def evaluate_corruptions(
             the folders of a prepared data set.
         batch_size: images at a time.
         rows: file in which finished sets are kept; a run that finds it goes on from there.
-        described: what the sets are made of; a file that says otherwise is refused.
+        described: what the sets are made of. A file that says otherwise, or belongs to another
+            network or other numbers of images, is refused.
         on_image: told the set, and how many images of all sets are done.
 
     Raises:
@@ -114,7 +116,12 @@ def evaluate_corruptions(
         raise ValueError("sets must hold at least one set of corrupted images, got 0")
     for images in sets.values():
         check_fit(model, images)
-    kept = RowFile(rows, {"described": dict(described or {}), "sets": [list(p) for p in sets]})
+    run = {
+        "described": dict(described or {}),
+        "model": fingerprint(model),
+        "sets": [[*part, len(images)] for part, images in sets.items()],
+    }
+    kept = RowFile(rows, run)
     done = {(row["corruption"], row["severity"]) for row in kept.rows}
     counted = 0
     for part, images in sets.items():

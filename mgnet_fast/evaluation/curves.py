@@ -25,7 +25,8 @@ class Curve:
         name: in the legend; lines without a name share the colour of the one before.
         x: positions.
         share: accuracy in [0, 1].
-        interval: (low, high) of each share, drawn as a band.
+        interval: (low, high) of each share, drawn as a band; as bars where x goes back and forth,
+            as measured times may.
         notes: written beside the points.
         dashed: draw it dashed.
     """
@@ -90,10 +91,21 @@ def _draw(axes: Axes, panel: Panel) -> None:
         if curve.interval:
             low, high = zip(*curve.interval, strict=True)
             below, above = [100 * v for v in low], [100 * v for v in high]
-            axes.fill_between(curve.x, below, above, color=color, alpha=0.12, linewidth=0)
+            if list(curve.x) == sorted(curve.x):
+                axes.fill_between(curve.x, below, above, color=color, alpha=0.12, linewidth=0)
+            else:
+                axes.vlines(curve.x, below, above, color=color, alpha=0.35, linewidth=1)
         for note, x, y in zip(curve.notes, curve.x, shares, strict=False):
+            # Notes of the dashed curve of a pair go to the other side, out of the way.
+            offset, align = ((-4, 5), "right") if curve.dashed else ((4, -11), "left")
             axes.annotate(
-                note, (x, y), (4, -11), textcoords="offset points", fontsize=7.5, color=MUTED
+                note,
+                (x, y),
+                offset,
+                textcoords="offset points",
+                fontsize=7.5,
+                color=MUTED,
+                ha=align,
             )
     if panel.counts:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

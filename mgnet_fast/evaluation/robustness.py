@@ -16,6 +16,7 @@ from mgnet_fast.data.translated_mnist import TranslatedMNIST
 from mgnet_fast.evaluation.accuracy import check_fit, wilson_interval
 from mgnet_fast.evaluation.attack_settings import AttackSettings
 from mgnet_fast.evaluation.attacks import attack_steps, under_attack, worse_for_the_network
+from mgnet_fast.evaluation.fingerprint import fingerprint
 from mgnet_fast.evaluation.row_file import RowFile
 from mgnet_fast.models import MGNet
 
@@ -99,7 +100,7 @@ def evaluate_attack(
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     described = {
         "settings": settings.to_dict(),
-        "model": _fingerprint(model),
+        "model": fingerprint(model),
         "scenes": {"seed": scenes.seed, "noise_std": scenes.noise_std, "digits": _digest(scenes)},
         "count": count,
         "batch_size": batch_size,
@@ -147,15 +148,6 @@ def _batch(
                 chosen = worse_for_the_network(worst[step], logits, labels)
                 worst[step] = torch.where(chosen[None, :, None], logits, worst[step])
     return (torch.stack(worst).argmax(3) == labels).sum(2).cpu()
-
-
-def _fingerprint(model: MGNet) -> str:
-    """The same for the same network, so that rows of another one are not taken for its own."""
-    digest = hashlib.sha256(model.config.to_json().encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().double().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _digest(scenes: TranslatedMNIST) -> str:

@@ -8,13 +8,15 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse as fold_batch_norm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .. import functional
 from ..functional import FoldedFusion
 from ..models import MGNet
 from ..models.config import MGNetConfig
 from ..models.resnet import ResNet
+
+_NORM_OF = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "0": "1"}  # "0", "1": a shortcut
 
 
 class Normalization(nn.Module):
@@ -162,8 +164,17 @@ def ready_backbone(model: MGNet, dtype: torch.dtype = torch.float32) -> nn.Modul
     """
     backbone = copy.deepcopy(model.backbone)
     if isinstance(backbone, ResNet):
-        backbone = fold_batch_norm(backbone.double())
+        _fold_batch_norm(backbone.double())
     return backbone.to(dtype)
+
+
+def _fold_batch_norm(backbone: ResNet) -> None:
+    for module in list(backbone.modules()):
+        for name, norm_name in _NORM_OF.items():
+            convolution, norm = getattr(module, name, None), getattr(module, norm_name, None)
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(convolution, norm))
+                setattr(module, norm_name, nn.Identity())
 
 
 def _positions(count: int) -> Tensor:

@@ -39,8 +39,8 @@ def quantize(
     Activations are unsigned, with the range that ``calibration`` shows, tensor by tensor and,
     in a loop, glimpse by glimpse; weights are signed, by output channel. Weights get 7 bits:
     processors without VNNI add pairs of products in 16 bits, which full 8 bits would overflow, and
-    a file does not know where it will run. The first convolution stays in float32: it has few
-    input channels, so it gains least, and the pixels' range is the widest.
+    a file does not know where it will run. The first convolution is among them: what it sees had
+    8 bits before.
 
     ``symmetric`` is for TensorRT, which knows no zero points, rounds weights itself and adds biases
     in float32: activations are signed, weights have 8 bits.
@@ -57,9 +57,6 @@ def quantize(
     wanted = [
         node.name for node in graph.node if "backbone." in node.name and node.op_type in QUANTIZED
     ]
-    first = next(node.name for node in graph.node if node.op_type == "Conv")
-    first_weight = next(node.input[1] for node in graph.node if node.name == first)
-    shared = {node.name for node in graph.node if first_weight in node.input}
     # What its preprocessing does (folding batch norm) is done; without this line it warns.
     onnx.helper.set_model_props(proto, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -76,7 +73,7 @@ def quantize(
             per_channel=True,
             reduce_range=not symmetric,
             op_types_to_quantize=list(QUANTIZED),
-            nodes_to_quantize=[name for name in wanted if name not in shared],
+            nodes_to_quantize=wanted,
             extra_options=_SYMMETRIC if symmetric else {},
         )
         done.replace(path)

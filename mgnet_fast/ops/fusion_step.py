@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import fuse_glimpse, triton_fusion
+from . import cpu, fuse_glimpse, triton_fusion
 from .autocast import without_autocast
+from .dispatch import is_plain_eager
 from .fusion_weights import StepWeights
 
 
@@ -36,8 +37,19 @@ def reference(
     return F.linear(state, *weights.classify).float(), following.to(region.dtype)
 
 
+def _on_cpu(
+    feature: Tensor, region: Tensor, tokens: Tensor, length: Tensor, weights: StepWeights
+) -> tuple[Tensor, Tensor]:
+    """In C++ where that serves these tensors and nothing but the result is wanted."""
+    if is_plain_eager(feature, region, tokens, length) and cpu.takes_step(
+        region, tokens, length, weights
+    ):
+        return cpu.fusion_step(feature, region, tokens, length, weights)
+    return reference(feature, region, tokens, length, weights)
+
+
 _IMPLEMENTATIONS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
-    "cpu": reference,
+    "cpu": _on_cpu,
     "triton": triton_fusion.fusion_step,
     "cuda": reference,
     "reference": reference,

@@ -15,7 +15,8 @@ class EpochReport:
     """One epoch: loss parts averaged over its steps, and accuracy on the test scenes.
 
     ``seconds`` is the whole epoch with its evaluation, ``images_per_second`` training alone.
-    ``gradient_factor`` is that of the last step, where it moves.
+    ``gradient_factor`` is that of the last step, where it moves. ``gradient_ratio`` is that of
+    :class:`mgnet_fast.training.gradient_ratio.GradientRatio`, where it was measured.
     """
 
     epoch: int
@@ -25,6 +26,7 @@ class EpochReport:
     seconds: float
     images_per_second: float
     gradient_factor: float | None = None
+    gradient_ratio: float | None = None
 
     def to_row(self) -> dict[str, Any]:
         row = {
@@ -34,6 +36,7 @@ class EpochReport:
             "accuracy": [round(value, 6) for value in self.accuracy.accuracy],
             "count": self.accuracy.count,
             "mean_scale": [round(value, 4) for value in self.accuracy.mean_scale],
+            "at_the_border": [round(value, 4) for value in self.accuracy.at_the_border],
             "lr": float(f"{self.lr:.6g}"),
             "seconds": round(self.seconds, 2),
             "images_per_second": round(self.images_per_second, 1),
@@ -42,4 +45,6 @@ class EpochReport:
             row["top5"] = [round(value, 6) for value in self.accuracy.top5]
         if self.gradient_factor is not None:
             row["gradient_factor"] = float(f"{self.gradient_factor:.6g}")
+        if self.gradient_ratio is not None:
+            row["gradient_ratio"] = float(f"{self.gradient_ratio:.6g}")
         return row

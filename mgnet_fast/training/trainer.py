@@ -19,6 +19,7 @@ from mgnet_fast.training.averaging import WeightAverage
 from mgnet_fast.training.distributed import Workers
 from mgnet_fast.training.epoch_report import PARTS, EpochReport
 from mgnet_fast.training.gradient_factor import GradientFactor
+from mgnet_fast.training.gradient_ratio import GradientRatio
 from mgnet_fast.training.objective import Objective
 from mgnet_fast.training.optimizers import new_optimizer
 from mgnet_fast.training.progress import Progress
@@ -88,6 +89,7 @@ class Trainer:
         )
         self.optimizer = new_optimizer(model, recipe)
         self.factor = GradientFactor(model, recipe, self.total_steps)
+        self.ratio = GradientRatio(model, self.steps_per_epoch, is_on=not compiled)
         self.average = WeightAverage(model, recipe.average_decay)
         self.epochs_done = 0
         model.checkpoint_glimpses = checkpoint_glimpses
@@ -188,7 +190,8 @@ class Trainer:
         ):
             lr = self.schedule.apply(self.optimizer, step)
             self.factor.apply(step)
-            values = self.step(images.to(self.device), labels.to(self.device))
+            with self.ratio.watched(step):
+                values = self.step(images.to(self.device), labels.to(self.device))
             sums += values.double().cpu()
             step += 1
             loss = float(values[0])
@@ -213,6 +216,7 @@ class Trainer:
             seconds=time.perf_counter() - start,
             images_per_second=self.steps_per_epoch * self.recipe.batch_size / training_seconds,
             gradient_factor=self.factor.value if self.factor.is_moving else None,
+            gradient_ratio=self.ratio.take(),
         )
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:

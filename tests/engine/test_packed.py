@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mgnet_fast import Engine, Never, create_model
+from mgnet_fast import Confidence, Engine, Never, create_model
 from mgnet_fast.engine import packed_backbone, packed_convolution
+from mgnet_fast.models import MGNet
 
 pytestmark = pytest.mark.skipif(
     packed_convolution.refusal() is not None, reason=str(packed_convolution.refusal())
@@ -110,3 +111,15 @@ def test_other_operators_than_expected_are_a_reason(monkeypatch: pytest.MonkeyPa
         )
     finally:
         packed_convolution.refusal.cache_clear()
+
+
+def test_an_image_gets_the_same_answer_in_any_company(model: MGNet, digit_scenes: Tensor) -> None:
+    """The loop region, glimpse, region would amplify what differs between one row and many."""
+    exit = Confidence(0.9)
+    alone = Engine(model, slots=1, runner="packed", exit=exit)
+    for slots in (3, 16):
+        together = Engine(model, slots=slots, runner="packed", exit=exit).predict(digit_scenes[:60])
+        for result, image in zip(together, digit_scenes, strict=False):
+            expected = alone.predict([image])[0]
+            assert (result.label, result.glimpses) == (expected.label, expected.glimpses)
+            torch.testing.assert_close(result.logits, expected.logits, atol=1e-4, rtol=0)

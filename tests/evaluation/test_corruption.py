@@ -55,5 +55,11 @@ def test_what_does_not_fit_is_refused_before_anything_runs(tmp_path: Path) -> No
         evaluate_corruptions(create_model("mgnet_resnet18"), {("fog", 1): scenes}, rows=rows)
     assert not rows.exists()
     evaluate_corruptions(load_model(), {("fog", 1): scenes}, rows=rows)
-    with pytest.raises(ValueError, match="belongs to another run"):
-        evaluate_corruptions(load_model(), {("fog", 2): scenes}, rows=rows)
+    fog = {("fog", 1): scenes}
+    for model, sets in (
+        (load_model(), {("fog", 2): scenes}),
+        (load_model(), {("fog", 1): FirstImages(scenes, 3)}),
+        (create_model("mgnet_toy"), fog),
+    ):
+        with pytest.raises(ValueError, match="belongs to another run"):
+            evaluate_corruptions(model, sets, rows=rows)

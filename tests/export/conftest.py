@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from support.onnx_libraries import require_onnx
 
 from mgnet_fast.export import BatchRange, Exported, ExportOptions, export_model
 from mgnet_fast.models import MGNet, create_model
-
-
-def require_onnx() -> None:
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name, reason=f"{name} is not installed (the extra export)")
 
 
 @pytest.fixture(scope="session")

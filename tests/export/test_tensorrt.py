@@ -245,7 +245,7 @@ def test_an_rtx_engine_is_built_without_a_gpu(tmp_path: Path, capsys) -> None:
     [
         (("--format", "tensorrt"), 1, "TensorRT is not installed, nor is trtexec on PATH"),
         (("--format", "tensorrt-rtx"), 1, "TensorRT-RTX is not installed: pip install"),
-        (("--format", "tensorrt-rtx", "--precision", "int8"), 1, "must be fp32 or fp16 for"),
+        (("--format", "tensorrt-rtx", "--precision", "int8"), 2, "must be fp32 or fp16 for"),
         (("--image-size", "64:32:16"), 2, "image sizes must be min:opt:max"),
         (("--image-size", "64:32"), 2, "must be HxW or MIN:OPT:MAX"),
         (("--format", "tensorrt-rtx", "--batch", "8:4:1"), 2, "batch must be min:opt:max"),

@@ -56,7 +56,9 @@ def test_leaves_checkpoint_and_log(finished: RunSummary, mnist_folder: Path) -> 
     assert [row["epoch"] for row in epochs] == [1, 2]
     for row in epochs:
         assert len(row["accuracy"]) == len(row["mean_scale"]) == 3
-        assert row["mean_scale"][0] == 1.0
+        assert row["mean_scale"][0] == row["at_the_border"][0] == 1.0
+        assert len(row["at_the_border"]) == 3
+        assert row["gradient_ratio"] > 0
         assert row["loss"] > 0
         assert row["images_per_second"] > 0
     assert epochs[-1]["accuracy"] == pytest.approx(finished.accuracy.accuracy, abs=1e-6)

@@ -1,0 +1,147 @@
+"""A long stream through the engine: memory, the answers of one image at a time, compilations.
+
+python -m bench.engine_stream [--images 10000] [--slots 16] [--runners packed compiled] [--out F]
+
+The images are the shipped digits, at other places in every round. Exit code 1 where an image has
+another answer than alone, a logit differs by more than 1e-4, or something was compiled on the way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._dynamo.utils import counters
+
+from bench.rows import machine
+from mgnet_fast import Confidence, Engine, Prediction
+from mgnet_fast.demo import load_model, load_scenes
+
+EARLY = 1000  # images after which memory is read first
+LOGIT_BOUND = 1e-4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one runner did.
+
+    Attributes:
+        mean_glimpses, accuracy, images_per_second: of the stream.
+        early_bytes, late_bytes: resident memory after ``EARLY`` images and after all.
+        other_labels: images with another label, or another number of glimpses, than alone.
+        largest_difference: of a logit, from the same image alone.
+        compiled: graphs compiled after the first image.
+    """
+
+    runner: str
+    images: int
+    slots: int
+    mean_glimpses: float
+    accuracy: float
+    images_per_second: float
+    early_bytes: int
+    late_bytes: int
+    other_labels: int
+    largest_difference: float
+    compiled: int
+
+    @property
+    def holds(self) -> bool:
+        return not (self.other_labels or self.compiled or self.largest_difference > LOGIT_BOUND)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--slots", type=int, default=16)
+    parser.add_argument("--runners", nargs="+", default=["packed", "compiled"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="write the findings to this JSON file")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    findings = []
+    for runner in options.runners:
+        findings.append(measure(runner, options.images, options.slots))
+        print(_line(findings[-1]), flush=True)
+    if options.out is not None:
+        content = {"machine": machine(), "findings": [asdict(each) for each in findings]}
+        options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return 0 if all(finding.holds for finding in findings) else 1
+
+
+def measure(runner: str, count: int, slots: int) -> Finding:
+    model = load_model()
+    engine = Engine(model, slots=slots, runner=runner, exit=Confidence(0.9))
+    alone = Engine(model, slots=1, runner=runner, exit=Confidence(0.9))
+    for each in (engine, alone):
+        each.predict(next(_scenes(1))[0])
+    before = counters["stats"]["unique_graphs"]
+    results, early, seconds = _stream(engine, count)
+    late = _resident_bytes()
+    labels = [label for _, labels in _scenes(count) for label in labels.tolist()]
+    images = (image for batch, _ in _scenes(count) for image in batch)
+    expected = [alone.predict([image])[0] for image in images]
+    pairs = list(zip(results, expected, strict=True))
+    return Finding(
+        runner=runner,
+        images=count,
+        slots=slots,
+        mean_glimpses=float(np.mean([each.glimpses for each in results])),
+        accuracy=float(np.mean([r.label == y for r, y in zip(results, labels, strict=True)])),
+        images_per_second=count / seconds,
+        early_bytes=early,
+        late_bytes=late,
+        other_labels=sum((a.label, a.glimpses) != (b.label, b.glimpses) for a, b in pairs),
+        largest_difference=max(float((a.logits - b.logits).abs().max()) for a, b in pairs),
+        compiled=counters["stats"]["unique_graphs"] - before,
+    )
+
+
+def _stream(engine: Engine, count: int) -> tuple[list[Prediction], int, float]:
+    results, early = [], 0
+    start = time.perf_counter()
+    for result in engine.stream(image for batch, _ in _scenes(count) for image in batch):
+        results.append(result)
+        if len(results) == min(EARLY, count):
+            early = _resident_bytes()
+    return results, early, time.perf_counter() - start
+
+
+def _scenes(count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of scenes and labels, ``count`` scenes in all; the same ones at every call."""
+    scenes = load_scenes()
+    for epoch in range(-(-count // len(scenes))):
+        chosen = np.arange(min(len(scenes), count - epoch * len(scenes)))
+        yield scenes.scenes(chosen, epoch=epoch), scenes.labels[chosen]
+
+
+def _resident_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:  # no Linux: the most there ever was
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * resource.getpagesize()
+
+
+def _line(finding: Finding) -> str:
+    early, late = finding.early_bytes / 2**20, finding.late_bytes / 2**20
+    return (
+        f"{finding.runner}, {finding.slots} slots, {finding.images} images: "
+        f"{finding.images_per_second:.0f} images/s, {finding.mean_glimpses:.2f} glimpses, "
+        f"{finding.accuracy:.2%} right; memory {early:.0f} MiB after {EARLY} images, {late:.0f} "
+        f"after all; against one by one: {finding.other_labels} other answers, logits within "
+        f"{finding.largest_difference:.2g} (bound {LOGIT_BOUND:g}); {finding.compiled} compilations"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

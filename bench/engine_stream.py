@@ -59,6 +59,20 @@ class Finding:
         return not (self.other_labels or self.compiled or self.largest_difference > LOGIT_BOUND)
 
 
+class Answers:
+    """What a stream said, in memory that is there before it begins."""
+
+    def __init__(self, count: int, classes: int) -> None:
+        self.labels = np.full(count, -1)
+        self.glimpses = np.full(count, -1)
+        self.logits = np.full((count, classes), np.inf, dtype=np.float32)
+
+    def keep(self, number: int, result: Prediction) -> None:
+        self.labels[number] = result.label
+        self.glimpses[number] = result.glimpses
+        self.logits[number] = result.logits.numpy()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=10_000)
@@ -85,43 +99,44 @@ def measure(runner: str, count: int, slots: int) -> Finding:
     for each in (engine, alone):
         each.predict(next(_scenes(1))[0])
     before = counters["stats"]["unique_graphs"]
-    results, early, seconds = _stream(engine, count)
+    together, apart = (Answers(count, model.config.num_classes) for _ in range(2))
+    early = 0
+    start = time.perf_counter()
+    for number, result in enumerate(engine.stream(_images(count)), 1):
+        together.keep(number - 1, result)
+        if number == min(EARLY, count):
+            early = _resident_bytes()
+    seconds = time.perf_counter() - start
     late = _resident_bytes()
-    labels = [label for _, labels in _scenes(count) for label in labels.tolist()]
-    images = (image for batch, _ in _scenes(count) for image in batch)
-    expected = [alone.predict([image])[0] for image in images]
-    pairs = list(zip(results, expected, strict=True))
+    for number, image in enumerate(_images(count)):
+        apart.keep(number, alone.predict([image])[0])
+    labels = np.concatenate([labels for _, labels in _scenes(count)])
+    other = (together.labels != apart.labels) | (together.glimpses != apart.glimpses)
     return Finding(
         runner=runner,
         images=count,
         slots=slots,
-        mean_glimpses=float(np.mean([each.glimpses for each in results])),
-        accuracy=float(np.mean([r.label == y for r, y in zip(results, labels, strict=True)])),
+        mean_glimpses=float(together.glimpses.mean()),
+        accuracy=float((together.labels == labels).mean()),
         images_per_second=count / seconds,
         early_bytes=early,
         late_bytes=late,
-        other_labels=sum((a.label, a.glimpses) != (b.label, b.glimpses) for a, b in pairs),
-        largest_difference=max(float((a.logits - b.logits).abs().max()) for a, b in pairs),
+        other_labels=int(other.sum()),
+        largest_difference=float(np.abs(together.logits - apart.logits).max()),
         compiled=counters["stats"]["unique_graphs"] - before,
     )
 
 
-def _stream(engine: Engine, count: int) -> tuple[list[Prediction], int, float]:
-    results, early = [], 0
-    start = time.perf_counter()
-    for result in engine.stream(image for batch, _ in _scenes(count) for image in batch):
-        results.append(result)
-        if len(results) == min(EARLY, count):
-            early = _resident_bytes()
-    return results, early, time.perf_counter() - start
+def _images(count: int) -> Iterator[Tensor]:
+    return (image for batch, _ in _scenes(count) for image in batch)
 
 
-def _scenes(count: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _scenes(count: int) -> Iterator[tuple[Tensor, np.ndarray]]:
     """Batches of scenes and labels, ``count`` scenes in all; the same ones at every call."""
     scenes = load_scenes()
     for epoch in range(-(-count // len(scenes))):
         chosen = np.arange(min(len(scenes), count - epoch * len(scenes)))
-        yield scenes.scenes(chosen, epoch=epoch), scenes.labels[chosen]
+        yield scenes.scenes(chosen, epoch=epoch), np.asarray(scenes.labels)[chosen]
 
 
 def _resident_bytes() -> int:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from ..image_pool import ImagePool
+from ..ops import backends
+from ..ops.slot_state import SlotState, admit, settle
 from .exits import ExitDecision
 from .runner import Runner
 
@@ -22,20 +24,15 @@ class GraphStep:
     """The memory of ``slots`` slots and the program of a step over it.
 
     The images of a stream that have been put into their places wait in a line; the host gives the
-    part of the line that slots may reach (``control``) before each step. A slot is free where
-    ``length`` is 0: it is run like the others, its NaN are read by nobody.
+    part of the line that slots may reach (``control``) before each step. A free slot is run like
+    the others; its NaN are read by nobody.
 
     Args:
         runner: takes the glimpses.
         slots: images in flight.
 
     Attributes:
-        control (int64 [3 + 2 slots]): how many images had left the line where the part begins, how
-            many there have been in all, the place that free slots look at, and the places of the
-            images in the part.
-        records (float32 [TURNS, slots, columns]): written in turn, a row for each slot: its logits
-            [K], the regions that it has looked at [3 T], the place of its image, and its length:
-            negative if the image leaves, 0 if there is none.
+        control, records: see :class:`SlotState`.
     """
 
     def __init__(self, runner: Runner, slots: int) -> None:
@@ -44,68 +41,47 @@ class GraphStep:
         self.classes = runner.num_classes
         self.glimpses = runner.config.num_glimpses
         device = runner.device
+        self._backend = backends.choose(device.type, None)
         with torch.inference_mode(False):
-            self._first_region = runner.initial_regions(1)
-            numbers = self._first_region.shape[1]
+            first_region = runner.initial_regions(1)
+            numbers = first_region.shape[1]
             self._tokens = runner.new_tokens(slots)
-            self._region = self._first_region.repeat(slots, 1)
-            self._seen = torch.zeros(slots, self.glimpses, numbers, device=device)
-            self._length = torch.zeros(slots, dtype=torch.int64, device=device)
-            self._place = torch.zeros_like(self._length)
-            self._admitted = torch.zeros(1, dtype=torch.int64, device=device)
-            self._turn = torch.zeros_like(self._admitted)
-            self._glimpse = torch.arange(1, self.glimpses + 1, device=device)
-            self.control = torch.zeros(3 + 2 * slots, dtype=torch.int64, device=device)
-            columns = self.classes + self.glimpses * numbers + 2
-            self.records = torch.zeros(TURNS, slots, columns, device=device)
+            length = torch.zeros(slots, dtype=torch.int64, device=device)
+            self._slots = SlotState(
+                control=torch.zeros(3 + 2 * slots, dtype=torch.int64, device=device),
+                length=length,
+                place=torch.zeros_like(length),
+                region=first_region.repeat(slots, 1),
+                first_region=first_region,
+                seen=torch.zeros(slots, self.glimpses, numbers, device=device),
+                admitted=torch.zeros_like(length[:1]),
+                turn=torch.full_like(length[:1], TURNS - 1),
+                records=torch.zeros(
+                    TURNS, slots, self.classes + self.glimpses * numbers + 2, device=device
+                ),
+            )
+        self.control, self.records = self._slots.control, self._slots.records
 
     def reset(self) -> None:
         """All slots are free, and no image has left the line."""
-        for each in (self._length, self._admitted, self._turn, self.control):
+        for each in (self._slots.length, self._slots.admitted, self.control):
             each.zero_()
+        self._slots.turn.fill_(TURNS - 1)
 
     def saved(self) -> list[Tensor]:
         """A copy of the slots, for :meth:`restore`."""
-        return [each.clone() for each in self._state()]
+        return [each.clone() for each in (self._tokens, *self._slots)]
 
     def restore(self, saved: list[Tensor]) -> None:
-        for each, value in zip(self._state(), saved, strict=True):
+        for each, value in zip((self._tokens, *self._slots), saved, strict=True):
             each.copy_(value)
-
-    def _state(self) -> tuple[Tensor, ...]:
-        slots = (self._tokens, self._region, self._seen, self._length, self._place)
-        return (*slots, self._admitted, self._turn)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor | ImagePool, decision: ExitDecision) -> None:
         """The step; nothing in it waits for the device, or for the host."""
-        self._admit()
+        slots = self._slots
+        admit(slots, self._backend)
         logits, following = self.runner.step(
-            images, self._region, self._tokens, self._length, self._place
+            images, slots.region, self._tokens, slots.length, slots.place
         )
-        newest = (self._glimpse == self._length.unsqueeze(1)).unsqueeze(2)
-        torch.where(newest, self._region.unsqueeze(1), self._seen, out=self._seen)
-        leaves = decision(logits, self._length)
-        self._write(logits, leaves)
-        self._region.copy_(following)
-        self._length.add_(self._length > 0).masked_fill_(leaves, 0)
-
-    def _admit(self) -> None:
-        """Gives each free slot, in the order of the slots, the next image of the line."""
-        before, total, unused, line = self.control.split([1, 1, 1, 2 * self.slots])
-        free = self._length == 0
-        number = free.cumsum(0).add_(self._admitted)  # of the image that a free slot would get
-        enters = free & (number <= total)
-        next_places = line[(number - before - 1).clamp_(0, 2 * self.slots - 1)]
-        torch.where(free, unused, self._place, out=self._place)
-        torch.where(enters, next_places, self._place, out=self._place)
-        torch.where(enters.unsqueeze(1), self._first_region, self._region, out=self._region)
-        self._length.add_(enters)
-        torch.minimum(number[-1:], total, out=self._admitted)
-
-    def _write(self, logits: Tensor, leaves: Tensor) -> None:
-        length = torch.where(leaves, -self._length, self._length)
-        columns = (logits, self._seen.flatten(1), self._place.unsqueeze(1), length.unsqueeze(1))
-        record = torch.cat([each.to(self.records.dtype) for each in columns], dim=1)
-        self.records.index_copy_(0, self._turn, record.unsqueeze(0))
-        self._turn.add_(1).remainder_(TURNS)
+        settle(slots, logits, following, decision(logits, slots.length), self._backend)

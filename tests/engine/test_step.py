@@ -9,7 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from mgnet_fast import Never
+from mgnet_fast.engine.exits import ExitDecision
+from mgnet_fast.engine.graph_device import CalledSteps
+from mgnet_fast.engine.graph_loop import GraphLoop
+from mgnet_fast.engine.graph_state import GraphState
 from mgnet_fast.engine.plain import PlainRunner
+from mgnet_fast.engine.read_ahead import Source
 from mgnet_fast.models import MGNet, create_model
 from mgnet_fast.ops import backends
 
@@ -56,3 +62,18 @@ def test_slots_at_different_glimpses(
             )
         region = torch.where(running[:, None], following, region)
         length += 1
+
+
+def test_slots_that_decide_for_themselves(
+    monkeypatch: pytest.MonkeyPatch, network: MGNet, pictures: Tensor, backend: str
+) -> None:
+    monkeypatch.setattr(backends, "_requested_by_environment", backend)
+    state = GraphState(PlainRunner(network), 2, CalledSteps, "a step")
+    decision = ExitDecision(Never(max_glimpses=2), T, "cpu")
+    found = list(GraphLoop(state, decision, Source(pictures[:3])).predictions())
+    with torch.no_grad():
+        expected = network(pictures[:3], num_glimpses=2)
+    for n, result in enumerate(found):
+        assert result.glimpses == 2
+        torch.testing.assert_close(result.regions, expected["n_affparam"][:, n], rtol=0, atol=1e-4)
+        torch.testing.assert_close(result.logits, expected["n_logit"][-1, n], rtol=0, atol=1e-3)

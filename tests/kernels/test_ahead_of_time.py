@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mgnet_fast.ops import triton, triton_fusion
 from mgnet_fast.ops.fusion_weights import FoldedFusion, StepWeights
+from mgnet_fast.ops.slot_state import SlotState, admit, settle
 
 pytest.importorskip("triton", reason="triton is not installed")
 ahead_of_time = pytest.importorskip(
@@ -109,6 +110,27 @@ def test_the_fusion_step_compiles_without_spills(
     names = [launch.kernel.__name__ for launch in launches]
     assert names == ["append_kernel", "attend_kernel", "state_kernel"]
     for launch in (*launches, alone[0]):
+        used = ahead_of_time.usage(compiled(launch, capability), capability)
+        assert used.spilled == 0, f"{launch.kernel.__name__} spills {used.spilled} bytes"
+
+
+@pytest.mark.parametrize(
+    ("slots", "classes", "capability"),
+    [(256, 1000, 80), (256, 1000, 90), (256, 1000, 100), (1, 10, 90), (1024, 100, 90)],
+)
+def test_slots_compile_without_spills(slots: int, classes: int, capability: int) -> None:
+    numbers, flags = _meta((slots,), torch.int64), _meta((slots,), torch.bool)
+    one, regions = _meta((1,), torch.int64), _meta((slots, 3), torch.float32)
+    state = SlotState(
+        control=_meta((3 + 2 * slots,), torch.int64), length=numbers, place=numbers,
+        region=regions, first_region=_meta((1, 3), torch.float32),
+        seen=_meta((slots, 4, 3), torch.float32), admitted=one, turn=one,
+        records=_meta((2, slots, classes + 14), torch.float32),
+    )  # fmt: skip
+    logits = _meta((slots, classes), torch.float32)
+    for launch in launches_of(
+        lambda: (admit(state, "triton"), settle(state, logits, regions, flags, "triton"))
+    ):
         used = ahead_of_time.usage(compiled(launch, capability), capability)
         assert used.spilled == 0, f"{launch.kernel.__name__} spills {used.spilled} bytes"
 

@@ -13,9 +13,17 @@ from mgnet_fast.training.objective import Objective
 BATCH, STEPS_TO_COMPARE = 256, 1
 
 
-@pytest.mark.parametrize(("precision", "target"), [("fp32", 1 / 0.80), ("bf16", 1 / 0.55)])
-def test_toy_training_step(versus: Versus, precision: str, target: float) -> None:
-    """Batch 256, T = 3: channels_last and the fused glimpse against eager NCHW in fp32."""
+@pytest.mark.parametrize(
+    ("precision", "checkpoint", "target"),
+    [("fp32", False, 1 / 0.80), ("bf16", False, 1 / 0.55), ("fp32", True, None)],
+)
+def test_toy_training_step(
+    versus: Versus, precision: str, checkpoint: bool, target: float | None
+) -> None:
+    """Batch 256, T = 3: channels_last and the fused glimpse against eager NCHW in fp32.
+
+    With checkpointing each glimpse's backbone runs twice, which the published algorithm does not.
+    """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(BATCH, 1, 112, 112, generator=generator)
     labels = torch.randint(0, 10, (BATCH,), generator=generator)
@@ -24,8 +32,10 @@ def test_toy_training_step(versus: Versus, precision: str, target: float) -> Non
     plain = create_model("mgnet_toy").train()
     plain.load_state_dict(model.state_dict())
     model = model.to(memory_format=torch.channels_last)
+    model.checkpoint_glimpses = checkpoint
     objective = Objective(alpha=model.config.alpha, size_weight=1.0, min_scale=0.2)
     lowered = precision == "bf16"
+    case = "toy, batch 256, T = 3" + (", checkpointed" if checkpoint else "")
 
     def ours() -> torch.Tensor:
         model.zero_grad(set_to_none=True)
@@ -46,7 +56,7 @@ def test_toy_training_step(versus: Versus, precision: str, target: float) -> Non
         published,
         deviation=float((ours() - published()).abs() / published()),
         tolerance=0.02 if lowered else 1e-3,
-        suite="training step", op="forward + backward", case="toy, batch 256, T = 3",
+        suite="training step", op="forward + backward", case=case,
         dtype=precision, peer="published algorithm, eager NCHW fp32",
         target=target,
     )  # fmt: skip

@@ -44,7 +44,10 @@ def figure4(
     mode: Annotated[
         ModeChoice, typer.Option(metavar="NAME", help="paper, honest, worst or all.")
     ] = ModeChoice.all,
-    eps: Annotated[float, typer.Option(metavar="X", min=0, help="Radius of the ball.")] = 4 / 255,
+    eps: Annotated[
+        float,
+        typer.Option(metavar="X", min=0, help="Radius; the paper's 4/255 changes few digits."),
+    ] = 0.1,
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Of PGD.")] = 20,
     images: Annotated[int, typer.Option(metavar="N", min=1, help="Only the first N.")] = 1000,
     threads: options.Threads = None,

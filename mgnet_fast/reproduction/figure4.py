@@ -82,19 +82,19 @@ def draw_figure4(attacked: Sequence[AttackedRun], path: Path) -> Path:
                 continue
             result = each.result
             name = "FF-Net" if each.run.row.num_glimpses == 1 else "MGNet"
-            epochs = len(each.run.record.epochs)
+            epochs, planned = len(each.run.record.epochs), each.run.record.planned
             shares = [result.accuracy(step) for step in range(len(result.by_steps))]
             between = [result.interval(step) for step in range(len(result.by_steps))]
             curves.append(
                 Curve(
-                    f"{name}, {epochs} epochs, {each.mode} mode",
+                    f"{name}, {epochs} of {planned} epochs, {each.mode} mode",
                     range(len(shares)),
                     shares,
                     between,
                     dashed=each.mode == "paper",
                 )
             )
-        panels.append(Panel(f"steps of PGD, {title} scenes", curves, counts=True))
+        panels.append(Panel(f"steps of PGD (scenes: {title})", curves, counts=True))
     eps = attacked[0].result.settings.eps if attacked else 0.0
     count = attacked[0].result.count if attacked else 0
     return draw_curves(panels, path, f"Accuracy under PGD, eps {eps:.3g}, {count:,} scenes")

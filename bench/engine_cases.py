@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mgnet_fast import MGNet, create_model
@@ -16,8 +17,14 @@ def network(name: str) -> MGNet:
 
 
 def photos(count: int, seed: int = 0) -> Tensor:
-    """float32 [count, 3, 224, 224]."""
-    return torch.randn(count, 3, 224, 224, generator=torch.Generator().manual_seed(seed))
+    """float32 [count, 3, 224, 224], random and smooth.
+
+    On white noise a change of the last bit in a region changes a glimpse, and the network with it,
+    so that any two ways to compute it disagree after four glimpses (by 8e-3 of the largest logit
+    for ResNet-50; the engine is nearer to float64 than the published algorithm in float32).
+    """
+    coarse = torch.randn(count, 3, 28, 28, generator=torch.Generator().manual_seed(seed))
+    return F.interpolate(coarse, (224, 224), mode="bicubic", align_corners=False)
 
 
 def slots_in_words(count: int) -> str:

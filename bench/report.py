@@ -178,8 +178,9 @@ def readme_block(results: list[Result]) -> str:
         if suite == "glimpse":
             lines.append(_range_line(op, group))
             continue
+        special = op in ("early exit", "ONNX Runtime")
         for row in group:
-            what = f"{suite}: {row['case']}, {row['dtype']}"
+            what = f"{f'{suite}, {op}' if special else suite}: {row['case']}, {row['dtype']}"
             lines.append(f"| {what} | {row['peer']} | {speedup(row)} |")
     note = (
         f"One thread of {machine['processor']}, {machine['instruction_set']}, "

@@ -1,7 +1,7 @@
-"""Makes BENCHMARKS.md, and the table in README.md, from the rows in bench/results.
+"""Makes BENCHMARKS.md, and the tables in README.md and docs/deployment.md, from bench/results.
 
-python -m bench.report          write both
-python -m bench.report --check  exit with 1 if either is out of date
+python -m bench.report          write them
+python -m bench.report --check  exit with 1 if one is out of date
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .export_table import export_table
 from .rows import RESULTS
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS, README = ROOT / "BENCHMARKS.md", ROOT / "README.md"
+DEPLOYMENT = ROOT / "docs" / "deployment.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 NEVER_ON_A_GPU = (
     "**No row of this page was measured on a GPU, and nothing of this package that needs one has "
@@ -178,7 +180,7 @@ def readme_block(results: list[Result]) -> str:
         if suite == "glimpse":
             lines.append(_range_line(op, group))
             continue
-        special = op in ("early exit", "ONNX Runtime")
+        special = op in ("early exit", "ONNX Runtime", "AOTInductor")
         for row in group:
             what = f"{f'{suite}, {op}' if special else suite}: {row['case']}, {row['dtype']}"
             lines.append(f"| {what} | {row['peer']} | {speedup(row)} |")
@@ -202,10 +204,18 @@ def _range_line(op: str, rows: list[Result]) -> str:
     return f"| glimpse, {op}: {len(rows)} cases{red} | {rows[0]['peer']} | {ends} |"
 
 
-def readme_page(text: str, results: list[Result]) -> str:
+def with_block(text: str, block: str) -> str:
+    """``text`` with ``block`` between its two marks."""
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{readme_block(results)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{block}\n{END}{after}"
+
+
+def deployment_block(results: list[Result]) -> str:
+    rows = [row for result in results for row in result["rows"]]
+    machine = next(result["machine"] for result in results if not on_a_gpu(result))
+    note = f"One thread of {machine['processor']}, torch {machine['torch']}; medians."
+    return "\n".join([*export_table(rows), "", note])
 
 
 def main() -> int:
@@ -218,7 +228,8 @@ def main() -> int:
         return 1
     pages = {
         BENCHMARKS: benchmarks_page(results),
-        README: readme_page(README.read_text(encoding="utf-8"), results),
+        README: with_block(README.read_text(encoding="utf-8"), readme_block(results)),
+        DEPLOYMENT: with_block(DEPLOYMENT.read_text(encoding="utf-8"), deployment_block(results)),
     }
     stale = [
         path.name

@@ -6,7 +6,7 @@ stores.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import triton
 import triton.language as tl
@@ -14,9 +14,6 @@ from torch import Tensor
 
 from . import launching
 from .tiles import next_power_of_2
-
-if TYPE_CHECKING:
-    from ..ops.slot_state import SlotState
 
 VALUES = 1024  # of the logits in flight in a program
 WARPS = 1
@@ -75,7 +72,7 @@ def settle_kernel(
     tl.store(length + s, tl.where(leaving | (count == 0), 0, count + 1))
 
 
-def run_admit(state: SlotState) -> None:
+def run_admit(state: Any) -> None:
     slots = state.length.shape[0]
     arguments = (
         state.control, state.length, state.place, state.region, state.first_region,
@@ -89,7 +86,7 @@ def run_admit(state: SlotState) -> None:
     launching.launch(admit_kernel, 1, state.length.device, arguments, constants, WARPS)
 
 
-def run_settle(state: SlotState, logits: Tensor, following: Tensor, leaves: Tensor) -> None:
+def run_settle(state: Any, logits: Tensor, following: Tensor, leaves: Tensor) -> None:
     slots, classes = logits.shape
     numbers = state.seen.shape[1] * state.seen.shape[2]
     arguments = (

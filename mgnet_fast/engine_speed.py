@@ -132,7 +132,7 @@ def measure_exits(
     while time.perf_counter() < end or len(taken) < LEAST_ROUNDS:
         taken.append([_seconds(each, images) for each in engines])
     rates = len(images) / np.array(taken)
-    ideal = rates[:, :1] * glimpses[0] / np.array(glimpses)
+    ideal = rates[:, :1] * (glimpses[0] / np.array(glimpses))
     return [
         ExitSpeed(*row)
         for row in zip(

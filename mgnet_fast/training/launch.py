@@ -160,7 +160,10 @@ def run(
         )
         if trainer.epochs_done < chosen.epochs:
             bar.say(_plan(trainer, folder, model, loaded.description))
-        return _fit(trainer, folder, facts, bar, header=data.header, tensorboard=tensorboard)
+        try:
+            return _fit(trainer, folder, facts, bar, header=data.header, tensorboard=tensorboard)
+        finally:
+            trainer.leave_group()
 
 
 def fitting_recipe(name: str, dataset: str, data_dir: str | Path) -> str:

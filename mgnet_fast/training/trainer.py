@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Iterator
@@ -135,6 +136,15 @@ class Trainer:
             rank=self.workers.rank,
             world_size=self.workers.world_size,
         )
+
+    def leave_group(self) -> None:
+        """Lets go of the process group; only evaluation works afterwards.
+
+        What adds up the gradients must not be the last to hold the group: it would end the group
+        while it holds Python's lock, which the group's own thread may be waiting for.
+        """
+        self._forward = self.model
+        gc.collect()
 
     def state(self) -> dict[str, Any]:
         """Everything that decides the epochs to come."""

@@ -173,20 +173,21 @@ def readme_block(results: list[Result]) -> str:
         for result in results
         if result["machine"]["processor"] == machine["processor"] and not on_a_gpu(result)
         for row in result["rows"]
-        if row["peer"] not in PEER_ORDER[1:]
+        if row["peer"] not in PEER_ORDER[1:] and row["suite"] != "export"
     ]
     lines = ["| what | against | times faster |", "|---|---|---|"]
     for (suite, op), group in _grouped(rows).items():
         if suite == "glimpse":
             lines.append(_range_line(op, group))
             continue
-        special = op in ("early exit", "ONNX Runtime", "AOTInductor")
+        name = f"{suite}, {op}" if op == "early exit" else suite
         for row in group:
-            what = f"{f'{suite}, {op}' if special else suite}: {row['case']}, {row['dtype']}"
+            what = f"{name}: {row['case']}, {row['dtype']}"
             lines.append(f"| {what} | {row['peer']} | {speedup(row)} |")
     note = (
         f"One thread of {machine['processor']}, {machine['instruction_set']}, "
-        f"torch {machine['torch']}. All rows, peers and floors: [BENCHMARKS.md](BENCHMARKS.md)."
+        f"torch {machine['torch']}. All rows, peers and floors: [BENCHMARKS.md](BENCHMARKS.md); "
+        "exported networks: [docs/deployment.md](docs/deployment.md)."
     )
     return "\n".join([*lines, "", note])
 

@@ -27,7 +27,9 @@ def export_table(rows: list[dict[str, Any]]) -> list[str]:
     batches = sorted({batch for line in cells.values() for batch in line})
     lines = [
         "| network | runtime | precision | "
-        + " | ".join(f"batch {batch}: ms an image | times faster than published" for batch in batches)
+        + " | ".join(
+            f"batch {batch}: ms an image | times faster than published" for batch in batches
+        )
         + " |",
         "|---" * (3 + 2 * len(batches)) + "|",
     ]

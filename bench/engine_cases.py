@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mgnet_fast import MGNet, create_model
+from mgnet_fast import Confidence, Engine, MGNet, create_model
 
 
 def network(name: str) -> MGNet:
@@ -30,3 +30,13 @@ def photos(count: int, seed: int = 0) -> Tensor:
 def slots_in_words(count: int) -> str:
     """How a case says how many images are in flight."""
     return "1 slot" if count == 1 else f"{count} slots"
+
+
+def leaving_by_halves(engine: Engine, images: Tensor) -> Confidence:
+    """Half of the images leave after each glimpse: thresholds at the medians of the confidence."""
+    confidence = engine.logits_after_each(images).softmax(dim=-1).amax(dim=-1)
+    thresholds, left = [], torch.ones(len(images), dtype=torch.bool)
+    for row in confidence[:-1]:
+        thresholds.append(float(row[left].median()))
+        left &= row < thresholds[-1]
+    return Confidence(tuple(thresholds))

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.autograd import DeviceType
 
-from mgnet_fast import Confidence, Engine, Never, create_model
+from mgnet_fast import Engine, Never, create_model
 from mgnet_fast.engine.runner_choice import KINDS
 from mgnet_fast.models import MGNet
 from mgnet_fast.models.published import published_forward
 
 from .device_time import DeviceClock
+from .engine_cases import leaving_by_halves
 from .interleaved import compare
 from .rows import Row
 
@@ -140,7 +141,7 @@ class _Measured:
 
     def early_exit(self) -> Iterator[Row | str]:
         """Half of the images leave after each glimpse, against none before the last."""
-        early = self._engine.with_exit(_leaving_by_halves(self._engine, self._images))
+        early = self._engine.with_exit(leaving_by_halves(self._engine, self._images))
         glimpses = [result.glimpses for result in early.predict(self._images)]
         mean = sum(glimpses) / len(glimpses)
         ideal = self._model.config.num_glimpses / mean
@@ -219,13 +220,3 @@ class _Measured:
 
 def _logits(engine: Engine, images: Tensor) -> Tensor:
     return torch.stack([prediction.logits for prediction in engine.predict(images)])
-
-
-def _leaving_by_halves(engine: Engine, images: Tensor) -> Confidence:
-    """Thresholds at the medians of the confidence of those that are left."""
-    confidence = engine.logits_after_each(images).softmax(dim=-1).amax(dim=-1)
-    thresholds, left = [], torch.ones(len(images), dtype=torch.bool)
-    for row in confidence[:-1]:
-        thresholds.append(float(row[left].median()))
-        left &= row < thresholds[-1]
-    return Confidence(tuple(thresholds))

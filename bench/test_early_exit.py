@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from bench.conftest import Versus
-from mgnet_fast import Confidence, Engine, Never, create_model
+from bench.engine_cases import leaving_by_halves
+from mgnet_fast import Engine, Never, create_model
 from mgnet_fast.assets import digit_paths
 from mgnet_fast.data import TEST_SEED, TranslatedMNIST, read_digits
 from mgnet_fast.models import MGNet
@@ -27,23 +28,13 @@ def _toy() -> tuple[MGNet, Tensor]:
     return create_model("mgnet_toy", pretrained=True).eval(), scenes.scenes(torch.arange(500))
 
 
-def _leaving_by_halves(engine: Engine, images: Tensor) -> Confidence:
-    """Half of the images leave after each glimpse: thresholds at the medians of the confidence."""
-    confidence = engine.logits_after_each(images).softmax(dim=-1).amax(dim=-1)
-    thresholds, left = [], torch.ones(len(images), dtype=torch.bool)
-    for row in confidence[:-1]:
-        thresholds.append(float(row[left].median()))
-        left &= row < thresholds[-1]
-    return Confidence(tuple(thresholds))
-
-
 @pytest.mark.parametrize(("network", "slots"), [("mgnet_resnet18", 16), ("mgnet_toy", 64)])
 def test_half_of_the_images_leave_after_each_glimpse(
     versus: Versus, network: str, slots: int
 ) -> None:
     model, images = _resnet() if network == "mgnet_resnet18" else _toy()
     never = Engine(model, slots=slots, exit=Never(), runner="packed")
-    early = never.with_exit(_leaving_by_halves(never, images))
+    early = never.with_exit(leaving_by_halves(never, images))
     mean = sum(result.glimpses for result in early.predict(images)) / len(images)
     ideal = model.config.num_glimpses / mean
     versus(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .labelled_images import Indices, LabelledImages, epoch_batches
+from .labelled_images import Indices, LabelledImages
 
 KINDS: dict[str, tuple[str, ...]] = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
@@ -101,7 +101,7 @@ def _numpy_seeded(number: int) -> Iterator[None]:
         np.random.set_state(before)  # noqa: NPY002
 
 
-class CorruptedImages:
+class CorruptedImages(LabelledImages):
     """``images`` with one corruption at one severity; see :class:`LabelledImages`.
 
     Image i gets the seed i, so two networks meet the same corrupted images.
@@ -126,10 +126,6 @@ class CorruptedImages:
         loaded = self.images.load(batches, epoch)
         for indices, (pixels, labels) in zip(batches, loaded, strict=True):
             yield self._corrupted(pixels, indices), labels
-
-    def batches(self, batch_size: int, **options: Any) -> Iterator[tuple[Tensor, Tensor]]:
-        cut = epoch_batches(len(self), batch_size, seed=self.seed, **options)
-        return self.load(cut, options.get("epoch", 0))
 
     def _corrupted(self, pixels: Tensor, indices: npt.NDArray[np.int64]) -> Tensor:
         if len(pixels) != len(indices):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from torch import Tensor
 
-from .labelled_images import Indices, LabelledImages, epoch_batches
+from .labelled_images import Indices, LabelledImages
 
 
-class FirstImages:
+class FirstImages(LabelledImages):
     """Images 0..count - 1 of ``images``; see :class:`LabelledImages`.
 
     Raises:
@@ -29,7 +28,3 @@ class FirstImages:
 
     def load(self, batches: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         return self.images.load(batches, epoch)
-
-    def batches(self, batch_size: int, **options: Any) -> Iterator[tuple[Tensor, Tensor]]:
-        cut = epoch_batches(len(self), batch_size, seed=self.seed, **options)
-        return self.load(cut, options.get("epoch", 0))

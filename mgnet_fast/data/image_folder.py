@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from mgnet_fast.data.image_files import large_images, open_image
 from mgnet_fast.data.image_transform import ImageTransform
 from mgnet_fast.data.image_tree import ImageTree
-from mgnet_fast.data.labelled_images import Indices, epoch_batches
+from mgnet_fast.data.labelled_images import Indices, LabelledImages
 
 _SHOWN = 3
 Unreadable = dict[str, str]  # name below the tree's root: why
@@ -35,7 +35,7 @@ class UnreadableImagesError(ValueError):
         )
 
 
-class FolderImages:
+class FolderImages(LabelledImages):
     """The images of a tree, transformed for training or evaluation; a `LabelledImages`.
 
     Image i of epoch e depends on ``(seed, e, i)`` alone: not on the number of workers or
@@ -86,29 +86,6 @@ class FolderImages:
 
     def __len__(self) -> int:
         return len(self.tree)
-
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        epoch: int = 0,
-        shuffle: bool = False,
-        drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of one epoch; the arguments are those of `epoch_batches`."""
-        cut = epoch_batches(
-            len(self),
-            batch_size,
-            seed=self.seed,
-            epoch=epoch,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            rank=rank,
-            world_size=world_size,
-        )
-        return self.load(cut, epoch)
 
     def load(self, batches: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The images of these indices, a batch a time; a batch lacks those that are unreadable.

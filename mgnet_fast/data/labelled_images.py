@@ -48,8 +48,22 @@ class LabelledImages(Protocol):
         rank: int = 0,
         world_size: int = 1,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of one epoch, as `epoch_batches` cuts it."""
-        ...
+        """Batches of one epoch; the arguments are those of `epoch_batches`.
+
+        Raises:
+            ValueError: batch_size < 1.
+        """
+        cut = epoch_batches(
+            len(self),
+            batch_size,
+            seed=self.seed,
+            epoch=epoch,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            rank=rank,
+            world_size=world_size,
+        )
+        return self.load(cut, epoch)
 
 
 def epoch_batches(

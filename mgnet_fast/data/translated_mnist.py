@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mgnet_fast.data.labelled_images import Indices, epoch_batches
+from mgnet_fast.data.labelled_images import Indices, LabelledImages
 from mgnet_fast.data.mnist import DIGIT_SIZE, NUM_CLASSES, Digits, load_mnist
 from mgnet_fast.data.streams import Purpose, bit_stream, uniform
 
@@ -45,7 +45,7 @@ def place(digits: npt.NDArray[np.uint8], top_left: npt.NDArray[np.int64], size: 
     return torch.from_numpy(scenes)
 
 
-class TranslatedMNIST:
+class TranslatedMNIST(LabelledImages):
     """Scenes with one 28x28 digit each at an integer offset of ``round(U(-42, 42))`` about the
     centre, in both directions (for 112x112 scenes; in general ``U(-m, m)``, m = (size - 28)/2).
 
@@ -127,35 +127,6 @@ class TranslatedMNIST:
         self._draw(epoch)
         scenes = place(self._digits[chosen], self._top_left[chosen], self.scene_size)
         return self._add_noise(scenes, chosen) if self.noise_std else scenes
-
-    def batches(
-        self,
-        batch_size: int,
-        *,
-        epoch: int = 0,
-        shuffle: bool = False,
-        drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches ``(scenes, labels)`` of one epoch.
-
-        The arguments are those of `epoch_batches`.
-
-        Raises:
-            ValueError: batch_size < 1.
-        """
-        cut = epoch_batches(
-            len(self),
-            batch_size,
-            seed=self.seed,
-            epoch=epoch,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            rank=rank,
-            world_size=world_size,
-        )
-        return self.load(cut, epoch)
 
     def load(self, batches: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches ``(scenes, labels)`` of the scenes of these indices in this epoch."""

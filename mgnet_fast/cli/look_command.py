@@ -80,7 +80,8 @@ def look(
         scenes = fixed_scenes(data, dataset, noise_std)
         check_fit(model, scenes)
         count, of = min(images, len(scenes)), len(scenes)
-        source, what = _scenes(scenes, count), f"scenes of {dataset.value}"
+        noise = f", noise {scenes.noise_std:g}" if scenes.noise_std else ""
+        source, what = _scenes(scenes, count), f"scenes of {dataset.value}{noise}"
     out.mkdir(parents=True, exist_ok=True)
     looks: list[Look] = []
     with fixed_threads(threads), waiting_bar(count) as show:

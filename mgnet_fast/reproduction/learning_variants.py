@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from mgnet_fast.reproduction.planned_run import PlannedRun
-from mgnet_fast.training.recipe import RECIPES, Recipe
+from mgnet_fast.training.recipe import Recipe
 
-# The default recipe without what would blur a comparison of epochs: the moving average lags behind
-# by two epochs, and the size regulariser pulls through the same factor that is varied.
-_BASE: dict[str, Any] = {"average_decay": 0.0, "size_weight": 0.0}
+# What all variants share. No moving average, which lags behind by two epochs, and no size
+# regulariser, which pulls through the same factor that is varied.
+_BASE = Recipe(epochs=1, weight_decay=2e-4, pct_start=0.15, div_factor=10.0, size_weight=0.0)
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "factor 1": {"gradient_scale": 1.0},
@@ -37,7 +37,7 @@ def slug(variant: str) -> str:
 
 def study_recipe(variant: str, epochs: int) -> Recipe:
     """The recipe of a variant, its schedule stretched over so many epochs."""
-    return replace(RECIPES["default"], epochs=epochs, **{**_BASE, **VARIANTS[variant]})
+    return replace(_BASE, epochs=epochs, **VARIANTS[variant])
 
 
 def study_runs(

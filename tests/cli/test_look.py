@@ -23,12 +23,13 @@ def files(tmp_path: Path) -> Path:
 
 
 def test_scenes(command, tmp_path: Path) -> None:
-    result = command("look", "--images", 4, "-o", tmp_path / "out", "--threads", 1)
+    out = ("-o", tmp_path / "out", "--threads", 1)
+    result = command("look", "--images", 4, "--noise-std", 0.5, *out)
     assert result.code == 0, result.err
     assert "the first 4 of 500" in result.out
     assert (tmp_path / "out" / "glimpses.png").stat().st_size > 10_000
     text = (tmp_path / "out" / "looks.html").read_text(encoding="utf-8")
-    assert "4 scenes of translated-mnist" in text
+    assert "4 scenes of translated-mnist, noise 0.5" in text
     assert " of 4, " in text
 
 

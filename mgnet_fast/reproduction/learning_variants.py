@@ -12,6 +12,8 @@ from mgnet_fast.training.recipe import Recipe
 # regulariser, which pulls through the same factor that is varied.
 _BASE = Recipe(epochs=1, weight_decay=2e-4, pct_start=0.15, div_factor=10.0, size_weight=0.0)
 
+_ADAMW: dict[str, Any] = {"optimizer": "adamw", "peak_lr": 3e-3, "weight_decay": 0.01}
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "factor 1": {"gradient_scale": 1.0},
     "factor .1": {"gradient_scale": 0.1},
@@ -20,13 +22,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "warm-up to 1": {"gradient_scale": 1.0, "gradient_scale_warmup": 0.5},
     "factor 1, clipped": {"gradient_scale": 1.0, "gradient_clip": 1.0},
     "adaptive, share .1": {"gradient_scale": 0.02, "adaptive_gradient_share": 0.1},
-    "AdamW, factor .02": {
-        "gradient_scale": 0.02, "optimizer": "adamw", "peak_lr": 3e-3, "weight_decay": 0.01,
-    },
-    "AdamW, factor 1": {
-        "gradient_scale": 1.0, "optimizer": "adamw", "peak_lr": 3e-3, "weight_decay": 0.01,
-    },
-}  # fmt: skip
+    "AdamW, factor .02": {"gradient_scale": 0.02, **_ADAMW},
+    "AdamW, factor 1": {"gradient_scale": 1.0, **_ADAMW},
+}
 
 
 def slug(variant: str) -> str:

@@ -11,21 +11,23 @@ import torch
 
 from mgnet_fast.data import told_dataset
 from mgnet_fast.evaluation.accuracy import Accuracy
-from mgnet_fast.models.checkpoints import save_checkpoint
 from mgnet_fast.threads import fixed_threads
-from mgnet_fast.training.distributed import Workers, device_for, joined_workers
+from mgnet_fast.training.distributed import device_for, joined_workers
 from mgnet_fast.training.folder_data import FOLDER, FolderData, ImageOptions
 from mgnet_fast.training.image_presets import PRESETS, default_preset
 from mgnet_fast.training.new_network import new_network, synchronised
 from mgnet_fast.training.progress import Progress
 from mgnet_fast.training.recipe import Recipe, get_recipe
 from mgnet_fast.training.run_data import LeftOut, MnistData, RunData
+from mgnet_fast.training.run_folder import (
+    MODEL_NAME,
+    check_same_run,
+    prepare_folder,
+    save_weights,
+    saved_run,
+)
 from mgnet_fast.training.run_log import RunLog, read_log
-from mgnet_fast.training.snapshot import FILE_NAME as SNAPSHOT_NAME
-from mgnet_fast.training.snapshot import read_snapshot
 from mgnet_fast.training.trainer import Trainer
-
-MODEL_NAME = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def run(
     if seed < 0:
         raise ValueError(f"seed must be at least 0, got {seed}")
     data = _data(kind, data_dir, model, num_glimpses, noise_std, seed, images, recipe)
-    saved = _saved_run(folder, resume)
+    saved = saved_run(folder, resume)
     with fixed_threads(threads), joined_workers(device) as workers:
         place = device_for(device, workers)
         network = new_network(model, chosen, data, num_glimpses, glimpse_loss, seed).to(place)
@@ -134,7 +136,7 @@ def run(
         }
         left_out: LeftOut | None = None
         if saved is not None:
-            _check_same_run(folder, saved, chosen, facts)
+            check_same_run(folder, saved, chosen, facts)
             left_out = saved["facts"].get("left_out")
         loaded = data.load(network, workers, left_out, progress)
         if loaded.left_out:
@@ -152,7 +154,7 @@ def run(
         )
         if saved is not None:
             trainer.load_state(saved)
-        _prepare_folder(folder, workers)
+        prepare_folder(folder, workers)
         bar = Progress(
             trainer.total_steps,
             done_steps=trainer.epochs_done * trainer.steps_per_epoch,
@@ -221,14 +223,14 @@ def _fit(
     try:
         for report in trainer.fit(folder, log, bar, facts):
             accuracy = report.accuracy
-            _save_weights(trainer, checkpoint, accuracy, facts, header)
+            save_weights(trainer, checkpoint, accuracy, facts, header)
     finally:
         bar.close()
         if log is not None:
             log.close()
     if accuracy is None:
         accuracy = trainer.evaluate()
-        _save_weights(trainer, checkpoint, accuracy, facts, header)
+        save_weights(trainer, checkpoint, accuracy, facts, header)
     workers.barrier()
     rows = read_log(folder / "log.jsonl")
     seconds = sum(row["seconds"] for row in rows if row.get("kind") == "epoch")
@@ -244,62 +246,6 @@ def _plan(trainer: Trainer, folder: Path, model: str, images: str) -> str:
         f"{trainer.steps_per_epoch} steps, {processes}{threads} "
         f"thread{'s' if threads > 1 else ''}; each epoch is kept in {folder}"
     )
-
-
-def _save_weights(
-    trainer: Trainer,
-    path: Path,
-    accuracy: Accuracy,
-    facts: dict[str, Any],
-    header: dict[str, str],
-) -> None:
-    if not trainer.workers.is_main:
-        return
-    history = {
-        **header,
-        "dataset": str(facts["dataset"]),
-        "epochs": f"{trainer.epochs_done} of {trainer.recipe.epochs}",
-        "seed": str(facts["seed"]),
-        "accuracy": " ".join(f"{share:.4f}" for share in accuracy.accuracy),
-    }
-    save_checkpoint(trainer.average.model, path, metadata=history)
-
-
-def _saved_run(folder: Path, resume: bool) -> dict[str, Any] | None:
-    if resume:
-        return read_snapshot(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"out must be a folder, got a file: {folder}")
-    if (folder / SNAPSHOT_NAME).exists():
-        raise ValueError(
-            f"out must be a new folder, got {folder} with a run in it: resume it or choose another"
-        )
-    return None
-
-
-def _check_same_run(
-    folder: Path, saved: dict[str, Any], recipe: Recipe, facts: dict[str, Any]
-) -> None:
-    different = recipe.differences(saved["recipe"])
-    before = saved["facts"]
-    different += [f"{k}: {before.get(k)} -> {v}" for k, v in facts.items() if before.get(k) != v]
-    if different:
-        raise ValueError(
-            f"the run in {folder} can only be resumed as it was started; "
-            f"these differ (its -> wanted): {'; '.join(different)}"
-        )
-
-
-def _prepare_folder(folder: Path, workers: Workers) -> None:
-    if workers.is_main:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        try:
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise ValueError(f"out must be a folder to write in, got {folder} ({error})") from error
-    workers.barrier()
 
 
 def _machine(trainer: Trainer) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from .blueprint import Blueprint
@@ -52,9 +52,10 @@ def save_checkpoint(
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        save_file(tensors, unfinished, metadata=header)
+        # Not save_file, which lets nobody but the owner read the file.
+        unfinished.write_bytes(save(tensors, metadata=header))
         os.replace(unfinished, path)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise OSError(f"checkpoint {path} cannot be written: {error}") from error
     finally:
         unfinished.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import types
 from pathlib import Path
@@ -12,11 +13,10 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from mgnet_fast import assets
 from mgnet_fast.models import MGNet, MGNetConfig, create_model, load_checkpoint, save_checkpoint
-from mgnet_fast.models import checkpoints as checkpoints_module
 
 
 def assert_same_weights(actual: nn.Module, expected: nn.Module) -> None:
@@ -65,15 +65,27 @@ def test_an_interrupted_save_leaves_the_old_file(
     save_checkpoint(create_model("mgnet_toy"), path)
     before = path.read_bytes()
 
-    def interrupted(tensors: dict[str, Tensor], target: Path, metadata: dict[str, str]) -> None:
-        Path(target).write_bytes(b"half a file")
+    write = Path.write_bytes
+
+    def interrupted(self: Path, content: bytes) -> int:
+        write(self, content[: len(content) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints_module, "save_file", interrupted)
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(create_model("mgnet_toy"), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the files have no such permissions")
+def test_others_may_read_what_the_user_lets_them_read(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        save_checkpoint(create_model("mgnet_toy"), tmp_path / "net.safetensors")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "net.safetensors").stat().st_mode & 0o777 == 0o644
 
 
 def test_only_networks_of_this_package_are_saved(tmp_path: Path) -> None:

@@ -77,10 +77,11 @@ def table4(
 def _table(runs: list[TableRun]) -> Table:
     from ..reproduction.table4 import multiply_adds
 
-    table = console.new_table("Table 4", caption="accuracy on the 10,000 fixed test scenes, %")
+    caption = "accuracy on the 10,000 fixed test scenes, %; cost in million multiply-adds"
+    table = console.new_table("Table 4", caption=caption)
     for name in ("scenes", "network", "T"):
         table.add_column(name)
-    for name in ("here", "95 % interval", "paper", "M mult-adds", "paper"):
+    for name in ("here", "95 %", "paper", "cost", "paper"):
         table.add_column(name, justify="right")
     for run in runs:
         costs = multiply_adds(run.row)
@@ -91,7 +92,7 @@ def _table(runs: list[TableRun]) -> Table:
                 run.name if place == 0 else "",
                 str(place + 1),
                 f"{100 * share:.2f}",
-                f"{100 * low:.2f} to {100 * high:.2f}",
+                f"{100 * low:.2f}-{100 * high:.2f}",
                 f"{paper[place]:.2f}" if paper else "",
                 f"{costs[place] / 1e6:.3f}",
                 f"{cost[place]:.3f}" if cost else "",

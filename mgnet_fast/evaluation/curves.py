@@ -61,7 +61,7 @@ def draw_curves(panels: Sequence[Panel], path: str | Path, title: str) -> Path:
     """
     if not panels or not all(panel.curves for panel in panels):
         raise ValueError("panels must hold at least one panel with a curve each")
-    figure = Figure(figsize=(1.0 + 5.6 * len(panels), 4.6), dpi=160, layout="constrained")
+    figure = Figure(figsize=(1.0 + 5.6 * len(panels), 5.0), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
@@ -118,4 +118,11 @@ def _draw(axes: Axes, panel: Panel) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(FRAME)
-    axes.legend(frameon=False, fontsize=8.5, loc="best")
+    axes.legend(
+        frameon=False,
+        fontsize=8.5,
+        ncols=2,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),  # below the label of the x axis, where no curve is
+        borderaxespad=0.0,
+    )

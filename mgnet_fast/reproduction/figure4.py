@@ -76,25 +76,32 @@ def draw_figure4(attacked: Sequence[AttackedRun], path: Path) -> Path:
     """
     panels = []
     for title in dict.fromkeys(each.run.row.title for each in attacked):
-        curves = []
-        for each in attacked:
-            if each.run.row.title != title:
-                continue
-            result = each.result
-            name = "FF-Net" if each.run.row.num_glimpses == 1 else "MGNet"
-            epochs, planned = len(each.run.record.epochs), each.run.record.planned
-            shares = [result.accuracy(step) for step in range(len(result.by_steps))]
-            between = [result.interval(step) for step in range(len(result.by_steps))]
-            curves.append(
-                Curve(
-                    f"{name}, {epochs} of {planned} epochs, {each.mode} mode",
-                    range(len(shares)),
-                    shares,
-                    between,
-                    dashed=each.mode == "paper",
-                )
-            )
+        curves = [
+            _curve(each)
+            for each in attacked
+            if each.run.row.title == title and not _is_drawn_twice(each)
+        ]
         panels.append(Panel(f"steps of PGD (scenes: {title})", curves, counts=True))
     eps = attacked[0].result.settings.eps if attacked else 0.0
     count = attacked[0].result.count if attacked else 0
     return draw_curves(panels, path, f"Accuracy under PGD, eps {eps:.3g}, {count:,} scenes")
+
+
+def _is_drawn_twice(attacked: AttackedRun) -> bool:
+    """With one glimpse no gradient goes through regions: the worst factor is the honest one."""
+    return attacked.run.row.num_glimpses == 1 and attacked.mode == "worst"
+
+
+def _curve(attacked: AttackedRun) -> Curve:
+    run, result = attacked.run, attacked.result
+    name = "MGNet" if run.row.num_glimpses > 1 else "FF-Net"
+    if not run.record.is_finished:
+        name = f"{name}, {len(run.record.epochs)} of {run.record.planned} epochs"
+    steps = range(len(result.by_steps))
+    return Curve(
+        f"{name}, {attacked.mode} mode",
+        steps,
+        [result.accuracy(step) for step in steps],
+        [result.interval(step) for step in steps],
+        dashed=name.startswith("FF-Net"),
+    )

@@ -73,7 +73,7 @@ def test_resuming_goes_on_with_the_same_numbers(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(launch, "_save_weights", stop)
+        patch.setattr(launch, "save_weights", stop)
         with pytest.raises(KeyboardInterrupt):
             start(root, tmp_path)
     assert len(saved) == 1

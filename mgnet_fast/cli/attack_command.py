@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console, options
+from .model_choice import network_title
 from .scene_options import Dataset, fixed_scenes
 from .waiting import waiting_bar
 
@@ -199,7 +200,7 @@ def _draw(found: list[tuple[Path, str, Robustness]], path: Path, title: str) -> 
 
     curves = [
         Curve(
-            f"{file.stem}, {mode} mode, eps {result.settings.eps:.3g}",
+            f"{network_title(file)}, {mode} mode, eps {result.settings.eps:.3g}",
             range(len(result.by_steps)),
             [result.accuracy(step) for step in range(len(result.by_steps))],
             [result.interval(step) for step in range(len(result.by_steps))],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console, options
+from .model_choice import network_title
 from .scene_options import Dataset, fixed_scenes
 from .waiting import waiting_bar
 
@@ -68,7 +69,7 @@ def budget(
         )
     place = device_for(device, Workers())
     paths = checkpoints or [toy_checkpoint_path()]
-    networks = [(path.stem, load_checkpoint(path)) for path in paths]
+    networks = [(network_title(path), load_checkpoint(path)) for path in paths]
     for _, model in networks:
         check_fit(model, scenes)
     thresholds = threshold or THRESHOLDS
@@ -163,5 +164,6 @@ def _draw(points: list[BudgetPoint], path: Path, title: str) -> None:
                             dashed=kind == "exit",
                         )
                     )
-        panels.append(Panel(label, curves))
+        costs = [cost(point) for point in points]
+        panels.append(Panel(label, curves, log=max(costs) > 10 * min(costs)))
     draw_curves(panels, path, title)

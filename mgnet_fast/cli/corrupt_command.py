@@ -11,6 +11,7 @@ import typer
 
 from . import console, options
 from .eval_folder import folder_images, holds_images
+from .model_choice import network_title
 from .scene_options import Dataset, fixed_scenes
 from .waiting import waiting_bar
 
@@ -228,7 +229,7 @@ def _table(results: list[tuple[Path, MGNet, CorruptionAccuracy]]) -> Table:
     )
     table.add_column("corruption")
     for path, _, result in results:
-        several = f"{path.stem}, " if len(results) > 1 else ""
+        several = f"{network_title(path)}, " if len(results) > 1 else ""
         for step in range(result.num_glimpses):
             table.add_column(f"{several}T = {step + 1}", justify="right", min_width=6)
     for name in first.corruptions:
@@ -247,7 +248,11 @@ def _steps(result: CorruptionAccuracy) -> range:
 
 
 def _write(results: list[tuple[Path, Any, CorruptionAccuracy]], path: Path) -> None:
-    rows = [{"network": file.stem, **row} for file, _, result in results for row in result.rows()]
+    rows = [
+        {"network": network_title(file), **row}
+        for file, _, result in results
+        for row in result.rows()
+    ]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

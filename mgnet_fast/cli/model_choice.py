@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 
 import typer
+
+
+def network_title(checkpoint: Path) -> str:
+    """What tables call a network: its file, or the folder of a run, whose file says nothing."""
+    if checkpoint.stem == "model" and checkpoint.parent.name:
+        return checkpoint.parent.name
+    return checkpoint.stem
 
 
 def check_model_name(name: str, option: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from mgnet_fast.pictures.colours import FRAME, INK, MUTED
 
@@ -41,11 +41,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes: what goes along x, the curves, and whether x counts something."""
+    """One pair of axes: what goes along x, the curves, whether x counts something, or is drawn by
+    its logarithm."""
 
     x_label: str
     curves: Sequence[Curve]
     counts: bool = False
+    log: bool = False
 
 
 def draw_curves(panels: Sequence[Panel], path: str | Path, title: str) -> Path:
@@ -109,6 +111,11 @@ def _draw(axes: Axes, panel: Panel) -> None:
             )
     if panel.counts:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if panel.log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(panel.x_label, color=INK)
     axes.set_ylabel("accuracy, %", color=INK)
     axes.grid(color=FRAME, linewidth=0.6)

@@ -13,8 +13,18 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormat
 
 from mgnet_fast.pictures.colours import FRAME, INK, MUTED
 
-COLORS = ("#2457c5", "#d9622b", "#12a150", "#8a3fc0", "#b0132b", "#00819b")
-MARKERS = ("o", "s", "^", "D", "v", "P")
+COLORS = (
+    "#2457c5",
+    "#d9622b",
+    "#12a150",
+    "#8a3fc0",
+    "#b0132b",
+    "#00819b",
+    "#8a6a00",
+    "#d64f97",
+    "#55606e",
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def train(
         RecipeName,
         typer.Option(
             metavar="NAME",
-            help="How: as the shipped checkpoint (default) or as the paper; on folders "
+            help="How: the faster way to learn (default) or the paper's; on folders "
             "imagenet100 or tiny-imagenet, by default the one that fits.",
         ),
     ] = RecipeName.default,

@@ -113,11 +113,11 @@ RECIPES: dict[str, Recipe] = {
     # The published optimiser and loss for translated MNIST. How many epochs and which weight of
     # the size regulariser it used is not published.
     "paper": Recipe(epochs=60),
-    # The recipe of the shipped checkpoint. AdamW moves the locator at full speed whatever the
-    # factor on its gradient is, so the factor can protect the backbone without slowing the search
-    # for the digit. The pull towards small last glimpses is between two failures: with weight 1
-    # they stay near the largest size for long, where a digit is seen at half its resolution; with
-    # 10 they end smaller than a digit and cut it.
+    # AdamW moves the locator at full speed whatever the factor on its gradient is, so the factor
+    # can protect the backbone without slowing the search for the digit. The pull towards small last
+    # glimpses is between two failures: with weight 1 they stay near the largest size for long,
+    # where a digit is seen at half its resolution; with 10 they end smaller than a digit and cut
+    # it. The shipped checkpoint is of an earlier recipe: docs/training.md.
     "default": Recipe(
         epochs=24,
         batch_size=64,

@@ -103,7 +103,7 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
     ]
 
 
-def test_defaults_are_the_shipped_recipe(command, calls: list[dict[str, Any]]) -> None:
+def test_the_default_recipe_is_the_default(command, calls: list[dict[str, Any]]) -> None:
     assert command("train", "--data", "d").code == 0
     (options,) = calls
     assert options["recipe"] == get_recipe("default")

@@ -22,6 +22,11 @@ class AttackedRun:
     mode: str
     result: Robustness
 
+    @property
+    def looks_once(self) -> bool:
+        """FF-Net: no gradient goes through regions, so the worst factor on it is the honest one."""
+        return self.run.row.num_glimpses == 1
+
 
 def attack_runs(
     runs: Sequence[TableRun],
@@ -79,7 +84,7 @@ def draw_figure4(attacked: Sequence[AttackedRun], path: Path) -> Path:
         curves = [
             _curve(each)
             for each in attacked
-            if each.run.row.title == title and not _is_drawn_twice(each)
+            if each.run.row.title == title and not (each.looks_once and each.mode == "worst")
         ]
         panels.append(Panel(f"steps of PGD (scenes: {title})", curves, counts=True))
     eps = attacked[0].result.settings.eps if attacked else 0.0
@@ -87,14 +92,9 @@ def draw_figure4(attacked: Sequence[AttackedRun], path: Path) -> Path:
     return draw_curves(panels, path, f"Accuracy under PGD, eps {eps:.3g}, {count:,} scenes")
 
 
-def _is_drawn_twice(attacked: AttackedRun) -> bool:
-    """With one glimpse no gradient goes through regions: the worst factor is the honest one."""
-    return attacked.run.row.num_glimpses == 1 and attacked.mode == "worst"
-
-
 def _curve(attacked: AttackedRun) -> Curve:
     run, result = attacked.run, attacked.result
-    name = "MGNet" if run.row.num_glimpses > 1 else "FF-Net"
+    name = "FF-Net" if attacked.looks_once else "MGNet"
     if not run.record.is_finished:
         name = f"{name}, {len(run.record.epochs)} of {run.record.planned} epochs"
     steps = range(len(result.by_steps))
@@ -103,5 +103,5 @@ def _curve(attacked: AttackedRun) -> Curve:
         steps,
         [result.accuracy(step) for step in steps],
         [result.interval(step) for step in steps],
-        dashed=name.startswith("FF-Net"),
+        dashed=attacked.looks_once,
     )

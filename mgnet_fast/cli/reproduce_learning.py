@@ -29,12 +29,12 @@ def learning(
         list[str] | None,
         typer.Option(
             metavar="VARIANT",
-            help='Such as "factor .02" or "AdamW, factor 1"; may be given often.',
+            help='Such as "AdamW, factor .02" or "SGD, factor 1"; may be given often.',
             show_default="all",
         ),
     ] = None,
     seeds: Seeds = "0,1,2",
-    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Of every run.")] = 20,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Of every run.")] = 10,
     num_glimpses: Annotated[int, options.num_glimpses("Glimpses an image.", default="3")] = 3,
     threads: options.Threads = None,
     device: options.Device = "cpu",
@@ -79,15 +79,22 @@ def _table(curves: Sequence[LearningCurve]) -> Table:
         caption="a number for each seed; -: not reached",
     )
     table.add_column("variant")
-    for name in ("seeds", "epochs", *(f"{100 * share:.0f} %" for share in SHARES), "last, %"):
+    for name in ("epochs", *(f"{100 * share:.0f} %" for share in SHARES), "last, %"):
         table.add_column(name, justify="right")
     for variant in dict.fromkeys(curve.variant for curve in curves):
         runs = [curve for curve in curves if curve.variant == variant]
         table.add_row(
             variant,
-            str(len(runs)),
-            " ".join(f"{len(run.accuracy)}/{run.record.planned}" for run in runs),
+            _epochs(runs),
             *(" ".join(str(run.epochs_to(share) or "-") for run in runs) for share in SHARES),
             " ".join(f"{100 * run.accuracy[-1]:.2f}" for run in runs),
         )
     return table
+
+
+def _epochs(runs: Sequence[LearningCurve]) -> str:
+    """How many epochs they had: "10", or "10/10 3/10" while one is not finished."""
+    each = [f"{len(run.accuracy)}/{run.record.planned}" for run in runs]
+    lengths = {run.record.planned for run in runs if run.record.is_finished}
+    finished = all(run.record.is_finished for run in runs)
+    return str(*lengths) if finished and len(lengths) == 1 else " ".join(each)

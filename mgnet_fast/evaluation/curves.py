@@ -39,6 +39,8 @@ class Curve:
             as measured times may.
         notes: written beside the points.
         dashed: draw it dashed.
+        color: the number of its colour, where curves of several panels belong together; None for
+            the next one.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Curve:
     interval: Sequence[tuple[float, float]] = ()
     notes: Sequence[str] = ()
     dashed: bool = False
+    color: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,10 @@ def draw_curves(panels: Sequence[Panel], path: str | Path, title: str) -> Path:
     figure = Figure(figsize=(1.0 + 5.6 * len(panels), 5.0), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11, fontweight="bold")
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, panel in zip(row, panels, strict=True):
         _draw(axes, panel)
+        axes.tick_params(labelleft=True)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
@@ -87,7 +92,7 @@ def draw_curves(panels: Sequence[Panel], path: str | Path, title: str) -> Path:
 def _draw(axes: Axes, panel: Panel) -> None:
     place = -1
     for curve in panel.curves:
-        place += bool(curve.name)
+        place = place + bool(curve.name) if curve.color is None else curve.color
         color = COLORS[place % len(COLORS)]
         shares = [100 * share for share in curve.share]
         axes.plot(

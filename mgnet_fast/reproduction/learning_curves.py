@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mgnet_fast.evaluation.curves import Curve, Panel, draw_curves
-from mgnet_fast.reproduction.learning_variants import VARIANTS, slug
+from mgnet_fast.reproduction.learning_variants import FACTORS, VARIANTS, slug
 from mgnet_fast.reproduction.planned_run import RunRecord
 from mgnet_fast.training.run_log import FILE_NAME as LOG_NAME
 
@@ -66,23 +66,25 @@ def write_curves(curves: Sequence[LearningCurve], path: Path) -> None:
 
 def draw_learning(curves: Sequence[LearningCurve], path: Path, title: str) -> Path:
     """Accuracy after the last glimpse against epochs: the mean of each variant's seeds, and the
-    range between the lowest and the highest.
+    range between the lowest and the highest; a panel for each optimiser.
 
     Raises:
         ValueError: there is no curve.
     """
-    drawn = []
+    drawn: dict[str, list[Curve]] = {}
     for variant in dict.fromkeys(curve.variant for curve in curves):
         runs = [curve.accuracy for curve in curves if curve.variant == variant]
         epochs = range(1, min(len(run) for run in runs) + 1)
         at_each = [[run[epoch - 1] for run in runs] for epoch in epochs]
-        drawn.append(
+        optimizer, name = variant.split(", ", 1)
+        drawn.setdefault(optimizer, []).append(
             Curve(
-                f"{variant} ({len(runs)} seed{'s' if len(runs) > 1 else ''})",
+                f"{name} ({len(runs)} seed{'s' if len(runs) > 1 else ''})",
                 list(epochs),
                 [sum(shares) / len(shares) for shares in at_each],
                 [(min(shares), max(shares)) for shares in at_each] if len(runs) > 1 else (),
-                dashed="AdamW" in variant,
+                color=list(FACTORS).index(name),
             )
         )
-    return draw_curves([Panel("epochs", drawn, counts=True)], path, title)
+    panels = [Panel(f"epochs, {name}", group, counts=True) for name, group in drawn.items()]
+    return draw_curves(panels, path, title)

@@ -6,15 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 from mgnet_fast.reproduction.planned_run import PlannedRun
-from mgnet_fast.training.recipe import Recipe
+from mgnet_fast.training.recipe import RECIPES, Recipe
 
-# What all variants share. No moving average, which lags behind by two epochs, and no size
-# regulariser, which pulls through the same factor that is varied.
-_BASE = Recipe(epochs=1, weight_decay=2e-4, pct_start=0.15, div_factor=10.0, size_weight=0.0)
+# No moving average, which lags behind by two epochs, and no size regulariser, which pulls through
+# the same factor that is varied. Otherwise AdamW is the default recipe, SGD the paper's with a
+# schedule that suits few epochs.
+_ADAMW = replace(RECIPES["default"], size_weight=0.0, average_decay=0.0)
+_SGD = replace(
+    RECIPES["paper"], weight_decay=2e-4, pct_start=0.15, div_factor=10.0, size_weight=0.0
+)
 
-_ADAMW: dict[str, Any] = {"optimizer": "adamw", "peak_lr": 3e-3, "weight_decay": 0.01}
-
-VARIANTS: dict[str, dict[str, Any]] = {
+FACTORS: dict[str, dict[str, Any]] = {
     "factor 1": {"gradient_scale": 1.0},
     "factor .1": {"gradient_scale": 0.1},
     "factor .02": {"gradient_scale": 0.02},
@@ -22,20 +24,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "warm-up to 1": {"gradient_scale": 1.0, "gradient_scale_warmup": 0.5},
     "factor 1, clipped": {"gradient_scale": 1.0, "gradient_clip": 1.0},
     "adaptive, share .1": {"gradient_scale": 0.02, "adaptive_gradient_share": 0.1},
-    "AdamW, factor .02": {"gradient_scale": 0.02, **_ADAMW},
-    "AdamW, factor 1": {"gradient_scale": 1.0, **_ADAMW},
+}
+VARIANTS: dict[str, Recipe] = {
+    f"{optimizer}, {name}": replace(base, **fields)
+    for optimizer, base in (("AdamW", _ADAMW), ("SGD", _SGD))
+    for name, fields in FACTORS.items()
 }
 
 
 def slug(variant: str) -> str:
-    """A variant's name as a folder's: "factor .02" becomes "factor-0.02"."""
+    """A variant's name as a folder's: "SGD, factor .02" becomes "sgd-factor-0.02"."""
     words = variant.lower().replace(",", "").replace(" .", " 0.").split()
     return "-".join(words)
 
 
 def study_recipe(variant: str, epochs: int) -> Recipe:
     """The recipe of a variant, its schedule stretched over so many epochs."""
-    return replace(_BASE, epochs=epochs, **VARIANTS[variant])
+    return replace(VARIANTS[variant], epochs=epochs)
 
 
 def study_runs(

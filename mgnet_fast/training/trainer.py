@@ -21,6 +21,7 @@ from mgnet_fast.training.distributed import Workers
 from mgnet_fast.training.epoch_report import PARTS, EpochReport
 from mgnet_fast.training.gradient_factor import GradientFactor
 from mgnet_fast.training.gradient_ratio import GradientRatio
+from mgnet_fast.training.loss_means import LossMeans
 from mgnet_fast.training.objective import Objective
 from mgnet_fast.training.optimizers import new_optimizer
 from mgnet_fast.training.progress import Progress
@@ -187,7 +188,7 @@ class Trainer:
     def _epoch(self, progress: Progress) -> EpochReport:
         start = time.perf_counter()
         self.model.train()
-        sums = torch.zeros(len(PARTS), dtype=torch.float64)
+        losses = LossMeans(len(PARTS))
         step = self.epochs_done * self.steps_per_epoch
         lr = 0.0
         for images, labels in self.train_scenes.batches(
@@ -201,17 +202,14 @@ class Trainer:
             lr = self.schedule.apply(self.optimizer, step)
             self.factor.apply(step)
             with self.ratio.watched(step):
-                values = self.step(images.to(self.device), labels.to(self.device))
-            sums += values.double().cpu()
+                losses.add(self.step(self._to_device(images), self._to_device(labels)))
             step += 1
-            loss = float(values[0])
-            if not math.isfinite(loss):
-                raise TrainingDivergedError(
-                    f"the loss is {loss} in epoch {self.epochs_done + 1}, "
-                    f"at learning rate {lr:.3g}: try a lower peak_lr"
-                )
-            progress.step(self.epochs_done + 1, self.recipe.epochs, loss)
+            self._check_finite(losses, lr)
+            progress.step(self.epochs_done + 1, self.recipe.epochs, losses.last)
+        losses.read()
+        self._check_finite(losses, lr)
         training_seconds = time.perf_counter() - start
+        sums = losses.sums
         if self.workers.world_size > 1:
             shared = sums.to(self.device, torch.float32)
             torch.distributed.all_reduce(shared)
@@ -228,6 +226,18 @@ class Trainer:
             gradient_factor=self.factor.value if self.factor.is_moving else None,
             gradient_ratio=self.ratio.take(),
         )
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        """The tensor there; from page-locked memory the copy goes on beside the host's work."""
+        return tensor.to(self.device, non_blocking=tensor.is_pinned())
+
+    def _check_finite(self, losses: LossMeans, lr: float) -> None:
+        loss = float(losses.sums[0])
+        if not math.isfinite(loss):
+            raise TrainingDivergedError(
+                f"the loss is {loss} in epoch {self.epochs_done + 1}, "
+                f"at learning rate {lr:.3g}: try a lower peak_lr"
+            )
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """One step of the optimiser at its present learning rate; the loss and its parts, [4]."""

@@ -40,17 +40,17 @@ _COSTS = (3.471, 7.011, 10.619, 14.296, 18.042)
 ROWS: dict[str, TableRow] = {
     "ffnet": TableRow("translated", "translated-mnist", "ffnet_toy", 1, 5, (99.48,), (67.950,)),
     "mgnet": TableRow(
-        "translated", "translated-mnist", "mgnet_toy", 3, 24, (84.37, 99.31, 99.54), _COSTS[:3]
+        "translated", "translated-mnist", "mgnet_toy", 3, 52, (84.37, 99.31, 99.54), _COSTS[:3]
     ),
     "noisy-ffnet": TableRow(
         "noisy, .3", "noisy-translated-mnist", "ffnet_toy", 1, 5, (99.10,), (67.950,)
     ),
     "noisy-mgnet": TableRow(
-        "noisy, .3", "noisy-translated-mnist", "mgnet_toy", 5, 24,
+        "noisy, .3", "noisy-translated-mnist", "mgnet_toy", 5, 30,
         (63.19, 97.88, 98.87, 99.02, 99.07), _COSTS,
     ),
     "noisier-mgnet": TableRow(
-        "noisy, .5", "noisy-translated-mnist", "mgnet_toy", 5, 24, noise_std=0.5
+        "noisy, .5", "noisy-translated-mnist", "mgnet_toy", 5, 30, noise_std=0.5
     ),
 }  # fmt: skip
 

@@ -44,7 +44,9 @@ def table4(
     seeds: Seeds = "0",
     epochs: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Of every run.", show_default="52; 30 with noise; 5 for FF-Net"),
+        typer.Option(
+            metavar="N", min=1, help="Of every run.", show_default="52; 30 with noise; 5 for FF-Net"
+        ),
     ] = None,
     threads: options.Threads = None,
     device: options.Device = "cpu",

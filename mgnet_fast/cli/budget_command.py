@@ -110,15 +110,15 @@ def _table(title: str, points: list[BudgetPoint]) -> Table:
     several = len({point.network for point in points}) > 1
     if several:
         table.add_column("network")
-    table.add_column("leaves")
-    for name in ("glimpses", "accuracy", "95 % interval", "multiply-adds", "time"):
+    table.add_column("leaves at")
+    for name in ("glimpses", "right, %", "95 % interval", "mult-adds", "time"):
         table.add_column(name, justify="right")
     for point in points:
         row = [
             _leaves(point),
             f"{point.mean_glimpses:.2f}",
-            f"{100 * point.accuracy:.2f} %",
-            f"{100 * point.low:.2f} to {100 * point.high:.2f} %",
+            f"{100 * point.accuracy:.2f}",
+            f"{100 * point.low:.1f} to {100 * point.high:.1f}",
             f"{point.multiply_adds / 1e6:.3f} M",
             console.duration(point.milliseconds / 1e3),
         ]
@@ -128,8 +128,8 @@ def _table(title: str, points: list[BudgetPoint]) -> Table:
 
 def _leaves(point: BudgetPoint) -> str:
     if point.kind == "exit":
-        return f"if p >= {point.setting:g}"
-    return f"after T = {point.setting:g}"
+        return f"p >= {point.setting:g}"
+    return f"T = {point.setting:g}"
 
 
 def _notes(points: list[BudgetPoint]) -> list[str]:

@@ -42,7 +42,7 @@ def test_a_run_for_each_row_and_seed() -> None:
     assert [run.name for run in runs] == [
         "ffnet-seed0", "noisier-mgnet-seed0", "ffnet-seed3", "noisier-mgnet-seed3",
     ]  # fmt: skip
-    assert [run.recipe.epochs for run in runs[:2]] == [5, 24]
+    assert [run.recipe.epochs for run in runs[:2]] == [5, 30]
     assert runs[1].noise_std == 0.5
     assert table_runs(["ffnet"], [0], epochs=2)[0].recipe.epochs == 2
     with pytest.raises(ValueError, match=r"rows must be of ffnet, mgnet, .* got 'tnet'"):

@@ -102,7 +102,7 @@ def export(
     sample: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Images to compare on.", show_default="64, or 256 below fp32"
+            metavar="N", min=1, help="Images to compare on.", show_default="64; fp16 256; int8 512"
         ),
     ] = None,
     sample_images: Annotated[

@@ -67,7 +67,7 @@ def export_model(
         options: what the program shall accept.
         class_names: one for each class, for the manifest.
         exit: when an image has been looked at enough, for the manifest of a step.
-        sample: batches to compare on, as the program takes them (default: 64 images, 256 for
+        sample: batches to compare on, as the program takes them (default: 64 images, more for
             lower precisions, see :func:`mgnet_fast.export.sample.sample_batches`).
         calibration: batches that show int8 the range of its activations (default: 64 images of
             the same kind, others than the default sample).

@@ -15,6 +15,7 @@ from ..engine.step_artefact import STEP_INPUTS
 from ..models import MGNet
 from .loop import INPUT_NAME
 from .options import ExportOptions
+from .relu_before_pool import relu_before_pool
 from .step import PlainStep, Step, loop_of_steps
 
 QUANTIZED = ("Conv", "Relu", "MaxPool", "Add")
@@ -54,6 +55,7 @@ def quantize(
 
     proto = onnx.load(path)
     graph = proto.graph
+    relu_before_pool(graph)
     wanted = [
         node.name for node in graph.node if "backbone." in node.name and node.op_type in QUANTIZED
     ]

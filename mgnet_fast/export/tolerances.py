@@ -29,4 +29,4 @@ TOLERANCES = {
     "int8": Tolerances(logit=0.75, region=1.0, label=0.005),
 }
 # Half a per cent can be seen of no less.
-SAMPLE_IMAGES = {"fp32": 64, "fp16": 256, "int8": 256}
+SAMPLE_IMAGES = {"fp32": 64, "fp16": 256, "int8": 512}

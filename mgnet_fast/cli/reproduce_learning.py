@@ -93,8 +93,11 @@ def _table(curves: Sequence[LearningCurve]) -> Table:
 
 
 def _epochs(runs: Sequence[LearningCurve]) -> str:
-    """How many epochs they had: "10", or "10/10 3/10" while one is not finished."""
-    each = [f"{len(run.accuracy)}/{run.record.planned}" for run in runs]
-    lengths = {run.record.planned for run in runs if run.record.is_finished}
-    finished = all(run.record.is_finished for run in runs)
-    return str(*lengths) if finished and len(lengths) == 1 else " ".join(each)
+    """How many epochs they had: "10", or "10 3/10" while one is not finished."""
+    each = [
+        f"{run.record.planned}"
+        if run.record.is_finished
+        else f"{len(run.accuracy)}/{run.record.planned}"
+        for run in runs
+    ]
+    return each[0] if len(set(each)) == 1 else " ".join(each)

@@ -21,7 +21,7 @@ from mgnet_fast.training.distributed import Workers
 from mgnet_fast.training.epoch_report import PARTS, EpochReport
 from mgnet_fast.training.gradient_factor import GradientFactor
 from mgnet_fast.training.gradient_ratio import GradientRatio
-from mgnet_fast.training.loss_means import LossMeans
+from mgnet_fast.training.loss_sums import LossSums
 from mgnet_fast.training.objective import Objective
 from mgnet_fast.training.optimizers import new_optimizer
 from mgnet_fast.training.progress import Progress
@@ -188,7 +188,7 @@ class Trainer:
     def _epoch(self, progress: Progress) -> EpochReport:
         start = time.perf_counter()
         self.model.train()
-        losses = LossMeans(len(PARTS))
+        losses = LossSums(len(PARTS))
         step = self.epochs_done * self.steps_per_epoch
         lr = 0.0
         for images, labels in self.train_scenes.batches(
@@ -231,7 +231,7 @@ class Trainer:
         """The tensor there; from page-locked memory the copy goes on beside the host's work."""
         return tensor.to(self.device, non_blocking=tensor.is_pinned())
 
-    def _check_finite(self, losses: LossMeans, lr: float) -> None:
+    def _check_finite(self, losses: LossSums, lr: float) -> None:
         loss = float(losses.sums[0])
         if not math.isfinite(loss):
             raise TrainingDivergedError(

@@ -89,7 +89,8 @@ def test_the_shipped_network_keeps_its_labels(
     engine = Engine(model, precision=precision, runner=runner, exit=Never(), calibration=[scenes])
     assert engine.deviation is not None
     assert engine.deviation.labels_changed == 0
-    assert engine.deviation.logit_mean > 0
+    # Twice the rounding of a number, as glimpses make larger what it does to a region.
+    assert 0 < engine.deviation.logit_mean < 2 * torch.finfo(HALVES[precision]).eps
     results = engine.predict(list(scenes[:3].numpy().transpose(0, 2, 3, 1)))
     assert all(result.logits.dtype == torch.float32 for result in results)
 

@@ -1,4 +1,4 @@
-"""The loss over an epoch: the same means as if every step were read, and nothing is lost."""
+"""The loss over an epoch: the same sums as if every step were read, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
-from mgnet_fast.training.loss_means import READ_EVERY, LossMeans
+from mgnet_fast.training.loss_sums import READ_EVERY, LossSums
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, READ_EVERY, READ_EVERY + 1, 3 * READ_EVERY + 5])
 def test_sums_are_those_of_every_step(steps: int) -> None:
     values = torch.randn(steps, 4, generator=torch.Generator().manual_seed(0))
-    losses = LossMeans(4)
+    losses = LossSums(4)
     for row in values:
         losses.add(row)
     losses.read()
@@ -23,7 +23,7 @@ def test_sums_are_those_of_every_step(steps: int) -> None:
 
 
 def test_the_first_step_is_read_at_once_and_then_every_sixteenth() -> None:
-    losses = LossMeans(1)
+    losses = LossSums(1)
     seen = []
     for step in range(2 * READ_EVERY + 2):
         losses.add(torch.tensor([float(step)]))
@@ -32,7 +32,7 @@ def test_the_first_step_is_read_at_once_and_then_every_sixteenth() -> None:
 
 
 def test_a_value_that_is_not_finite_stays_in_the_sum() -> None:
-    losses = LossMeans(2)
+    losses = LossSums(2)
     for value in (1.0, math.inf, 2.0):
         losses.add(torch.tensor([value, 1.0]))
     losses.read()

@@ -10,8 +10,8 @@ from torch import Tensor
 READ_EVERY = 16
 
 
-class LossMeans:
-    """Means of a few values a step, which are read from the device every 16 steps.
+class LossSums:
+    """Sums of a few values a step, which are read from the device every 16 steps.
 
     Attributes:
         last: the first value of the last step that was read.

@@ -25,7 +25,7 @@ def relu_before_pool(graph: Any) -> None:
         relu.input[0], pool.output[0] = pool.input[0], relu.output[0]
         relu.output[0] = pool.input[0] = between
         moved.add(between)
-        _swap(graph.node, pool, relu)
+        _swap(pool, relu)
     # The shapes of what lies between are not what they were.
     kept = [info for info in graph.value_info if info.name not in moved]
     del graph.value_info[:]
@@ -37,7 +37,7 @@ def _is_plain_pool(node: Any) -> bool:
     return node.op_type == "MaxPool" and len(node.output) == 1
 
 
-def _swap(nodes: Any, first: Any, second: Any) -> None:
+def _swap(first: Any, second: Any) -> None:
     """Exchanges two nodes in a graph's list, which is in the order of computation."""
     kept = type(first)()
     kept.CopyFrom(first)

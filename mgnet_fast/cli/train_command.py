@@ -139,6 +139,14 @@ def train(
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Of the first weights and the images.")
     ] = 0,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Start from this checkpoint's weights; other classes get new heads.",
+            show_default="random weights",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")
     ] = False,
@@ -304,6 +312,7 @@ def train(
             sync_batch_norm=sync_batch_norm,
             # The default says nothing, so that a run on digits refuses what it would not use.
             images=None if images == ImageOptions() else images,
+            weights=weights,
             resume=resume,
             progress=not quiet,
             tensorboard=not no_tensorboard,

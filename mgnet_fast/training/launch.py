@@ -27,6 +27,7 @@ from mgnet_fast.training.run_folder import (
     saved_run,
 )
 from mgnet_fast.training.run_log import RunLog, read_log
+from mgnet_fast.training.start_weights import fingerprint, load_start_weights
 from mgnet_fast.training.trainer import Trainer
 
 
@@ -69,6 +70,7 @@ def run(
     checkpoint_glimpses: bool = False,
     sync_batch_norm: bool = False,
     images: ImageOptions | None = None,
+    weights: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
     tensorboard: bool = True,
@@ -103,6 +105,8 @@ def run(
         checkpoint_glimpses: less memory for more time: see `MGNet`.
         sync_batch_norm: batch norm over all processes' images instead of each one's; GPUs only.
         images: further choices for folders.
+        weights: checkpoint to start from instead of random weights, as `load_checkpoint` reads
+            it. Class heads for another number of classes start anew. Not needed to resume.
         resume: go on with the run in `out`.
         progress: show a bar, or plain lines where there is no terminal.
         tensorboard: write TensorBoard's files to ``out/tensorboard`` if it is installed.
@@ -135,9 +139,16 @@ def run(
             "precision": precision,
         }
         left_out: LeftOut | None = None
+        if weights is not None:
+            facts["weights"] = fingerprint(Path(weights))
+        begins = ""
         if saved is not None:
             check_same_run(folder, saved, chosen, facts)
             left_out = saved["facts"].get("left_out")
+            if "weights" in saved["facts"]:
+                facts["weights"] = saved["facts"]["weights"]
+        elif weights is not None:
+            begins = "; " + load_start_weights(Path(weights), network)
         loaded = data.load(network, workers, left_out, progress)
         if loaded.left_out:
             facts["left_out"] = loaded.left_out
@@ -161,7 +172,7 @@ def run(
             enabled=progress and workers.is_main,
         )
         if trainer.epochs_done < chosen.epochs:
-            bar.say(_plan(trainer, folder, model, loaded.description))
+            bar.say(_plan(trainer, folder, model, loaded.description) + begins)
         try:
             return _fit(trainer, folder, facts, bar, header=data.header, tensorboard=tensorboard)
         finally:

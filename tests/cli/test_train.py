@@ -55,7 +55,7 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
     words = (
         "train --data d --out o --dataset noisy-translated-mnist --model mgnet_resnet18 "
         "--recipe paper -T 5 --glimpse-loss paper --noise-std 0.5 --seed 7 --resume --epochs 3 "
-        "--batch-size 64 --lr 0.3 --weight-decay 0.01 --alpha 0.5 --gradient-scale 0.1 "
+        "--weights w --batch-size 64 --lr 0.3 --weight-decay 0.01 --alpha 0.5 --gradient-scale 0.1 "
         "--gradient-scale-warmup 0.3 --adaptive-gradient-share 0.4 --gradient-clip 2 "
         "--optimizer adamw --checkpoint-glimpses --size-weight 0.2 --label-smoothing 0.05 "
         "--average-decay 0.9 --threads 2 --device cuda:1 "
@@ -96,6 +96,7 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
             "checkpoint_glimpses": True,
             "sync_batch_norm": True,
             "images": None,
+            "weights": Path("w"),
             "resume": True,
             "progress": False,
             "tensorboard": False,
@@ -149,6 +150,7 @@ def test_interrupting_says_how_to_go_on(
         (["--data", "{data}", "--batch-size", "501"], "at most the 500 training scenes, got 501"),
         (["--data", "{data}", "--device", "tpu9000"], "tpu9000"),
         (["--data", "{data}", "--resume"], "must hold a run to resume"),
+        (["--data", "{data}", "--weights", "absent"], "weights absent do not exist"),
     ],
 )
 def test_errors_come_before_any_work(

@@ -34,7 +34,7 @@ def learning(
         ),
     ] = None,
     seeds: Seeds = "0,1,2",
-    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Of every run.")] = 8,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Of every run.")] = 10,
     num_glimpses: Annotated[int, options.num_glimpses("Glimpses an image.", default="3")] = 3,
     threads: options.Threads = None,
     device: options.Device = "cpu",

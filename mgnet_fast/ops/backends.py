@@ -75,7 +75,6 @@ def choose(device: str, requested: str | None, pooled: bool = False) -> str:
     return _first_that_runs(device, pooled)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _first_that_runs(device: str, pooled: bool) -> str:
     """Chosen once a process. A traced program takes the name and traces none of this: the log
     cannot be traced, and a choice made while tracing would not pass the trace's own guards."""
@@ -86,6 +85,11 @@ def _first_that_runs(device: str, pooled: bool) -> str:
         kind = "pools" if pooled else "tensors"
         _log.debug("glimpses of %s %s run in backend %s", device, kind, _first_choice[key])
     return _first_choice[key]
+
+
+# What torch.compiler.assume_constant_result sets. Calling it here would import torch._dynamo, and
+# with it triton, which takes as long as importing torch.
+_first_that_runs._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def backends() -> list[Backend]:

@@ -50,7 +50,8 @@ class Engine:
             "cudagraph" (on a GPU: the whole step is one graph, and results are read a step late,
             so that images are taken before the results of those before them are there), or
             "auto", which takes the one that was fastest in a short trial of those that start no
-            compiler and load nothing.
+            compiler and load nothing. The next trial may end otherwise, and runners round each in
+            their own way: name one where every run shall give the same bits.
         artefact: path of what a runner loads: the file of ``mgnet-fast export --what step``,
             ``.onnx`` for "onnxruntime", ``.plan`` for "tensorrt"; its precision must be asked for.
         exit: when an image has been looked at enough.

@@ -6,10 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import (
+    FixedLocator,
+    FormatStrFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    ScalarFormatter,
+)
 
 from mgnet_fast.pictures.colours import FRAME, INK, MUTED
 
@@ -24,6 +33,7 @@ COLORS = (
     "#d64f97",
     "#55606e",
 )
+STRETCHED_TICKS = (1, 5, 10, 20, 30, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
 
@@ -54,13 +64,22 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes: what goes along x, the curves, whether x counts something, or is drawn by
-    its logarithm."""
+    """One pair of axes.
+
+    Attributes:
+        x_label: what goes along x.
+        curves: at least one.
+        counts: x counts something.
+        log: x is drawn by its logarithm.
+        stretched: accuracy is drawn by its logit, so that 99 and 99.5 % are as far apart as 95 and
+            98 %.
+    """
 
     x_label: str
     curves: Sequence[Curve]
     counts: bool = False
     log: bool = False
+    stretched: bool = False
 
 
 def draw_curves(panels: Sequence[Panel], path: str | Path, title: str) -> Path:
@@ -131,6 +150,11 @@ def _draw(axes: Axes, panel: Panel) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_locator(NullLocator())
+    if panel.stretched:
+        axes.set_yscale("function", functions=(_logit, _percent_of_logit))
+        axes.yaxis.set_major_locator(FixedLocator(STRETCHED_TICKS))
+        axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(panel.x_label, color=INK)
     axes.set_ylabel("accuracy, %", color=INK)
     axes.grid(color=FRAME, linewidth=0.6)
@@ -148,3 +172,12 @@ def _draw(axes: Axes, panel: Panel) -> None:
         bbox_to_anchor=(0.5, -0.13),  # below the label of the x axis, where no curve is
         borderaxespad=0.0,
     )
+
+
+def _logit(percent: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    share = np.clip(percent / 100, 1e-4, 1 - 1e-4)  # the ends of the axis are at infinity
+    return np.log(share / (1 - share))
+
+
+def _percent_of_logit(logit: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return 100 / (1 + np.exp(-logit))

@@ -86,5 +86,8 @@ def draw_learning(curves: Sequence[LearningCurve], path: Path, title: str) -> Pa
                 color=list(FACTORS).index(name),
             )
         )
-    panels = [Panel(f"epochs, {name}", group, counts=True) for name, group in drawn.items()]
+    panels = [
+        Panel(f"epochs, {name}", group, counts=True, stretched=True)
+        for name, group in drawn.items()
+    ]
     return draw_curves(panels, path, title)

@@ -80,7 +80,11 @@ def test_a_run_that_another_process_makes_is_left_to_it(
         (["table4", "--out", "{tmp}", "--data", "{data}", "--only", "x"], "rows must be of", 1),
         (["table4", "--seeds", "0,-1"], "wanted numbers such as 0,1,2", 2),
         (["learning", "--out", "{tmp}", "--data", "{data}", "--only", "x"], "variants must", 1),
-        (["figure4", "--data", "{data}", "--runs", "{tmp}"], "holds no checkpoint of table 4", 2),
+        (
+            ["figure4", "--data", "{data}", "--runs", "{tmp}"],
+            "holds no checkpoint of the paper's",
+            2,
+        ),
     ],
 )
 def test_errors_come_before_any_work(

@@ -40,12 +40,13 @@ def load_start_weights(path: Path, network: MGNet) -> str:
     start = load_checkpoint(path)
     mine, weights = network.state_dict(), start.state_dict()
     before, wanted = start.config.num_classes, network.config.num_classes
-    kept = {n: v for n, v in weights.items() if before == wanted or not n.startswith(_HEADS)}
-    fresh = {n: v for n, v in mine.items() if n.startswith(_HEADS) and n not in kept}
-    unused = [n for n in kept if n.startswith("glimpse_fc.") and n not in mine]
-    for name in unused:
-        del kept[name]
-    load_weights(network, kept | fresh, f"checkpoint {path}")
+    fitting = {
+        name: value
+        for name, value in weights.items()
+        if not name.startswith(_HEADS) or (before == wanted and name in mine)
+    }
+    own_heads = {name: value for name, value in mine.items() if name.startswith(_HEADS)}
+    load_weights(network, own_heads | fitting, f"checkpoint {path}")
     if before != wanted:
         return f"starts from {path} with new class heads ({wanted} classes, not {before})"
     return f"starts from {path}"

@@ -27,7 +27,7 @@ from mgnet_fast.training.run_folder import (
     saved_run,
 )
 from mgnet_fast.training.run_log import RunLog, read_log
-from mgnet_fast.training.start_weights import fingerprint, load_start_weights
+from mgnet_fast.training.start_weights import file_fingerprint, load_start_weights
 from mgnet_fast.training.trainer import Trainer
 
 
@@ -140,7 +140,7 @@ def run(
         }
         left_out: LeftOut | None = None
         if weights is not None:
-            facts["weights"] = fingerprint(Path(weights))
+            facts["weights"] = file_fingerprint(Path(weights))
         begins = ""
         if saved is not None:
             check_same_run(folder, saved, chosen, facts)

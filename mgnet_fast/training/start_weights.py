@@ -12,7 +12,7 @@ from mgnet_fast.models.weights import load_weights
 _HEADS = ("global_fc.", "glimpse_fc.")
 
 
-def fingerprint(path: Path) -> str:
+def file_fingerprint(path: Path) -> str:
     """The first 16 digits of a file's SHA-256, by which a log names it: logs hold no paths.
 
     Raises:

@@ -47,6 +47,19 @@ def test_figure4_attacks_the_runs(command, mnist_folder: Path, runs: Path, tmp_p
     assert (tmp_path / "mgnet-seed0-honest.jsonl").is_file()
 
 
+def test_figure4_is_of_the_rows_that_the_paper_has(
+    command, mnist_folder: Path, tmp_path: Path
+) -> None:
+    made = command(
+        "reproduce", "table4", "--data", mnist_folder, "--out", tmp_path,
+        "--only", "noisier-mgnet", *SMALL,
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    result = command("reproduce", "figure4", "--data", mnist_folder, "--runs", tmp_path)
+    assert result.code == 2
+    assert "holds no checkpoint of the paper's" in result.err
+
+
 def test_learning_leaves_a_table_and_curves(command, mnist_folder: Path, tmp_path: Path) -> None:
     result = command(
         "reproduce", "learning", "--data", mnist_folder, "--out", tmp_path, "--seeds", 0,

@@ -12,7 +12,7 @@ from mgnet_fast.models import create_model
 from mgnet_fast.models.checkpoints import load_checkpoint, save_checkpoint
 from mgnet_fast.training import Recipe, RunSummary, run
 from mgnet_fast.training.run_log import read_log
-from mgnet_fast.training.start_weights import fingerprint, load_start_weights
+from mgnet_fast.training.start_weights import file_fingerprint, load_start_weights
 
 STANDING_STILL = Recipe(epochs=2, batch_size=20, peak_lr=1e-12, weight_decay=0.0)
 
@@ -40,7 +40,7 @@ def test_a_run_starts_from_the_checkpoint(mnist_folder: Path, tmp_path: Path) ->
     began, ended = (load_checkpoint(p).state_dict() for p in (path, summary.checkpoint))
     for name, value in began.items():
         torch.testing.assert_close(ended[name], value, rtol=0, atol=1e-8)
-    assert read_log(summary.log)[0]["weights"] == fingerprint(path)
+    assert read_log(summary.log)[0]["weights"] == file_fingerprint(path)
     assert str(path) not in summary.log.read_text()
 
 

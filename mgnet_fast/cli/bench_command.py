@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from . import console, options
-from .precision_options import EnginePrecision, Precision
+from .engine_options import EnginePrecision, Precision
 
 if TYPE_CHECKING:
     from ..engine_speed import ExitSpeed

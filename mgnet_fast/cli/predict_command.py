@@ -18,8 +18,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from . import options
+from .engine_options import (
+    SAMPLES,
+    Artefact,
+    CalibrationImages,
+    EnginePrecision,
+    EngineRunner,
+    Precision,
+    Runner,
+    first_images,
+)
 from .exit_options import ExitKind, exit_rule
-from .precision_options import SAMPLES, CalibrationImages, EnginePrecision, Precision, first_images
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +84,8 @@ def predict(
     slots: Annotated[int, typer.Option(metavar="N", min=1, help="Images in flight.")] = 32,
     precision: Precision = EnginePrecision.fp32,
     calibration_images: CalibrationImages = None,
+    runner: Runner = EngineRunner.auto,
+    artefact: Artefact = None,
     threads: options.Threads = None,
     device: options.Device = "cpu",
 ) -> None:
@@ -103,7 +114,14 @@ def predict(
         stack.enter_context(large_images())
         calibration = first_images(files, model.config.in_chans, samples) if samples else None
         engine = Engine(
-            model, place, precision.value, slots=slots, exit=rule, calibration=calibration
+            model,
+            place,
+            precision.value,
+            slots,
+            runner.value,
+            artefact,
+            exit=rule,
+            calibration=calibration,
         )
         target = sys.stdout
         if out is not None:
@@ -117,7 +135,7 @@ def predict(
         for path, prediction in _predictions(engine, files, report):
             write(path, prediction)
             report.count(prediction)
-    report.summarise()
+    report.summarise(engine.runner)
     if report.skipped:
         raise typer.Exit(1)
 
@@ -225,11 +243,13 @@ class _Report:
         self._glimpses += prediction.glimpses
         self._progress.update(self._task, advance=1, rate=self._rate())
 
-    def summarise(self) -> None:
+    def summarise(self, runner: str) -> None:
         skipped = f", {self.skipped} skipped" if self.skipped else ""
         mean = f", {self._glimpses / self._done:.2f} glimpses each" if self._done else ""
         images = "image" if self._done == 1 else "images"
-        self._screen.print(f"{self._done} {images}{mean}, {self._rate()}{skipped}", style="dim")
+        self._screen.print(
+            f"{self._done} {images}{mean}, {self._rate()} ({runner}){skipped}", style="dim"
+        )
 
     def _rate(self) -> str:
         return f"{self._done / (time.perf_counter() - self._start):.3g} images/s"

@@ -74,6 +74,9 @@ def _refusal(kind: RunnerKind, request: RunnerRequest) -> str | None:
 
 
 def _fastest(request: RunnerRequest) -> ChosenRunner:
+    if request.artefact is not None:
+        loading = " or ".join(repr(kind.name) for kind in KINDS if kind.loads_artefact)
+        raise ValueError(f"runner must be {loading} for an artefact, got 'auto'")
     tried = [kind for kind in KINDS if kind.is_tried and request.precision in kind.precisions]
     refusals = {kind.name: _refusal(kind, request) for kind in tried}
     able = [kind for kind in tried if refusals[kind.name] is None]

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.onnx_libraries import require_onnx
 from torch import Tensor
 
 from mgnet_fast import Confidence, Engine
-from mgnet_fast.cli.precision_options import EnginePrecision
+from mgnet_fast.cli.engine_options import EnginePrecision, EngineRunner
 from mgnet_fast.demo import load_model, load_scenes
 from mgnet_fast.engine import quantized_convolution, runner_choice
-from mgnet_fast.engine.runner_choice import PRECISIONS
+from mgnet_fast.engine.runner_choice import PRECISIONS, RUNNERS
 
 COUNT = 40
 
@@ -123,8 +124,43 @@ def test_exit_rules(command, folder: Path, words: tuple, glimpses: set) -> None:
     assert {json.loads(line)["glimpses"] for line in result.out.splitlines()} == glimpses
 
 
-def test_precisions_are_the_engines() -> None:
+def test_precisions_and_runners_are_the_engines() -> None:
     assert [each.value for each in EnginePrecision] == list(PRECISIONS)
+    assert [each.value for each in EngineRunner] == ["auto", *RUNNERS]
+
+
+def test_a_named_runner_gives_the_same_line_every_time(command, folder: Path) -> None:
+    first = command("predict", folder, "--runner", "channels_last")
+    assert first.code == 0
+    assert first.err.rstrip().endswith("images/s (channels_last)")
+    assert command("predict", folder, "--runner", "channels_last").out == first.out
+
+
+def test_an_exported_step(command, folder: Path, wanted: list, tmp_path: Path) -> None:
+    require_onnx()
+    export = ("export", "--what", "step", "--sampling", "outside", "-o", tmp_path / "exported")
+    assert command(*export, "--batch", "1:4:16", "--sample", 10).code == 0
+    step = ("--runner", "onnxruntime", "--artefact", tmp_path / "exported" / "step.onnx")
+    result = command("predict", folder, *step, "--slots", 16)
+    assert result.code == 0, result.err
+    assert result.err.rstrip().endswith("images/s (onnxruntime)")
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    assert [(row["label"], row["glimpses"]) for row in rows] == wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--runner", "onnxruntime"), "loads what mgnet-fast export wrote: give its path"),
+        (("--runner", "eager", "--artefact", "step.onnx"), "it loads no artefact, got step.onnx"),
+        (("--artefact", "step.onnx"), "runner must be 'onnxruntime' or 'tensorrt' for an artefact"),
+        (("--runner", "eager", "--precision", "int8"), "not in int8 (which packed"),
+    ],
+)
+def test_runners_that_do_not_fit(command, folder: Path, words: tuple, said: str) -> None:
+    result = command("predict", folder, *words)
+    assert (result.code, result.out) == (1, "")
+    assert said in result.err
 
 
 @pytest.mark.skipif(

@@ -235,7 +235,11 @@ def test_no_images(engine: Engine) -> None:
         (TypeError, {"slots": 2.0}, "slots must be an int, got 2.0"),
         (ValueError, {"runner": "fastest"}, "runner must be one of auto, .*got 'fastest'"),
         (ValueError, {"precision": "int3"}, "precision must be one of fp32.*got 'int3'"),
-        (ValueError, {"artefact": "step.onnx"}, "eager: it loads no artefact, got step.onnx"),
+        (
+            ValueError,
+            {"artefact": "step.onnx"},
+            "runner must be 'onnxruntime' or 'tensorrt' for an artefact, got 'auto'",
+        ),
         (
             ValueError,
             {"artefact": "a.onnx", "runner": "packed"},

@@ -1,4 +1,4 @@
-"""The precision of the engine, and the images that 8-bit integers are fitted to."""
+"""How the engine computes: its runner, its precision, the images that it is fitted to."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ class EnginePrecision(StrEnum):
     int8 = "int8"
 
 
+class EngineRunner(StrEnum):
+    """What a step is run by."""
+
+    auto = "auto"
+    eager = "eager"
+    channels_last = "channels_last"
+    packed = "packed"
+    compiled = "compiled"
+    onnxruntime = "onnxruntime"
+    cudagraph = "cudagraph"
+    tensorrt = "tensorrt"
+
+
 Precision = Annotated[
     EnginePrecision,
     typer.Option(
@@ -36,6 +49,22 @@ CalibrationImages = Annotated[
         min=1,
         help="Fit the precision to the first N images, and say how far it is from float32 there.",
         show_default=f"{SAMPLES} for int8, else none",
+    ),
+]
+Runner = Annotated[
+    EngineRunner,
+    typer.Option(
+        metavar="NAME",
+        help=f"What a step is run by: {', '.join(EngineRunner)}. auto takes the fastest in a short "
+        "trial; each rounds in its own way: name one for the same last decimals in every run.",
+    ),
+]
+Artefact = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="For --runner onnxruntime and tensorrt: the step that mgnet-fast export wrote.",
+        show_default=False,
     ),
 ]
 

@@ -6,9 +6,11 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from mgnet_fast.demo import load_scenes
 from mgnet_fast.engine import onnx_session
 
 needs_onnx = pytest.mark.skipif(
@@ -39,6 +41,26 @@ def test_a_step_with_its_exit_rule_on_photographs(command, tmp_path: Path) -> No
     assert (manifest["exit"]["rule"], manifest["exit"]["threshold"]) == ("Margin", 0.7)
     report = json.loads((out / "step.onnx.parity.json").read_text())
     assert report["tolerances"] == {"logit": 0.01, "region": 0.01, "label": 0.1}
+
+
+@needs_onnx
+def test_an_exported_step_classifies_files(command, tmp_path: Path) -> None:
+    scenes = load_scenes(6).scenes(np.arange(6)).numpy()
+    files = [tmp_path / f"{number}.png" for number in range(len(scenes))]
+    for file, scene in zip(files, scenes, strict=True):
+        Image.fromarray(scene[0]).save(file)
+    export = ("export", "--what", "step", "--sampling", "outside", "-o", tmp_path / "exported")
+    assert command(*export, "--batch", "1:4:16", "--sample", 10).code == 0
+    step = ("--runner", "onnxruntime", "--artefact", tmp_path / "exported" / "step.onnx")
+    ours = command("predict", *files, *step, "--slots", 4)
+    assert ours.code == 0, ours.err
+    assert ours.err.rstrip().endswith("images/s (onnxruntime)")
+    eager = command("predict", *files, "--runner", "eager")
+    for one, other in zip(ours.out.splitlines(), eager.out.splitlines(), strict=True):
+        row, wanted = json.loads(one), json.loads(other)
+        assert [row[key] for key in ("path", "label", "glimpses")] == [
+            wanted[key] for key in ("path", "label", "glimpses")
+        ]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.onnx_libraries import require_onnx
 from torch import Tensor
 
 from mgnet_fast import Confidence, Engine
@@ -134,18 +133,6 @@ def test_a_named_runner_gives_the_same_line_every_time(command, folder: Path) ->
     assert first.code == 0
     assert first.err.rstrip().endswith("images/s (channels_last)")
     assert command("predict", folder, "--runner", "channels_last").out == first.out
-
-
-def test_an_exported_step(command, folder: Path, wanted: list, tmp_path: Path) -> None:
-    require_onnx()
-    export = ("export", "--what", "step", "--sampling", "outside", "-o", tmp_path / "exported")
-    assert command(*export, "--batch", "1:4:16", "--sample", 10).code == 0
-    step = ("--runner", "onnxruntime", "--artefact", tmp_path / "exported" / "step.onnx")
-    result = command("predict", folder, *step, "--slots", 16)
-    assert result.code == 0, result.err
-    assert result.err.rstrip().endswith("images/s (onnxruntime)")
-    rows = [json.loads(line) for line in result.out.splitlines()]
-    assert [(row["label"], row["glimpses"]) for row in rows] == wanted
 
 
 @pytest.mark.parametrize(

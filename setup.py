@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+
+
+class FreshBuild(build):
+    """Builds in a new folder: what an earlier install left in build/ may name another path, or
+    hold files that are gone from the source."""
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.build_base = tempfile.mkdtemp(prefix="mgnet_fast-build-")
+        atexit.register(shutil.rmtree, self.build_base, ignore_errors=True)
 
 
 class CMakeExtension(Extension):
@@ -75,5 +88,5 @@ setup(
     packages=[*find_packages(include=["mgnet_fast", "mgnet_fast.*"]), "mgnet_fast.kernels"],
     package_dir={"mgnet_fast.kernels": "kernels"},
     ext_modules=[CMakeExtension("mgnet_fast._native")],
-    cmdclass={"build_ext": CMakeBuild},
+    cmdclass={"build": FreshBuild, "build_ext": CMakeBuild},
 )

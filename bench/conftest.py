@@ -13,7 +13,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench import interleaved, rows
 from bench.interleaved import Call
-from mgnet_fast.ops import backends
+from mgnet_fast.ops.backends import choice as backends
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

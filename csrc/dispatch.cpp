@@ -6,7 +6,7 @@
 #include <memory>
 #include <stdexcept>
 
-#include "kernels.h"
+#include "cpu/kernels.h"
 #include "parallel.h"
 #include "pool.h"
 #include "squash.h"

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "kernels.h"
+#include "cpu/kernels.h"
 #include "parallel.h"
 #include "squash.h"
 

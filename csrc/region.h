@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "isa.h"
+#include "cpu/isa.h"
 #include "job.h"
 
 namespace mgnet {

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
         glimpse_from_logits,
         rescale_gradient,
     )
-    from .image_pool import ImagePool
-    from .image_ring import ImageRing
     from .models import (
         MGNet,
         MGNetConfig,
@@ -33,7 +31,9 @@ if TYPE_CHECKING:
         load_checkpoint,
         save_checkpoint,
     )
-    from .ops.backends import backends
+    from .ops.backends.choice import backends
+    from .ops.images.image_pool import ImagePool
+    from .ops.images.image_ring import ImageRing
 
 __version__ = "0.1.0"
 
@@ -69,14 +69,14 @@ _HOME = {
     "Engine": "engine",
     "Entropy": "engine",
     "FoldedFusion": "functional",
-    "ImagePool": "image_pool",
-    "ImageRing": "image_ring",
+    "ImagePool": "ops.images.image_pool",
+    "ImageRing": "ops.images.image_ring",
     "MGNet": "models",
     "MGNetConfig": "models",
     "Margin": "engine",
     "Never": "engine",
     "Prediction": "engine",
-    "backends": "ops.backends",
+    "backends": "ops.backends.choice",
     "count_multiply_adds": "models",
     "create_model": "models",
     "fuse_glimpse": "functional",

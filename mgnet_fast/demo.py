@@ -21,11 +21,11 @@ from torch import Tensor
 
 from .assets import digit_paths, toy_checkpoint_path
 from .data import MNIST_MEAN, MNIST_STD, TEST_SEED, TranslatedMNIST, read_digits
-from .data.mnist import Digits
+from .data.digits.mnist import Digits
 from .functional import glimpse
 from .models import MGNet, create_model
-from .models.checkpoints import load_checkpoint
-from .models.published import published_forward
+from .models.files.checkpoints import load_checkpoint
+from .models.mgnet.published import published_forward
 from .pictures import draw_glimpses
 
 # The published way computes its sampling grid in float32: up to 6e-5 off at 224 pixels. In a

@@ -14,7 +14,7 @@ from .data import TranslatedMNIST
 from .demo import AGREEMENT, Comparison, compare
 from .engine import Confidence, Deviation, Engine, Never
 from .models import MGNet, create_model
-from .models.published import published_forward
+from .models.mgnet.published import published_forward
 
 THRESHOLDS = (0.5, 0.9, 0.99, 0.999)
 LEAST_ROUNDS = 3

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from . import __version__, log
-from .ops import backends as choice
-from .ops import cpu
+from .ops.backends import choice, cpu
 
 _PACKAGES = (
     "triton", "numpy", "safetensors", "matplotlib", "rich", "typer", "tensorboard",

@@ -8,18 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .arguments import (
-    check_fusion,
-    check_range_map,
-    raised_under_autocast,
-    resolve_sampling,
-)
-from .image_pool import ImagePool
-from .ops import backends, pooled_reference, reference
-from .ops import fuse_glimpse as _fuse_glimpse
 from .ops import glimpse as _glimpse
 from .ops import glimpse_from_logits as _glimpse_from_logits
-from .ops.fusion_weights import FoldedFusion
+from .ops.arguments import check_fusion, check_range_map, raised_under_autocast, resolve_sampling
+from .ops.backends import choice as backends
+from .ops.backends import pooled_reference, reference
+from .ops.fusion import fuse_glimpse as _fuse_glimpse
+from .ops.fusion.fusion_weights import FoldedFusion
+from .ops.images.image_pool import ImagePool
 from .ops.rescale_gradient import rescale_gradient
 
 __all__ = [

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from mgnet_fast.ops import backends
+from mgnet_fast.ops.backends import choice as backends
 
 # Programs that tests start must find the installed package, not the folder they are started from.
 os.environ["PYTHONSAFEPATH"] = "1"

@@ -19,8 +19,6 @@ PACKAGE = Path(mgnet_fast.__file__).parent
 FLOORS = (
     ("_native", "kernels", "log", "assets", "threads"),
     ("ops",),
-    ("arguments",),
-    ("image_pool", "image_ring", "pooled_image"),
     ("functional",),
     ("models",),
     ("data",),

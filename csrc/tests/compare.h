@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <functional>
 
-#include "naive.h"
+#include "tests/naive.h"
 
 namespace mgnet_test {
 

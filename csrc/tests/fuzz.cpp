@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "problem.h"
+#include "tests/problem.h"
 
 using namespace mgnet_test;
 

@@ -5,11 +5,11 @@
 #include <functional>
 #include <vector>
 
-#include "../gpu_forward.h"
-#include "../gpu_image_gradient.h"
-#include "../gpu_plan.h"
-#include "../gpu_region_sums.h"
-#include "../gpu_squash.h"
+#include "gpu/gpu_forward.h"
+#include "gpu/gpu_image_gradient.h"
+#include "gpu/gpu_plan.h"
+#include "gpu/gpu_region_sums.h"
+#include "gpu/gpu_squash.h"
 
 namespace mgnet_test {
 

@@ -10,7 +10,7 @@
 #include <random>
 #include <vector>
 
-#include "../dispatch.h"
+#include "dispatch.h"
 
 using namespace mgnet;
 

@@ -1,7 +1,7 @@
 // The definition of a glimpse and its derivatives, one output at a time, in double.
 #pragma once
 
-#include "problem.h"
+#include "tests/problem.h"
 
 namespace mgnet_test {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "../dispatch.h"
+#include "dispatch.h"
 
 namespace mgnet_test {
 

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "../dispatch.h"
-#include "../fusion.h"
+#include "dispatch.h"
+#include "fusion.h"
 
 using namespace mgnet;
 

@@ -1,7 +1,7 @@
 // Every instruction set against the naive definition. Usage: test_glimpse [--runs N] [--seed S]
 #include <cstdlib>
 
-#include "compare.h"
+#include "tests/compare.h"
 
 using namespace mgnet_test;
 

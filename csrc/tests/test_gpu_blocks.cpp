@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "compare.h"
-#include "gpu_host.h"
+#include "tests/compare.h"
+#include "tests/gpu_host.h"
 
 using namespace mgnet_test;
 

@@ -14,21 +14,21 @@ import typer
 
 from .. import __version__
 from . import console
-from .attack_command import attack
-from .bench_command import bench
-from .budget_command import budget
-from .corrupt_command import corrupt
-from .demo_command import demo
-from .env_command import env
-from .eval_command import evaluate
-from .export_command import export
-from .flops_command import flops
-from .imagenet100_command import imagenet100
-from .look_command import look
-from .predict_command import predict
-from .reproduce_command import reproduce
-from .serve_command import serve_repo
-from .train_command import train
+from .commands.attack import attack
+from .commands.bench import bench
+from .commands.budget import budget
+from .commands.corrupt import corrupt
+from .commands.demo import demo
+from .commands.env import env
+from .commands.eval import evaluate
+from .commands.export import export
+from .commands.flops import flops
+from .commands.imagenet100 import imagenet100
+from .commands.look import look
+from .commands.predict import predict
+from .commands.reproduce.command import reproduce
+from .commands.serve_repo import serve_repo
+from .commands.train import train
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 INTERRUPTED = 130  # what newer releases of typer make of a keyboard interrupt

@@ -12,7 +12,7 @@ from .waiting import waiting_bar
 if TYPE_CHECKING:
     from ..data import FolderImages, ImageTree
     from ..models import MGNet
-    from ..models.trained_on import TrainedOn
+    from ..models.files.trained_on import TrainedOn
 
 _SHOWN = 5
 
@@ -39,7 +39,7 @@ def evaluate_folder(
 ) -> int:
     """Prints accuracy after each glimpse; returns how many images could not be read."""
     from ..evaluation import evaluate
-    from ..models.checkpoints import load_checkpoint
+    from ..models.files.checkpoints import load_checkpoint
     from ..models.multiply_adds import count_multiply_adds
     from ..threads import fixed_threads
     from ..training.distributed import Workers, device_for
@@ -99,9 +99,9 @@ def folder_images(
         ValueError: they cannot be, or their classes are not those of the checkpoint.
     """
     from ..data import FolderImages, ImageTransform, read_image_tree
-    from ..models.trained_on import read_trained_on
-    from ..training.folder_data import default_workers
-    from ..training.image_presets import PRESETS, default_preset
+    from ..models.files.trained_on import read_trained_on
+    from ..training.run.folder_data import default_workers
+    from ..training.run.image_presets import PRESETS, default_preset
 
     trained = read_trained_on(checkpoint)
     tree = read_image_tree(data, "val")

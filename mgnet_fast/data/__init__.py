@@ -1,13 +1,9 @@
 """Data: the IDX format, MNIST, and scenes made from it on the fly; folders of images."""
 
 from mgnet_fast.data.datasets import DATASETS, dataset_noise, load_dataset, told_dataset
-from mgnet_fast.data.idx import read_idx
-from mgnet_fast.data.image_folder import FolderImages, UnreadableImagesError
-from mgnet_fast.data.image_transform import ImageTransform
-from mgnet_fast.data.image_tree import ImageTree, read_image_tree
-from mgnet_fast.data.labelled_images import LabelledImages, epoch_batches
-from mgnet_fast.data.mnist import Digits, find_mnist, load_mnist, read_digits
-from mgnet_fast.data.translated_mnist import (
+from mgnet_fast.data.digits.idx import read_idx
+from mgnet_fast.data.digits.mnist import Digits, find_mnist, load_mnist, read_digits
+from mgnet_fast.data.digits.translated_mnist import (
     MNIST_MEAN,
     MNIST_STD,
     NOISE_STD,
@@ -17,6 +13,10 @@ from mgnet_fast.data.translated_mnist import (
     load_translated_mnist,
     place,
 )
+from mgnet_fast.data.folders.image_folder import FolderImages, UnreadableImagesError
+from mgnet_fast.data.folders.image_transform import ImageTransform
+from mgnet_fast.data.folders.image_tree import ImageTree, read_image_tree
+from mgnet_fast.data.labelled_images import LabelledImages, epoch_batches
 
 __all__ = [
     "DATASETS",

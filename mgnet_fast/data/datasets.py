@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mgnet_fast.data.image_tree import is_image_tree
-from mgnet_fast.data.translated_mnist import NOISE_STD, TranslatedMNIST, load_translated_mnist
+from mgnet_fast.data.digits.translated_mnist import (
+    NOISE_STD,
+    TranslatedMNIST,
+    load_translated_mnist,
+)
+from mgnet_fast.data.folders.image_tree import is_image_tree
 
 DATASETS: dict[str, float] = {"translated-mnist": 0.0, "noisy-translated-mnist": NOISE_STD}
 

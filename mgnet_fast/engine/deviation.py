@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..models import MGNet
-from .every_glimpse import every_glimpse
-from .runner import Runner
+from .runners.runner import Runner
+from .schedule.every_glimpse import every_glimpse
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,18 @@ import torch
 from torch import Tensor
 
 from ..models import MGNet
-from .cudagraph_runner import CudaGraphRunner
 from .deviation import Deviation, measure_deviation
-from .every_glimpse import every_glimpse
+from .device_loop.loop import GraphLoop
 from .exits import Confidence, ExitDecision, ExitRule
-from .graph_loop import GraphLoop
-from .image_batches import calibration_batches, check_batch
-from .image_places import BatchPlaces, Places, StreamPlaces
 from .prediction import Prediction
-from .read_ahead import ReadAhead, Source
-from .runner_choice import choose_runner
-from .runner_kind import RunnerRequest
-from .slots import SlotLoop
+from .runners.choice import choose_runner
+from .runners.cudagraph import CudaGraphRunner
+from .runners.kind import RunnerRequest
+from .schedule.every_glimpse import every_glimpse
+from .schedule.image_batches import calibration_batches, check_batch
+from .schedule.image_places import BatchPlaces, Places, StreamPlaces
+from .schedule.read_ahead import ReadAhead, Source
+from .schedule.slots import SlotLoop
 
 
 class Engine:

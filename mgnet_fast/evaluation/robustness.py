@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mgnet_fast.data.translated_mnist import TranslatedMNIST
+from mgnet_fast.data.digits.translated_mnist import TranslatedMNIST
 from mgnet_fast.evaluation.accuracy import check_fit, wilson_interval
 from mgnet_fast.evaluation.attack_settings import AttackSettings
 from mgnet_fast.evaluation.attacks import attack_steps, under_attack, worse_for_the_network

@@ -1,18 +1,18 @@
 """Whole networks as files for other runtimes, each proven against the eager model."""
 
-from .aot import load_aot, write_aot
 from .artefact import Exported, export_model
-from .formats import FORMATS, Format
-from .loop import INPUT_NAME, OUTPUT_NAMES
-from .model_config import Batching
-from .onnx import OPSET, load_onnx, write_onnx
+from .formats.aot import load_aot, write_aot
+from .formats.known import FORMATS, Format
+from .formats.onnx import OPSET, load_onnx, write_onnx
+from .formats.tensorrt import load_tensorrt, load_tensorrt_rtx, write_tensorrt, write_tensorrt_rtx
+from .formats.tensorrt_build import ShapeRange, build_engine, build_with_trtexec
+from .graphs.loop import INPUT_NAME, OUTPUT_NAMES
+from .graphs.step import STEP_INPUTS, STEP_OUTPUTS, loop_of_steps
 from .options import BatchRange, ExportOptions, SizeRange
 from .parity import Parity, measure_parity
 from .sample import calibration_batches, sample_batches
-from .serving import Served, write_repository
-from .step import STEP_INPUTS, STEP_OUTPUTS, loop_of_steps
-from .tensorrt import load_tensorrt, load_tensorrt_rtx, write_tensorrt, write_tensorrt_rtx
-from .tensorrt_build import ShapeRange, build_engine, build_with_trtexec
+from .serving.model_config import Batching
+from .serving.repository import Served, write_repository
 from .tolerances import TOLERANCES, Tolerances
 
 __all__ = [

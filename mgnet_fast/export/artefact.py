@@ -14,14 +14,14 @@ from torch import Tensor
 
 from ..engine.exits import ExitRule
 from ..models import MGNet
-from .formats import Format, check_pair
-from .loop import Outputs
+from .formats.known import Format, check_pair
+from .formats.onnx import load_onnx
+from .graphs.loop import Outputs
+from .graphs.step import loop_of_steps
 from .manifest import build_manifest
-from .onnx import load_onnx
 from .options import ExportOptions
 from .parity import Parity, measure_parity
 from .sample import calibration_batches, sample_batches
-from .step import loop_of_steps
 from .tolerances import SAMPLE_IMAGES, TOLERANCES, Tolerances
 
 

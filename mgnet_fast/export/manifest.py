@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from .. import __version__
+from ..engine.artefacts.step_artefact import STEP_INPUTS, STEP_OUTPUTS, weights_digest
 from ..engine.exits import ExitRule
-from ..engine.step_artefact import STEP_INPUTS, STEP_OUTPUTS, weights_digest
 from ..models import MGNet
-from .loop import INPUT_NAME, output_names
+from .graphs.loop import INPUT_NAME, output_names
 from .options import ExportOptions
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx")

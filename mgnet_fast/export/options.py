@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import torch
 
-from ..models.config import MGNetConfig
+from ..models.mgnet.config import MGNetConfig
 
 InputKind = Literal["float", "uint8"]
 OutputKind = Literal["steps-first", "batch-first"]

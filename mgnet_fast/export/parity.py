@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..engine.deviation import Deviation, DeviationSum
 from ..models import MGNet
-from .loop import Outputs, steps_first
+from .graphs.loop import Outputs, steps_first
 from .tolerances import TOLERANCES, Tolerances
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..assets import digit_paths
 from ..data import TEST_SEED, TranslatedMNIST, read_digits
+from ..data.digits.translated_mnist import MNIST_MEAN, MNIST_STD, SCENE_SIZE
 from ..data.image_files import find_images, read_image
-from ..data.translated_mnist import MNIST_MEAN, MNIST_STD, SCENE_SIZE
 from ..models import MGNet
 from .options import ExportOptions
 

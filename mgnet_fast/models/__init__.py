@@ -1,10 +1,10 @@
 """Networks that classify by glimpses, their backbones, checkpoints and costs."""
 
-from .checkpoints import load_checkpoint, save_checkpoint
-from .config import MGNetConfig
-from .mgnet import MGNet
+from .files.checkpoints import load_checkpoint, save_checkpoint
+from .mgnet.config import MGNetConfig
+from .mgnet.network import MGNet
+from .mgnet.published import published_forward
 from .multiply_adds import count_multiply_adds
-from .published import published_forward
 from .registry import create_model, list_models
 
 __all__ = [

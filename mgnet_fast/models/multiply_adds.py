@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .mgnet import POSITION_DIM, MGNet
+from .mgnet.network import POSITION_DIM, MGNet
 
 Convention = Literal["paper", "table3", "cached"]
 

@@ -9,10 +9,10 @@ from typing import Any
 from safetensors.torch import load_file
 
 from ..assets import asset_path
-from .backbones import list_backbones
-from .config import MGNetConfig
-from .mgnet import MGNet
-from .weights import load_weights
+from .backbones.by_name import list_backbones
+from .files.weights import load_weights
+from .mgnet.config import MGNetConfig
+from .mgnet.network import MGNet
 
 _TOY: dict[str, Any] = {
     "num_classes": 10,

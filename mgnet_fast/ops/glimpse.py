@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import implementations
-from .dispatch import is_plain_eager, refuse_tangents
-from .samples import empty_samples
+from .backends import implementations
+from .backends.samples import empty_samples
+from .tracing import is_plain_eager, refuse_tangents
 
 NO_SECOND_DERIVATIVE = (
     "the gradient of a glimpse cannot be differentiated again; neither can that of grid_sample"

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import implementations
-from .dispatch import is_plain_eager, refuse_tangents
+from .backends import implementations
+from .backends.samples import empty_samples
 from .glimpse import (
     NO_GRADIENT_OF_POOLS,
     backward_image_op,
     if_pooled,
     refuse_second_derivative,
 )
-from .samples import empty_samples
+from .tracing import is_plain_eager, refuse_tangents
 
 
 @torch.library.custom_op("mgnet_fast::glimpse_from_logits", mutates_args=())

@@ -10,7 +10,7 @@ from mgnet_fast.data import load_dataset
 from mgnet_fast.evaluation.attack_settings import AttackSettings, Mode
 from mgnet_fast.evaluation.curves import Curve, Panel, draw_curves
 from mgnet_fast.evaluation.robustness import Robustness, evaluate_attack
-from mgnet_fast.models.checkpoints import load_checkpoint
+from mgnet_fast.models.files.checkpoints import load_checkpoint
 from mgnet_fast.reproduction.table4 import TableRun
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mgnet_fast.evaluation.curves import Curve, Panel, draw_curves
 from mgnet_fast.reproduction.learning_variants import FACTORS, VARIANTS, slug
 from mgnet_fast.reproduction.planned_run import RunRecord
-from mgnet_fast.training.run_log import FILE_NAME as LOG_NAME
+from mgnet_fast.training.run.log import FILE_NAME as LOG_NAME
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mgnet_fast.evaluation.accuracy import wilson_interval
-from mgnet_fast.training.launch import run
 from mgnet_fast.training.recipe import Recipe
-from mgnet_fast.training.run_log import FILE_NAME as LOG_NAME
-from mgnet_fast.training.run_log import read_log
-from mgnet_fast.training.snapshot import FILE_NAME as SNAPSHOT_NAME
+from mgnet_fast.training.run.launch import run
+from mgnet_fast.training.run.log import FILE_NAME as LOG_NAME
+from mgnet_fast.training.run.log import read_log
+from mgnet_fast.training.run.snapshot import FILE_NAME as SNAPSHOT_NAME
 
 TEST_SCENES = 10_000  # of logs that do not say how many there were
 

@@ -10,7 +10,7 @@ from mgnet_fast.data import SCENE_SIZE, dataset_noise
 from mgnet_fast.models import count_multiply_adds, create_model
 from mgnet_fast.reproduction.planned_run import PlannedRun, RunRecord
 from mgnet_fast.training.recipe import get_recipe
-from mgnet_fast.training.run_log import FILE_NAME as LOG_NAME
+from mgnet_fast.training.run.log import FILE_NAME as LOG_NAME
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """Training: objective, recipes, the loop, and whole runs."""
 
-from mgnet_fast.training.epoch_report import EpochReport
-from mgnet_fast.training.folder_data import ImageOptions
-from mgnet_fast.training.launch import RunSummary, fitting_recipe, run
 from mgnet_fast.training.objective import Objective
 from mgnet_fast.training.recipe import RECIPES, Recipe, get_recipe
+from mgnet_fast.training.run.epoch_report import EpochReport
+from mgnet_fast.training.run.folder_data import ImageOptions
+from mgnet_fast.training.run.launch import RunSummary, fitting_recipe, run
 from mgnet_fast.training.trainer import Trainer, TrainingDivergedError
 
 __all__ = [

@@ -18,17 +18,17 @@ from mgnet_fast.evaluation.accuracy import Accuracy, check_fit, evaluate
 from mgnet_fast.models import MGNet
 from mgnet_fast.training.averaging import WeightAverage
 from mgnet_fast.training.distributed import Workers
-from mgnet_fast.training.epoch_report import PARTS, EpochReport
 from mgnet_fast.training.gradient_factor import GradientFactor
 from mgnet_fast.training.gradient_ratio import GradientRatio
 from mgnet_fast.training.loss_sums import LossSums
 from mgnet_fast.training.objective import Objective
 from mgnet_fast.training.optimizers import new_optimizer
-from mgnet_fast.training.progress import Progress
 from mgnet_fast.training.recipe import Recipe
-from mgnet_fast.training.run_log import RunLog
+from mgnet_fast.training.run.epoch_report import PARTS, EpochReport
+from mgnet_fast.training.run.log import RunLog
+from mgnet_fast.training.run.progress import Progress
+from mgnet_fast.training.run.snapshot import write_snapshot
 from mgnet_fast.training.schedule import OneCycle
-from mgnet_fast.training.snapshot import write_snapshot
 
 
 class TrainingDivergedError(RuntimeError):

@@ -16,7 +16,7 @@ from mgnet_fast.assets import digit_paths
 from mgnet_fast.cli import main
 from mgnet_fast.data import read_digits
 from mgnet_fast.models import create_model
-from mgnet_fast.models.checkpoints import save_checkpoint
+from mgnet_fast.models.files.checkpoints import save_checkpoint
 
 
 class Outcome(NamedTuple):

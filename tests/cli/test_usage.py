@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mgnet_fast
-from mgnet_fast.cli import flops_command
+from mgnet_fast.cli.commands import flops as flops_command
 
 COMMANDS = (
     "demo", "train", "eval", "predict", "imagenet100", "attack", "budget", "export", "flops",

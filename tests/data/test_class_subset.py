@@ -8,7 +8,7 @@ import pytest
 from support.image_trees import write_tree
 
 from mgnet_fast.data import read_image_tree
-from mgnet_fast.data.class_subset import link_classes, read_class_list
+from mgnet_fast.data.folders.class_subset import link_classes, read_class_list
 
 
 @pytest.fixture

@@ -11,16 +11,11 @@ import torch
 from PIL import Image
 from support.image_trees import damage, draw, write_tree
 
-from mgnet_fast.data import (
-    FolderImages,
-    ImageTransform,
-    UnreadableImagesError,
-    image_transform,
-    read_image_tree,
-)
-from mgnet_fast.data.auto_augment import AutoAugment, choose_auto_augment
-from mgnet_fast.data.image_check import check_images
-from mgnet_fast.data.image_transform import random_box
+from mgnet_fast.data import FolderImages, ImageTransform, UnreadableImagesError, read_image_tree
+from mgnet_fast.data.folders import image_transform
+from mgnet_fast.data.folders.auto_augment import AutoAugment, choose_auto_augment
+from mgnet_fast.data.folders.image_check import check_images
+from mgnet_fast.data.folders.image_transform import random_box
 
 SMALL = ImageTransform(32, 36)
 
@@ -165,7 +160,7 @@ def test_unreadable_images_are_left_out_named_and_limited(tmp_path: Path) -> Non
 
 
 def test_which_library_has_autoaugment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mgnet_fast.data import auto_augment
+    from mgnet_fast.data.folders import auto_augment
 
     def missing() -> None:
         raise RuntimeError("operator torchvision::nms does not exist\nand more")

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mgnet_fast.demo import load_model, load_scenes
-from mgnet_fast.image_pool import ImagePool
 from mgnet_fast.models import MGNet, MGNetConfig
+from mgnet_fast.ops.images.image_pool import ImagePool
 
 Logits = Callable[[int, int], list[float]]
 

@@ -15,9 +15,10 @@ from torch import Tensor
 
 import mgnet_fast
 from mgnet_fast import Confidence, Engine, Entropy, Margin, Never, create_model
-from mgnet_fast.engine import ExitRule, runner_choice
-from mgnet_fast.engine.image_places import StreamPlaces
-from mgnet_fast.engine.runner_choice import KINDS
+from mgnet_fast.engine import ExitRule
+from mgnet_fast.engine.runners import choice as runner_choice
+from mgnet_fast.engine.runners.choice import KINDS
+from mgnet_fast.engine.schedule.image_places import StreamPlaces
 from mgnet_fast.models import MGNet
 
 TRIED = tuple(kind.name for kind in KINDS if kind.is_tried)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mgnet_fast import Confidence, Never, Prediction
 from mgnet_fast.engine.exits import ExitDecision, ExitRule
-from mgnet_fast.engine.read_ahead import ReadAhead, Source
+from mgnet_fast.engine.schedule.read_ahead import ReadAhead, Source
 
 Run = Callable[..., Iterator[Prediction]]
 

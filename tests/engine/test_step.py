@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from mgnet_fast import Never
+from mgnet_fast.engine.device_loop.device import CalledSteps
+from mgnet_fast.engine.device_loop.loop import GraphLoop
+from mgnet_fast.engine.device_loop.state import GraphState
 from mgnet_fast.engine.exits import ExitDecision
-from mgnet_fast.engine.graph_device import CalledSteps
-from mgnet_fast.engine.graph_loop import GraphLoop
-from mgnet_fast.engine.graph_state import GraphState
-from mgnet_fast.engine.plain import PlainRunner
-from mgnet_fast.engine.read_ahead import Source
+from mgnet_fast.engine.runners.plain import PlainRunner
+from mgnet_fast.engine.schedule.read_ahead import Source
 from mgnet_fast.models import MGNet, create_model
-from mgnet_fast.ops import backends
+from mgnet_fast.ops.backends import choice as backends
 
 T = 3
 

@@ -13,7 +13,7 @@ from mgnet_fast.data import TEST_SEED, TranslatedMNIST, read_digits
 from mgnet_fast.evaluation import AttackSettings, fgsm, pgd
 from mgnet_fast.evaluation.attacks import attack_steps
 from mgnet_fast.models import MGNet, create_model
-from mgnet_fast.models.checkpoints import load_checkpoint
+from mgnet_fast.models.files.checkpoints import load_checkpoint
 
 ULP = 2**-23  # of a float32 pixel next to 1: where x - eps and x + eps are rounded to
 MODES = ("paper", "honest", "worst")

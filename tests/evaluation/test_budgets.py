@@ -14,7 +14,7 @@ from mgnet_fast.data import TEST_SEED, TranslatedMNIST, read_digits
 from mgnet_fast.engine import Confidence, Engine
 from mgnet_fast.evaluation.budgets import count_runs, measure_budgets, write_budgets
 from mgnet_fast.models import MGNet, create_model
-from mgnet_fast.models.checkpoints import load_checkpoint
+from mgnet_fast.models.files.checkpoints import load_checkpoint
 
 COST = (3471051, 6942102, 10413153)  # T = 1, 2, 3 in the convention "cached"
 PAPER_COST = (3471051, 7010746, 10619085)

@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from mgnet_fast.data import Digits, TranslatedMNIST
 from mgnet_fast.evaluation import evaluate
-from mgnet_fast.models.checkpoints import load_checkpoint
+from mgnet_fast.models.files.checkpoints import load_checkpoint
 
 rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(1)
@@ -40,7 +40,7 @@ dist.destroy_process_group()
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
 def test_two_processes_get_the_figures_of_one(tmp_path: Path, restored_threads: None) -> None:
-    from mgnet_fast.models.checkpoints import load_checkpoint, save_checkpoint
+    from mgnet_fast.models.files.checkpoints import load_checkpoint, save_checkpoint
 
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (23, 28, 28), dtype=torch.uint8, generator=generator)

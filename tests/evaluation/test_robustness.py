@@ -13,7 +13,7 @@ from mgnet_fast.data import TEST_SEED, TranslatedMNIST, read_digits
 from mgnet_fast.evaluation import AttackSettings, evaluate_attack, pgd
 from mgnet_fast.evaluation.row_file import RowFile
 from mgnet_fast.models import MGNet, create_model
-from mgnet_fast.models.checkpoints import load_checkpoint
+from mgnet_fast.models.files.checkpoints import load_checkpoint
 
 STRONG = {"eps": 0.1, "step": 0.05}
 

@@ -12,12 +12,12 @@ import torch
 from mgnet_fast.export import (
     BatchRange,
     ExportOptions,
-    aot,
     export_model,
     load_aot,
     loop_of_steps,
     measure_parity,
 )
+from mgnet_fast.export.formats import aot
 from mgnet_fast.models import MGNet
 
 

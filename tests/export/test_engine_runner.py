@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from mgnet_fast.demo import load_scenes
-from mgnet_fast.engine import Confidence, Engine, Never, onnx_session
-from mgnet_fast.engine.onnxruntime_runner import ONNXRUNTIME
+from mgnet_fast.engine import Confidence, Engine, Never
+from mgnet_fast.engine.artefacts import onnx_session
+from mgnet_fast.engine.runners.onnxruntime import ONNXRUNTIME
 from mgnet_fast.export import Exported, ExportOptions
 from mgnet_fast.export.manifest import build_manifest
 from mgnet_fast.models import MGNet, create_model
@@ -142,7 +143,7 @@ def test_auto_never_loads_it() -> None:
 
 
 def test_images_of_sizes_that_the_artefact_does_not_take(toy) -> None:
-    from mgnet_fast.engine.artefact_runner import ArtefactRunner
+    from mgnet_fast.engine.runners.artefact import ArtefactRunner
 
     options = ExportOptions(what="step", image_size=(112, 112), input="uint8")
     manifest = build_manifest(toy, options, kind="onnx", class_names=None)

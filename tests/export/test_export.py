@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mgnet_fast.engine import onnx_session
+from mgnet_fast.engine.artefacts import onnx_session
 from mgnet_fast.export import (
     OUTPUT_NAMES,
     BatchRange,
@@ -17,11 +17,11 @@ from mgnet_fast.export import (
     Format,
     Parity,
     export_model,
-    formats,
     load_onnx,
     measure_parity,
     write_onnx,
 )
+from mgnet_fast.export.formats import known as formats
 from mgnet_fast.models import create_model
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mgnet_fast.export.relu_before_pool import relu_before_pool
+from mgnet_fast.export.graphs.relu_before_pool import relu_before_pool
 
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")

@@ -10,9 +10,9 @@ from support.onnx_libraries import require_onnx
 from torch import nn
 
 from mgnet_fast.export import ExportOptions, write_onnx
-from mgnet_fast.export.parts import ready_backbone
+from mgnet_fast.export.graphs.parts import ready_backbone
 from mgnet_fast.models import MGNet, MGNetConfig
-from mgnet_fast.models.resnet import ResNet, _Shape
+from mgnet_fast.models.backbones.resnet import ResNet, _Shape
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from mgnet_fast.export import (
     export_model,
     write_repository,
 )
-from mgnet_fast.export.model_config import model_config
+from mgnet_fast.export.serving.model_config import model_config
 from mgnet_fast.models import create_model, save_checkpoint
 
 DIGITS = [f"digit {number}" for number in range(10)]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mgnet_fast.engine import Confidence
-from mgnet_fast.engine.step_artefact import METADATA_KEY, weights_digest
+from mgnet_fast.engine.artefacts.step_artefact import METADATA_KEY, weights_digest
 from mgnet_fast.export import (
     TOLERANCES,
     BatchRange,
@@ -19,9 +19,9 @@ from mgnet_fast.export import (
     loop_of_steps,
     measure_parity,
 )
-from mgnet_fast.export.graph_names import LONGEST_NAME, all_names
+from mgnet_fast.export.graphs.names import LONGEST_NAME, all_names
+from mgnet_fast.export.graphs.step import OpStep, PlainStep
 from mgnet_fast.export.manifest import build_manifest
-from mgnet_fast.export.step import OpStep, PlainStep
 from mgnet_fast.models import MGNet
 
 OPTIONS = ExportOptions(what="step")

@@ -15,7 +15,7 @@ import torch
 from support.fake_tensorrt import SHAPE, fake_tensorrt
 
 from mgnet_fast.cli import main
-from mgnet_fast.engine import tensorrt_library, tensorrt_session
+from mgnet_fast.engine.artefacts import tensorrt_library, tensorrt_session
 from mgnet_fast.export import (
     BatchRange,
     ExportOptions,
@@ -24,8 +24,8 @@ from mgnet_fast.export import (
     build_engine,
     build_with_trtexec,
     export_model,
-    tensorrt,
 )
+from mgnet_fast.export.formats import tensorrt
 from mgnet_fast.models import create_model
 
 PROFILE = {"images": ShapeRange((1, 1, 2, 2), SHAPE, (8, 1, 8, 8))}

@@ -15,16 +15,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from mgnet_fast import glimpse
-from mgnet_fast.export import (
-    BatchRange,
-    ExportOptions,
-    SizeRange,
-    measure_parity,
-    tensorrt_versions,
-    torch_tensorrt,
+from mgnet_fast.export import BatchRange, ExportOptions, SizeRange, measure_parity
+from mgnet_fast.export.formats import tensorrt_versions, torch_tensorrt
+from mgnet_fast.export.formats.tensorrt_versions import (
+    PAIRS,
+    check_torch_tensorrt,
+    checked_pair,
 )
-from mgnet_fast.export.glimpse_plugin import plugin_glimpse
-from mgnet_fast.export.tensorrt_versions import PAIRS, check_torch_tensorrt, checked_pair
+from mgnet_fast.export.graphs.glimpse_plugin import plugin_glimpse
 from mgnet_fast.models import create_model
 
 OPTIONS = ExportOptions(BatchRange(1, 2, 8), sizes=SizeRange((28, 28), (112, 112), (224, 224)))

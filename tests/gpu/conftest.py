@@ -10,7 +10,7 @@ import os
 import pytest
 import torch
 
-from mgnet_fast.ops import backends
+from mgnet_fast.ops.backends import choice as backends
 
 DEVICE = os.environ.get("MGNET_FAST_TEST_DEVICE", "cuda")
 

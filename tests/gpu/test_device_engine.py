@@ -12,15 +12,16 @@ from torch import Tensor
 
 from mgnet_fast import Confidence, Engine, Never, Prediction, create_model
 from mgnet_fast.demo import load_model, load_scenes
-from mgnet_fast.engine import ExitRule, runner_choice
-from mgnet_fast.engine.cudagraph_runner import CudaGraphRunner, folded_runner
+from mgnet_fast.engine import ExitRule
+from mgnet_fast.engine.device_loop.device import CalledSteps
+from mgnet_fast.engine.device_loop.step import GraphStep
 from mgnet_fast.engine.exits import ExitDecision
-from mgnet_fast.engine.graph_device import CalledSteps
-from mgnet_fast.engine.graph_step import GraphStep
-from mgnet_fast.engine.plain import PlainRunner
-from mgnet_fast.engine.runner_kind import RunnerKind, RunnerRequest
+from mgnet_fast.engine.runners import choice as runner_choice
+from mgnet_fast.engine.runners.cudagraph import CudaGraphRunner, folded_runner
+from mgnet_fast.engine.runners.kind import RunnerKind, RunnerRequest
+from mgnet_fast.engine.runners.plain import PlainRunner
 from mgnet_fast.models import MGNet
-from mgnet_fast.ops import backends
+from mgnet_fast.ops.backends import choice as backends
 
 LIMIT = 1e-3  # regions a millionth apart move the edges of digits
 

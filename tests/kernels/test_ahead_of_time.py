@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mgnet_fast.ops import triton, triton_fusion
-from mgnet_fast.ops.fusion_weights import FoldedFusion, StepWeights
-from mgnet_fast.ops.slot_state import SlotState, admit, settle
+from mgnet_fast.ops.backends import triton
+from mgnet_fast.ops.fusion import triton_fusion
+from mgnet_fast.ops.fusion.fusion_weights import FoldedFusion, StepWeights
+from mgnet_fast.ops.fusion.slot_state import SlotState, admit, settle
 
 pytest.importorskip("triton", reason="triton is not installed")
 ahead_of_time = pytest.importorskip(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mgnet_fast.ops import backends
+from mgnet_fast.ops.backends import choice as backends
 
 TESTS = Path(__file__).resolve().parents[1]
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mgnet_fast.models import MGNet, create_model, published_forward
-from mgnet_fast.models.fusion import FusionMemory
+from mgnet_fast.models.mgnet.fusion import FusionMemory
 
 
 def toy_backbone(weights: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mgnet_fast.models import MGNet, MGNetConfig, create_model, hub, load_checkpoint
+from mgnet_fast.models import MGNet, MGNetConfig, create_model, load_checkpoint
+from mgnet_fast.models.files import hub
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mgnet_fast.models import MGNet, create_model, published_forward
-from mgnet_fast.models.fusion import FusionMemory
+from mgnet_fast.models.mgnet.fusion import FusionMemory
 
 
 def glimpses_seen(model: MGNet) -> list[Tensor]:

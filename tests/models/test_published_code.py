@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from mgnet_fast.models import MGNet, load_checkpoint, save_checkpoint
-from mgnet_fast.models.resnet import resnet18
-from mgnet_fast.models.toy_cnn import ToyCNN
+from mgnet_fast.models.backbones.resnet import resnet18
+from mgnet_fast.models.backbones.toy_cnn import ToyCNN
 
 
 def test_from_hparams(hparams: argparse.Namespace) -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from mgnet_fast.models import MGNet, MGNetConfig, create_model, list_models
-from mgnet_fast.models.backbones import create_backbone, list_backbones
-from mgnet_fast.models.foreign_backbones import without_classifier
+from mgnet_fast.models.backbones.by_name import create_backbone, list_backbones
+from mgnet_fast.models.backbones.foreign import without_classifier
 
 
 def on_meta(name: str, **overrides: Any) -> MGNet:

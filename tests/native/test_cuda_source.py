@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2] / "csrc" / "glimpse_cuda.cu"
+CSRC = Path(__file__).resolve().parents[2] / "csrc"
+SOURCE = CSRC / "gpu" / "glimpse_cuda.cu"
 # 5 types of image forward and backward to the region, 2 of image gradients, 1 of region gradients.
 KERNELS = 13
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
 def test_compiles_without_register_spills(tmp_path: Path) -> None:
-    options = ("-std=c++17", "-O3", "-fmad=false", "-DMGNET_ISA_GPU", "-arch=sm_90")
+    options = ("-std=c++17", "-O3", "-fmad=false", "-DMGNET_ISA_GPU", "-arch=sm_90", "-I", CSRC)
     run = subprocess.run(
         ["nvcc", *options, "-Xptxas", "-v", "-c", SOURCE, "-o", tmp_path / "cuda.o"],
         capture_output=True, text=True, check=False,

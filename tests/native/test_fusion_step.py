@@ -9,10 +9,10 @@ import torch
 from support.tolerances import FUSION
 from torch import Tensor, nn
 
-from mgnet_fast.models.fusion import FeatureFusion
-from mgnet_fast.ops import cpu
-from mgnet_fast.ops import fusion_step as in_torch
-from mgnet_fast.ops.fusion_weights import StepWeights
+from mgnet_fast.models.mgnet.fusion import FeatureFusion
+from mgnet_fast.ops.backends import cpu
+from mgnet_fast.ops.fusion import fusion_step as in_torch
+from mgnet_fast.ops.fusion.fusion_weights import StepWeights
 
 PLACES, CLASSES = 5, 11
 

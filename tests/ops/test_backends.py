@@ -12,7 +12,7 @@ import torch
 
 import mgnet_fast
 from mgnet_fast import glimpse
-from mgnet_fast.ops import backends
+from mgnet_fast.ops.backends import choice as backends
 
 IMAGE, REGION = torch.zeros(1, 1, 8, 8), torch.ones(1, 3)
 
@@ -32,7 +32,7 @@ def test_a_backend_that_cannot_run_says_why() -> None:
 
 
 def test_a_missing_extension_is_said_and_worked_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mgnet_fast.ops import cpu
+    from mgnet_fast.ops.backends import cpu
 
     monkeypatch.setattr(cpu, "_native", None)
     monkeypatch.setattr(backends, "_first_choice", {})
@@ -44,7 +44,7 @@ def test_a_missing_extension_is_said_and_worked_around(monkeypatch: pytest.Monke
 
 
 def test_cuda_kernels_say_why_they_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mgnet_fast.ops import cpu, cuda
+    from mgnet_fast.ops.backends import cpu, cuda
 
     with pytest.raises(ValueError, match=r"'cuda' cannot run on cpu tensors: it serves CUDA"):
         glimpse(IMAGE, REGION, 4, backend="cuda")
@@ -74,7 +74,7 @@ def test_without_a_gpu_the_cuda_kernels_have_a_reason() -> None:
 def test_the_environment_chooses(value: str, outcome: str) -> None:
     program = (
         "import torch, mgnet_fast\n"
-        "from mgnet_fast.ops import backends\n"
+        "from mgnet_fast.ops.backends import choice as backends\n"
         "mgnet_fast.glimpse(torch.zeros(1, 1, 8, 8), torch.ones(1, 3), 4)\n"
         "assert backends.choose('cpu', None) == 'reference'\n"
         "print('ok')\n"

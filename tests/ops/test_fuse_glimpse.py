@@ -10,7 +10,7 @@ from support.tolerances import FUSION
 from torch import Tensor, nn
 
 from mgnet_fast import FoldedFusion, fuse_glimpse
-from mgnet_fast.models.fusion import FeatureFusion, FusionMemory
+from mgnet_fast.models.mgnet.fusion import FeatureFusion, FusionMemory
 
 DIMS = (7, 131, 515)
 

@@ -7,10 +7,10 @@ import torch
 from support.tolerances import FUSION
 from torch import Tensor, nn
 
-from mgnet_fast.models.fusion import FeatureFusion, FusionMemory
-from mgnet_fast.ops import reference
-from mgnet_fast.ops.fusion_step import fusion_step
-from mgnet_fast.ops.fusion_weights import StepWeights
+from mgnet_fast.models.mgnet.fusion import FeatureFusion, FusionMemory
+from mgnet_fast.ops.backends import reference
+from mgnet_fast.ops.fusion.fusion_step import fusion_step
+from mgnet_fast.ops.fusion.fusion_weights import StepWeights
 
 SCALE_RANGE = (0.2, 0.5)
 LENGTH = torch.tensor([1, 4, 2, 3, 4])

@@ -17,7 +17,7 @@ from support.tolerances import GRADIENT, assert_close
 from torch import Tensor
 
 from mgnet_fast import glimpse, glimpse_from_logits
-from mgnet_fast.ops import reference
+from mgnet_fast.ops.backends import reference
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
 

@@ -10,7 +10,7 @@ from support.cases import DEGENERATE_REGIONS, random_image, random_region
 from torch import Tensor, nn
 
 from mgnet_fast import ImagePool, ImageRing, glimpse, glimpse_from_logits
-from mgnet_fast.ops import backends
+from mgnet_fast.ops.backends import choice as backends
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.uint8)
 # Side by side and one after the other, wide and one pixel wide: each takes another path.

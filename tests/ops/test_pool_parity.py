@@ -17,7 +17,7 @@ from support.tolerances import GRADIENT, OUTPUT, assert_close
 from torch import Tensor
 
 from mgnet_fast import ImagePool, glimpse, glimpse_from_logits
-from mgnet_fast.ops import reference
+from mgnet_fast.ops.backends import reference
 
 SIZES = ((37, 53), (1, 1), (64, 2), (61, 47), (1, 40))
 INDEX = torch.tensor([3, 0, 0, 2, 1, 4])

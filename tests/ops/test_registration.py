@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import mgnet_fast.functional  # noqa: F401  registers the ops
 from mgnet_fast import glimpse, glimpse_from_logits
-from mgnet_fast.ops.dispatch import is_plain_eager
+from mgnet_fast.ops.tracing import is_plain_eager
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

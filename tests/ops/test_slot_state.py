@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mgnet_fast.ops.slot_state import SlotState, admit, settle
+from mgnet_fast.ops.fusion.slot_state import SlotState, admit, settle
 
 T, K = 4, 5
 

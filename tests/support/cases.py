@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mgnet_fast.ops import reference
+from mgnet_fast.ops.backends import reference
 
 
 def _sliced(image: Tensor) -> Tensor:

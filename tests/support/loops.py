@@ -9,14 +9,14 @@ from typing import Any
 from torch import Tensor
 
 from mgnet_fast import Prediction
+from mgnet_fast.engine.device_loop.device import CalledSteps, Program
+from mgnet_fast.engine.device_loop.loop import GraphLoop
+from mgnet_fast.engine.device_loop.state import GraphState
+from mgnet_fast.engine.device_loop.step import GraphStep
 from mgnet_fast.engine.exits import ExitDecision
-from mgnet_fast.engine.graph_device import CalledSteps, Program
-from mgnet_fast.engine.graph_loop import GraphLoop
-from mgnet_fast.engine.graph_state import GraphState
-from mgnet_fast.engine.graph_step import GraphStep
-from mgnet_fast.engine.image_places import BatchPlaces, StreamPlaces
-from mgnet_fast.engine.read_ahead import Source
-from mgnet_fast.engine.slots import SlotLoop
+from mgnet_fast.engine.schedule.image_places import BatchPlaces, StreamPlaces
+from mgnet_fast.engine.schedule.read_ahead import Source
+from mgnet_fast.engine.schedule.slots import SlotLoop
 
 Loop = Callable[..., Iterator[Prediction]]
 

@@ -11,7 +11,7 @@ from torch._dynamo.utils import counters
 
 from mgnet_fast.data import TranslatedMNIST
 from mgnet_fast.models import MGNet
-from mgnet_fast.ops import backends
+from mgnet_fast.ops.backends import choice as backends
 from mgnet_fast.training import Recipe, Trainer
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mgnet_fast.models.checkpoints import load_checkpoint
+from mgnet_fast.models.files.checkpoints import load_checkpoint
 from mgnet_fast.training import Recipe, run
 from mgnet_fast.training.distributed import Workers, device_for, joined_workers
-from mgnet_fast.training.run_log import read_log
+from mgnet_fast.training.run.log import read_log
 
 SCRIPT = """
 import sys

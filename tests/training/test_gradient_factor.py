@@ -13,8 +13,8 @@ from mgnet_fast.data import TranslatedMNIST
 from mgnet_fast.models import MGNet
 from mgnet_fast.training import Recipe, Trainer
 from mgnet_fast.training.gradient_factor import LEAST, MEASURED_EVERY, GradientFactor
-from mgnet_fast.training.progress import Progress
-from mgnet_fast.training.snapshot import read_snapshot
+from mgnet_fast.training.run.progress import Progress
+from mgnet_fast.training.run.snapshot import read_snapshot
 
 
 @pytest.fixture

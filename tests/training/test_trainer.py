@@ -14,12 +14,12 @@ from torch import nn
 
 from mgnet_fast.data import TranslatedMNIST
 from mgnet_fast.models import MGNet, MGNetConfig
-from mgnet_fast.ops import backends
+from mgnet_fast.ops.backends import choice as backends
 from mgnet_fast.training import Recipe, Trainer, TrainingDivergedError
 from mgnet_fast.training.distributed import Workers
-from mgnet_fast.training.progress import Progress
-from mgnet_fast.training.run_log import RunLog
-from mgnet_fast.training.snapshot import read_snapshot
+from mgnet_fast.training.run.log import RunLog
+from mgnet_fast.training.run.progress import Progress
+from mgnet_fast.training.run.snapshot import read_snapshot
 
 
 @pytest.fixture

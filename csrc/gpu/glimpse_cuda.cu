@@ -1,0 +1,136 @@
+// The kernels of gpu_*.h as CUDA kernels, and their launches.
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "gpu/glimpse_cuda.h"
+#include "gpu/gpu_forward.h"
+#include "gpu/gpu_image_gradient.h"
+#include "gpu/gpu_region_sums.h"
+#include "gpu/gpu_squash.h"
+
+namespace mgnet {
+namespace {
+
+using namespace gpu;
+
+template <class Element>
+__global__ void __launch_bounds__(kBlockThreads) forward_kernel(const GpuForward call) {
+  __shared__ ForwardShared<typename Element::Real> shared;
+  for (int64_t unit = blockIdx.x; unit < call.units; unit += gridDim.x) {
+    forward_block<Element>(Block{}, call, unit, shared);
+  }
+}
+
+template <class Element>
+__global__ void __launch_bounds__(kBlockThreads) region_sums_kernel(const GpuRegionSums call) {
+  __shared__ RegionSumsShared<typename Element::Real> shared;
+  for (int64_t unit = blockIdx.x; unit < call.units; unit += gridDim.x) {
+    region_sums_block<Element>(Block{}, call, unit, shared);
+  }
+}
+
+template <class Real>
+__global__ void __launch_bounds__(kBlockThreads, 3)
+    image_gradient_kernel(const GpuImageGradient call) {
+  __shared__ ImageGradientShared<Real> shared;
+  for (int64_t unit = blockIdx.x; unit < call.units; unit += gridDim.x) {
+    image_gradient_block<Real>(Block{}, call, unit, shared);
+  }
+}
+
+__global__ void __launch_bounds__(kBlockThreads)
+    region_gradient_kernel(const GpuRegionGradient call) {
+  const int64_t step = (int64_t)gridDim.x * kBlockThreads;
+  for (int64_t n = (int64_t)blockIdx.x * kBlockThreads + threadIdx.x; n < call.count; n += step) {
+    region_gradient_of(call, n);
+  }
+}
+
+void require_success(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(error));
+}
+
+// Makes a device the current one, and puts the one before back.
+class OnDevice {
+ public:
+  explicit OnDevice(int device) : device_(device) {
+    require_success(cudaGetDevice(&before_), "asking for the device");
+    if (before_ != device_) require_success(cudaSetDevice(device_), "choosing the device");
+  }
+  ~OnDevice() {
+    if (before_ != device_) cudaSetDevice(before_);
+  }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+
+ private:
+  int device_, before_ = 0;
+};
+
+template <class Kernel, class Call>
+void launch(Kernel kernel, const Call& call, int64_t blocks, const CudaQueue& queue) {
+  if (blocks == 0) return;
+  const OnDevice guard(queue.device);
+  const unsigned grid = (unsigned)std::min<int64_t>(blocks, INT32_MAX);
+  kernel<<<grid, kBlockThreads, 0, (cudaStream_t)queue.stream>>>(call);
+  require_success(cudaGetLastError(), "launching a kernel");
+}
+
+}  // namespace
+
+std::string cuda_problem() {
+  int devices = 0;
+  const cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error != cudaSuccess) {
+    cudaGetLastError();  // or the next call would report it
+    return std::string("no CUDA device can be used: ") + cudaGetErrorString(error);
+  }
+  return devices ? "" : "no CUDA device was found";
+}
+
+void cuda_forward(const GpuForward& call, const CudaQueue& queue) {
+  switch (call.job.images.type) {
+    case kFloat32:
+      return launch(forward_kernel<Float32>, call, call.units, queue);
+    case kFloat64:
+      return launch(forward_kernel<Float64>, call, call.units, queue);
+    case kFloat16:
+      return launch(forward_kernel<Float16>, call, call.units, queue);
+    case kBFloat16:
+      return launch(forward_kernel<BFloat16>, call, call.units, queue);
+    default:
+      return launch(forward_kernel<UInt8>, call, call.units, queue);
+  }
+}
+
+void cuda_region_sums(const GpuRegionSums& call, const CudaQueue& queue) {
+  switch (call.job.images.type) {
+    case kFloat32:
+      return launch(region_sums_kernel<Float32>, call, call.units, queue);
+    case kFloat64:
+      return launch(region_sums_kernel<Float64>, call, call.units, queue);
+    case kFloat16:
+      return launch(region_sums_kernel<Float16>, call, call.units, queue);
+    case kBFloat16:
+      return launch(region_sums_kernel<BFloat16>, call, call.units, queue);
+    default:
+      return launch(region_sums_kernel<UInt8>, call, call.units, queue);
+  }
+}
+
+void cuda_region_gradient(const GpuRegionGradient& call, const CudaQueue& queue) {
+  launch(region_gradient_kernel, call, (call.count + kBlockThreads - 1) / kBlockThreads, queue);
+}
+
+void cuda_image_gradient(const GpuImageGradient& call, const CudaQueue& queue) {
+  if (call.to.type == kFloat64) {
+    launch(image_gradient_kernel<double>, call, call.units, queue);
+  } else {
+    launch(image_gradient_kernel<float>, call, call.units, queue);
+  }
+}
+
+}  // namespace mgnet

@@ -1,0 +1,212 @@
+"""``mgnet-fast attack``: accuracy under PGD or FGSM, by number of steps and of glimpses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import console
+from ..model_choice import network_title
+from ..options import common as options
+from ..options.scenes import Dataset, fixed_scenes
+from ..waiting import waiting_bar
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ...evaluation import AttackSettings, Robustness
+
+SHOWN_STEPS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+MEANINGS = {
+    "paper": "normalised space, no clamp, no random start, the network's own gradient factor",
+    "honest": "pixels in [0, 1], random start, gradient factor 1",
+    "worst": "as honest, and the worst of gradient factors 1, the network's own and 0",
+}
+
+
+class ModeChoice(StrEnum):
+    """Which attack: the published one, an honest one, the worst of several, or all three."""
+
+    paper = "paper"
+    honest = "honest"
+    worst = "worst"
+    all = "all"
+
+
+class Method(StrEnum):
+    """How the attack looks for its images."""
+
+    pgd = "pgd"
+    fgsm = "fgsm"
+
+
+def attack(
+    checkpoints: options.Checkpoints = None,
+    mode: Annotated[
+        ModeChoice, typer.Option(metavar="NAME", help="paper, honest, worst or all.")
+    ] = ModeChoice.all,
+    method: Annotated[Method, typer.Option(metavar="NAME", help="pgd or fgsm.")] = Method.pgd,
+    eps: Annotated[
+        float, typer.Option(metavar="X", min=0, help="Radius of the ball, in the mode's units.")
+    ] = 4 / 255,
+    step: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0, help="Length of a step.", show_default="eps / 4"),
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of PGD.")] = 10,
+    restarts: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Random starts (not in paper mode).")
+    ] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the random starts.")] = 0,
+    images: options.MostImages = None,
+    data: options.TestDigits = None,
+    dataset: options.DatasetName = Dataset.translated,
+    noise_std: options.NoiseStd = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Keep finished batches here; the same command then goes on."
+        ),
+    ] = None,
+    plot: options.Plot = None,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Scenes at a time.")] = 100,
+    threads: options.Threads = None,
+    device: options.Device = "cpu",
+    as_json: options.AsJson = False,
+) -> None:
+    """Attack networks by FGSM or PGD, and show what they still get right.
+
+    The unit of eps and of a step is a pixel's range [0, 1]; in paper mode it is one standard
+    deviation, as in the published code.
+    """
+    from ...assets import toy_checkpoint_path
+    from ...evaluation import evaluate_attack
+    from ...evaluation.accuracy import check_fit
+    from ...models.files.checkpoints import load_checkpoint
+    from ...threads import fixed_threads
+    from ...training.distributed import Workers, device_for
+
+    modes = [m for m in MEANINGS if mode in (ModeChoice.all, m)]
+    attacks = {name: _settings(name, method, eps, step, steps, restarts, seed) for name in modes}
+    scenes = fixed_scenes(data, dataset, noise_std)
+    if images is not None and images > len(scenes):
+        raise typer.BadParameter(
+            f"there are {len(scenes)} scenes, got {images}", param_hint="--images"
+        )
+    place = device_for(device, Workers())
+    networks = [
+        (path, load_checkpoint(path).to(place)) for path in checkpoints or [toy_checkpoint_path()]
+    ]
+    for _, model in networks:
+        check_fit(model, scenes)  # all of them before the first one runs
+    if rows is not None:
+        rows.mkdir(parents=True, exist_ok=True)
+
+    count = images or len(scenes)
+    found: list[tuple[Path, str, Robustness]] = []
+    total = sum(settings.ways for settings in attacks.values()) * len(networks) * count
+    with fixed_threads(threads), waiting_bar(total) as show:
+        before = 0
+        for number, (path, model) in enumerate(networks, start=1):
+            for name, settings in attacks.items():
+                file = rows / f"{number}-{path.stem}-{name}-{method.value}.jsonl" if rows else None
+                result = evaluate_attack(
+                    model,
+                    scenes,
+                    settings,
+                    count=count,
+                    batch_size=batch_size,
+                    rows=file,
+                    on_batch=_report(show, f"{path.name}, {name}", before, settings.ways),
+                )
+                found.append((path, name, result))
+                before += settings.ways * count
+    if plot is not None:
+        _draw(
+            found,
+            plot,
+            f"Accuracy under {method.value.upper()}, {count:,} scenes of {dataset.value}",
+        )
+    if as_json:
+        console.print_json(
+            [
+                {"checkpoint": str(path), "mode": name, "method": method.value, **result.to_dict()}
+                for path, name, result in found
+            ]
+        )
+        return
+    screen = console.output()
+    for path, name, result in found:
+        noise = f", noise {scenes.noise_std:g}" if scenes.noise_std else ""
+        screen.print(
+            _table(f"{path.name}, {method.value.upper()}, {name} mode{noise}", name, result)
+        )
+    if plot is not None:
+        screen.print(f"curves: {plot}")
+    else:
+        console.print_next(screen, ("mgnet-fast attack --plot FILE.png", "the same as curves"))
+
+
+def _report(
+    show: Callable[[str, int], None], what: str, before: int, ways: int
+) -> Callable[[int], None]:
+    """Tells the bar how many scenes are done, counted once for each of the attack's ways."""
+    show(what, before)
+    return lambda done: show(what, before + ways * done)
+
+
+def _settings(
+    mode: str,
+    method: Method,
+    eps: float,
+    step: float | None,
+    steps: int,
+    restarts: int,
+    seed: int,
+) -> AttackSettings:
+    from ...evaluation import AttackSettings
+
+    length = eps / 4 if step is None else step
+    changes = {"eps": eps, "step": length, "steps": steps, "seed": seed}
+    if mode != "paper" and method is Method.pgd:
+        changes["restarts"] = restarts
+    settings = AttackSettings.of_mode(mode, **changes)  # type: ignore[arg-type]
+    return settings.single_step() if method is Method.fgsm else settings
+
+
+def _table(title: str, mode: str, result: Robustness) -> Table:
+    """A row a number of steps: accuracy after each glimpse, the interval of the last."""
+    steps = result.settings.steps
+    settings = result.settings
+    size = f"eps {settings.eps:.4g}, step {settings.step:.4g}"
+    table = console.new_table(title, caption=f"{size}: {MEANINGS[mode]}. {result.count:,} scenes")
+    table.add_column("steps", justify="right")
+    glimpses = len(result.clean)
+    for glimpse in range(glimpses):
+        table.add_column(f"T = {glimpse + 1}", justify="right", min_width=8)
+    table.add_column(f"95 % interval, T = {glimpses}", justify="right")
+    for row in sorted({step for step in SHOWN_STEPS if step <= steps} | {steps}):
+        low, high = result.interval(row)
+        shares = [f"{100 * result.accuracy(row, t):.1f} %" for t in range(glimpses)]
+        table.add_row(str(row), *shares, f"{100 * low:.1f} to {100 * high:.1f} %")
+    return table
+
+
+def _draw(found: list[tuple[Path, str, Robustness]], path: Path, title: str) -> None:
+    from ...evaluation.curves import Curve, Panel, draw_curves
+
+    curves = [
+        Curve(
+            f"{network_title(file)}, {mode} mode, eps {result.settings.eps:.3g}",
+            range(len(result.by_steps)),
+            [result.accuracy(step) for step in range(len(result.by_steps))],
+            [result.interval(step) for step in range(len(result.by_steps))],
+            dashed=mode == "paper",
+        )
+        for file, mode, result in found
+    ]
+    draw_curves([Panel("steps (0: no attack)", curves, counts=True)], path, title)

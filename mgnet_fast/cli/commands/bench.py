@@ -1,0 +1,97 @@
+"""``mgnet-fast bench``: quick measurements on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from .. import console
+from ..options import common as options
+from ..options.engine import EnginePrecision, Precision
+
+if TYPE_CHECKING:
+    from ...engine_speed import ExitSpeed
+
+bench = typer.Typer(
+    help="Measure speed on this machine.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@bench.callback()
+def _group() -> None:
+    """Measure speed on this machine."""
+
+
+@bench.command("engine")
+def bench_engine(
+    slots: Annotated[int, typer.Option(metavar="N", min=1, help="Images in flight.")] = 64,
+    threads: Annotated[int, typer.Option(metavar="N", min=1, help="Threads of both sides.")] = 1,
+    images: Annotated[
+        int, typer.Option(metavar="N", min=1, max=500, help="Shipped digits in the stream.")
+    ] = 500,
+    budget: Annotated[float, typer.Option(metavar="N", min=0, help="Seconds to spend.")] = 20.0,
+    precision: Precision = EnginePrecision.fp32,
+    as_json: options.AsJson = False,
+) -> None:
+    """The engine against the published algorithm, and what early exit saves."""
+    screen = console.output()
+    with screen.status("loading"):
+        from ... import demo as show
+        from ...engine_speed import compare_engine, deviation, measure_exits
+        from ...threads import fixed_threads
+        from .demo import machine, speed_table
+
+        model = show.load_model()
+        scenes = show.load_scenes(images)
+    with fixed_threads(threads), screen.status("measuring") as status:
+        rows = []
+        off = None
+        if precision is not EnginePrecision.fp32:
+            off = deviation(model, scenes, slots, precision.value)
+        for row in compare_engine(model, scenes, slots, budget * 2 / 3, precision.value):
+            rows.append(row)
+            status.update(f"measuring: {row.case} done")
+        exits = measure_exits(model, scenes, slots, budget / 3, precision.value)
+    if as_json:
+        console.print_json(
+            {
+                "precision": precision.value,
+                "deviation": off and asdict(off),
+                "cases": [asdict(row) for row in rows],
+                "exits": [asdict(row) for row in exits],
+            }
+        )
+    else:
+        screen.print(speed_table(rows, threads, *machine()))
+        if off is not None:
+            screen.print(f"toy network in {precision.value} against float32 {off}")
+        screen.print(_exit_table(exits, slots))
+    disagreeing = [row.case for row in rows if not row.agrees]
+    if disagreeing:
+        raise ValueError(
+            "results must agree with the published algorithm before speed is measured; "
+            f"they do not in: {'; '.join(disagreeing)}"
+        )
+
+
+def _exit_table(rows: list[ExitSpeed], slots: int) -> Table:
+    table = console.new_table(
+        f"early exit, toy network, {slots} slot{'s' if slots > 1 else ''}",
+        caption="of ideal: 100 % is the rate without early exit, times T / mean glimpses",
+    )
+    for name in ("confidence", "glimpses", "accuracy", "images/s", "of ideal"):
+        table.add_column(name, justify="right", min_width=9)
+    for row in rows:
+        table.add_row(
+            "never" if row.threshold is None else f"{row.threshold:g}",
+            f"{row.mean_glimpses:.2f}",
+            f"{100 * row.accuracy:.1f} %",
+            f"{row.images_per_second:.0f}",
+            f"{100 * row.share_of_ideal:.0f} %",
+        )
+    return table

@@ -1,0 +1,128 @@
+"""``mgnet-fast eval``: accuracy of a checkpoint after each glimpse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import console
+from ..accuracy_table import accuracy_table
+from ..eval_folder import evaluate_folder, holds_images
+from ..options import common as options
+from ..options.scenes import Dataset, fixed_scenes
+
+if TYPE_CHECKING:
+    from ...models import MGNet
+
+
+def _of_folders(help_text: str, default: str | bool, **limits: Any) -> Any:
+    return typer.Option(
+        metavar="N",
+        help=help_text,
+        show_default=default,
+        rich_help_panel="Folders of images",
+        **limits,
+    )
+
+
+def evaluate(
+    checkpoint: options.Checkpoint = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder with MNIST's t10k-*-ubyte files, or with one folder of images a class "
+            "(its val/ if there is one).",
+            show_default="the 500 shipped test digits",
+        ),
+    ] = None,
+    dataset: options.DatasetName = Dataset.translated,
+    noise_std: options.NoiseStd = None,
+    num_glimpses: Annotated[
+        int | None, options.num_glimpses("Largest T.", default="the checkpoint's")
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Images at a time.", show_default="500, or 128"),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        _of_folders("Side of the images in pixels.", "the checkpoint's; 224", min=1),
+    ] = None,
+    workers: Annotated[
+        int | None, _of_folders("Processes that decode.", "by processors", min=0)
+    ] = None,
+    max_unreadable: Annotated[
+        int, _of_folders("Damaged images that may be left out.", True, min=0)
+    ] = 10,
+    threads: options.Threads = None,
+    device: options.Device = "cpu",
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure accuracy after each glimpse, on fixed test scenes or a folder of images."""
+    from ...assets import toy_checkpoint_path
+    from ...evaluation import evaluate as run
+    from ...models.files.checkpoints import load_checkpoint
+    from ...threads import fixed_threads
+    from ...training.distributed import Workers, device_for
+
+    path = checkpoint or toy_checkpoint_path()
+    if data is not None and holds_images(data):
+        left_out = evaluate_folder(
+            path,
+            data,
+            image_size=image_size,
+            num_glimpses=num_glimpses,
+            batch_size=batch_size or 128,
+            workers=workers,
+            max_unreadable=max_unreadable,
+            threads=threads,
+            device=device,
+            as_json=as_json,
+        )
+        if left_out:
+            raise typer.Exit(1)
+        return
+    scenes = fixed_scenes(data, dataset, noise_std)
+    place = device_for(device, Workers())
+    model = load_checkpoint(path).to(place)
+    with fixed_threads(threads):
+        accuracy = run(model, scenes, batch_size=batch_size or 500, num_glimpses=num_glimpses)
+    costs = _costs(model, scenes.scene_size, len(accuracy.correct))
+    if as_json:
+        found: dict[str, Any] = {
+            "checkpoint": str(path),
+            "dataset": dataset.value,
+            "noise_std": scenes.noise_std,
+            "digits": str(data) if data else "shipped",
+            **accuracy.to_dict(),
+            "multiply_adds": costs,
+        }
+        console.print_json(found)
+        return
+    screen = console.output()
+    noise = f", noise {scenes.noise_std:g}" if scenes.noise_std else ""
+    title = f"{path.name} on {accuracy.count:,} scenes of {dataset.value}{noise}"
+    screen.print(accuracy_table(title, accuracy, costs))
+    if data is None:
+        console.print_next(
+            screen,
+            ("mgnet-fast eval --data DIR", "the 10,000 test digits of MNIST, a narrower interval"),
+        )
+    else:
+        console.print_next(
+            screen,
+            (f"mgnet-fast demo{_option(checkpoint)}", "a picture of where it looks, and its speed"),
+        )
+
+
+def _option(checkpoint: Path | None) -> str:
+    return f" --checkpoint {checkpoint}" if checkpoint else ""
+
+
+def _costs(model: MGNet, side: int, steps: int) -> list[int]:
+    from ...models.multiply_adds import count_multiply_adds
+
+    return [count_multiply_adds(model, side, "paper", num_glimpses=t + 1) for t in range(steps)]

@@ -1,0 +1,239 @@
+"""``mgnet-fast export``: a checkpoint as a file for another runtime, proven against the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import console
+from ..options import common as options
+from ..options.exits import ExitKind, exit_rule
+from ..options.export import (
+    Format,
+    Input,
+    Outputs,
+    Precision,
+    Sampling,
+    What,
+    export_options,
+    read_names,
+)
+
+if TYPE_CHECKING:
+    from ...export import Exported, Tolerances
+
+PARITY_MISSED = 1
+
+
+def export(
+    checkpoint: options.Checkpoint = None,
+    kind: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="onnx (ONNX Runtime), aot (AOTInductor, CPU), tensorrt (on the GPU that is to "
+            "run it) or tensorrt-rtx (for RTX GPUs, built without one).",
+        ),
+    ] = Format.onnx,
+    directory: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files.")
+    ] = Path("exported"),
+    what: Annotated[
+        What,
+        typer.Option(help="The whole loop of T glimpses, one step of it for early exit, or both."),
+    ] = What.loop,
+    precision: Annotated[
+        Precision, typer.Option(help="Of the backbone; the rest is float32.")
+    ] = Precision.fp32,
+    batch: Annotated[
+        str, typer.Option(metavar="MIN:OPT:MAX", help="Images a call, or one number.")
+    ] = "1:8:64",
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxW",
+            help="Or one number: a square. MIN:OPT:MAX of these for a range.",
+            show_default="any size; up to 1024 for tensorrt",
+        ),
+    ] = None,
+    images: Annotated[
+        Input,
+        typer.Option(
+            "--input", help="Normalised float [B, C, H, W], or bytes [B, H, W, C] as they are."
+        ),
+    ] = Input.float,
+    num_glimpses: Annotated[
+        int | None, options.num_glimpses("T.", default="the checkpoint's")
+    ] = None,
+    outputs: Annotated[
+        Outputs,
+        typer.Option(
+            help="Of a loop: n_logit [T, B, K], or logits [B, K] of the last step, for servers."
+        ),
+    ] = Outputs.steps_first,
+    sampling: Annotated[
+        Sampling,
+        typer.Option(help="Of a step: takes glimpses of images, or is given them (quicker)."),
+    ] = Sampling.inside,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Names of the classes, one a line.",
+            show_default="the checkpoint's, if it has them",
+        ),
+    ] = None,
+    leave: Annotated[
+        ExitKind | None,
+        typer.Option(
+            "--exit",
+            metavar="NAME",
+            help="Exit rule for the manifest: confidence, margin, entropy or never.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", help="When an image leaves.", show_default="0.9, 0.8, 0.3 by --exit"
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Images to compare on.", show_default="64; fp16 256; int8 512"
+        ),
+    ] = None,
+    sample_images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Compare, and calibrate int8, on crops of these photographs.",
+            show_default="digits, or random pictures",
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0,
+            help="For logits, in units of the largest one.",
+            show_default="0.001; 0.05 in fp16, 0.75 in int8",
+        ),
+    ] = None,
+    region_tolerance: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0, help="For s, x, y.", show_default="0.0001; 0.01; 1"),
+    ] = None,
+    label_tolerance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", min=0, help="Share of labels that may differ.", show_default="0; 0.005"
+        ),
+    ] = None,
+) -> None:
+    """Write the network for another runtime; exit code 1 if it disagrees with the model."""
+    if threshold is not None and leave is None:
+        raise typer.BadParameter("needs an exit rule: give --exit", param_hint="--threshold")
+    parts = [What.loop, What.step] if what is What.both else [what]
+    wanted = [
+        export_options(
+            batch,
+            image_size,
+            images,
+            num_glimpses,
+            outputs,
+            what=part,
+            precision=precision,
+            sampling=sampling if part is What.step else Sampling.inside,
+        )
+        for part in parts
+    ]
+    from ...assets import toy_checkpoint_path
+    from ...export import calibration_batches, export_model, sample_batches
+    from ...export.formats.known import check_pair
+    from ...export.tolerances import SAMPLE_IMAGES, TOLERANCES
+    from ...models.files.checkpoints import load_checkpoint
+    from ...models.files.trained_on import read_trained_on
+
+    for each in wanted:
+        try:
+            check_pair(kind.value, each)
+        except ValueError as error:
+            hint = f"--{str(error).split()[0]}"
+            raise typer.BadParameter(str(error), param_hint=hint) from None
+    path = checkpoint or toy_checkpoint_path()
+    model, names = load_checkpoint(path), read_names(labels)
+    trained = read_trained_on(path) if names is None else None
+    if trained is not None:
+        names = list(trained.classes)
+    allowed = _allowed(TOLERANCES[precision.value], tolerance, region_tolerance, label_tolerance)
+    holds = True
+    for each in wanted:
+        done = export_model(
+            model,
+            directory,
+            kind.value,
+            each,
+            class_names=names,
+            exit=None if leave is None else exit_rule(leave, threshold),
+            sample=sample_batches(
+                model, each, sample or SAMPLE_IMAGES[precision.value], folder=sample_images
+            ),
+            calibration=calibration_batches(model, each, folder=sample_images),
+            tolerances=allowed,
+        )
+        print_parity(path, done)
+        holds &= done.parity.holds
+        if done.parity.holds:
+            for written in (done.artefact, done.manifest, done.report):
+                console.output().print(f"wrote {written}", soft_wrap=True)
+        else:
+            console.print_error(f"parity is missed: {_not_written(done)}", f"see: {done.report}")
+    if names is None:
+        console.output().print(
+            "The checkpoint does not name its classes, so the manifest does not: give --labels "
+            "FILE, one name a line."
+        )
+    if not holds:
+        raise typer.Exit(PARITY_MISSED)
+
+
+def _allowed(
+    usual: Tolerances, logit: float | None, region: float | None, label: float | None
+) -> Tolerances:
+    asked = {"logit": logit, "region": region, "label": label}
+    return replace(usual, **{name: each for name, each in asked.items() if each is not None})
+
+
+def _not_written(done: Exported) -> str:
+    if done.artefact.exists():
+        return f"{done.artefact} is still the one of an earlier export"
+    return f"{done.artefact} was not written"
+
+
+def print_parity(path: Path, done: Exported) -> None:
+    """How near the artefact is to the eager model, as a table."""
+    screen = console.output()
+    parity = done.parity
+    ran = f"the ONNX file of {done.artefact.name}" if done.not_run else done.artefact.name
+    table = console.new_table(
+        f"{path.name} as {ran} against the eager model, {parity.images} images"
+    )
+    for heading in ("deviation", "mean", "maximum", "allowed"):
+        table.add_column(heading, justify="left" if heading == "deviation" else "right")
+    for name, mean, most, allowed in (
+        ("logits / largest logit", parity.logit_mean, parity.logit_max, parity.tolerances.logit),
+        ("regions", parity.region_mean, parity.region_max, parity.tolerances.region),
+    ):
+        table.add_row(name, f"{mean:.1e}", f"{most:.1e}", f"{allowed:.1e}")
+    allowed = parity.tolerances.label * parity.images
+    table.add_row("labels changed", "", str(parity.labels_changed), f"{allowed:g}")
+    screen.print(table)
+    if done.not_run:
+        screen.print(
+            f"{done.artefact.name} itself was NOT run: {done.not_run}. The table is of the ONNX "
+            "file that it was built from.",
+        )

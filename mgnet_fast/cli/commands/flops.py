@@ -1,0 +1,158 @@
+"""``mgnet-fast flops``: multiply-adds of any configuration."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from .. import console
+from ..model_choice import check_model_name
+from ..options import common as options
+
+DEFAULT_MODELS = ("mgnet_toy", "mgnet_resnet18", "mgnet_resnet50")
+
+
+class Convention(StrEnum):
+    """How multiply-adds are counted."""
+
+    paper = "paper"
+    table3 = "table3"
+    cached = "cached"
+
+
+MEANING = {
+    Convention.paper: "convolutions and linear layers, fusion re-run over all glimpses each step",
+    Convention.table3: "also attention products, norms, average pool and sampling",
+    Convention.cached: "as this package runs: keys and values once a glimpse, one query a step",
+}
+
+
+def flops(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="Names of models, e.g. mgnet_resnet50.",
+            show_default=", ".join(DEFAULT_MODELS),
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Side of the image in pixels.",
+            show_default="toy 112, others 224",
+        ),
+    ] = None,
+    glimpse_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Side of a glimpse in pixels.",
+            show_default="toy 28, others 96",
+        ),
+    ] = None,
+    num_glimpses: Annotated[
+        int | None, options.num_glimpses("Largest T.", default="the model's")
+    ] = None,
+    num_classes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Number of classes.", show_default="toy 10, others 1000"
+        ),
+    ] = None,
+    convention: Annotated[
+        Convention,
+        typer.Option(help="What counts (the paper's tables 1, 2, 4; its table 3; this package)."),
+    ] = Convention.paper,
+    as_json: options.AsJson = False,
+) -> None:
+    """Count multiply-adds, glimpse by glimpse.
+
+    Beside FF-Net, which is the same network looking at the full image once.
+    """
+    names = models or list(DEFAULT_MODELS)
+    for name in names:
+        check_model_name(name, "MODEL")
+    overrides = {
+        "glimpse_size": glimpse_size,
+        "num_glimpses": num_glimpses,
+        "num_classes": num_classes,
+    }
+    given = {name: value for name, value in overrides.items() if value is not None}
+    counts = [count_model(name, image_size, convention, given) for name in names]
+    if as_json:
+        console.print_json(counts)
+        return
+    screen = console.output()
+    for entry in counts:
+        screen.print(_table(entry))
+    screen.print(
+        f"convention {convention.value}: {MEANING[convention]}", style="dim", soft_wrap=True
+    )
+    console.print_next(screen, ("mgnet-fast demo", "what the saving is worth in time here"))
+
+
+def count_model(
+    name: str, image_size: int | None, convention: Convention, overrides: dict[str, Any]
+) -> dict[str, Any]:
+    """Multiply-adds of a model for T = 1 .. num_glimpses and of its feed-forward twin."""
+    import torch
+
+    from ...models import create_model
+    from ...models.multiply_adds import count_multiply_adds
+
+    kind, _, backbone = name.partition("_")
+    side = image_size or (112 if backbone == "toy" else 224)
+    classes = {key: value for key, value in overrides.items() if key == "num_classes"}
+    with torch.device("meta"):  # shapes are enough: no weights are made
+        model = create_model(name, **overrides)
+        full_model = create_model(f"ffnet_{backbone}", **classes)
+    full = count_multiply_adds(full_model, side, convention.value)
+    glimpses = []
+    if kind == "mgnet":
+        for steps in range(1, model.config.num_glimpses + 1):
+            cost = count_multiply_adds(model, side, convention.value, num_glimpses=steps)
+            glimpses.append(
+                {"num_glimpses": steps, "multiply_adds": cost, "share_of_ffnet": cost / full}
+            )
+    return {
+        "model": name,
+        "num_classes": model.config.num_classes,
+        "image_size": side,
+        "glimpse_size": list(model.config.glimpse_shape(side)),
+        "convention": convention.value,
+        "ffnet": full,
+        "glimpses": glimpses,
+    }
+
+
+def _table(entry: dict[str, Any]) -> Table:
+    side, (height, width) = entry["image_size"], entry["glimpse_size"]
+    unit = 10**9 if entry["ffnet"] >= 10**9 else 10**6
+    table = console.new_table(f"{entry['model']}, {entry['num_classes']} classes")
+    table.add_column("looks at", min_width=30)
+    table.add_column("multiply-adds", justify="right", min_width=16)
+    table.add_column("of FF-Net", justify="right")
+    table.add_column("fewer", justify="right")
+    table.add_row(
+        f"FF-Net: the image, {side}x{side}",
+        console.multiply_adds(entry["ffnet"], unit),
+        "100.0 %",
+        "",
+        end_section=True,
+    )
+    for row in entry["glimpses"]:
+        steps, share = row["num_glimpses"], row["share_of_ffnet"]
+        table.add_row(
+            f"{steps} glimpse{'s' if steps > 1 else ''} of {height}x{width}",
+            console.multiply_adds(row["multiply_adds"], unit),
+            f"{100 * share:.1f} %",
+            f"{1 / share:.2f}x",
+        )
+    return table

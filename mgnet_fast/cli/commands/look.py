@@ -1,0 +1,177 @@
+"""``mgnet-fast look``: pictures of where a network looked, and a page about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import console
+from ..options import common as options
+from ..options.scenes import Dataset, fixed_scenes
+from ..waiting import waiting_bar
+
+if TYPE_CHECKING:
+    import torch
+
+    from ...data import TranslatedMNIST
+    from ...pictures import Look
+    from ...pictures.looks import NamedImage
+
+DRAWN = 9  # images of the picture
+MOST = 300  # images of the page: some 30 kB each
+
+
+def look(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATHS]...",
+            help="Image files, folders, patterns such as '*.png'.",
+            show_default="scenes of digits",
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The network (.safetensors or a Lightning checkpoint).",
+            show_default="the shipped toy network",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Where to write the two files.")
+    ] = Path("looks"),
+    images: Annotated[
+        int, typer.Option(metavar="N", min=1, max=MOST, help="Only the first N images.")
+    ] = 36,
+    confidence: Annotated[
+        float, typer.Option(metavar="X", min=0, max=1, help="Of the early exit that is counted.")
+    ] = 0.9,
+    data: options.TestDigits = None,
+    dataset: options.DatasetName = Dataset.translated,
+    noise_std: options.NoiseStd = None,
+    threads: options.Threads = None,
+    device: options.Device = "cpu",
+) -> None:
+    """Show where a network looks: a picture, and a page that opens in any browser.
+
+    An image in a folder with the name of a class is marked right or wrong.
+    """
+    from ...assets import toy_checkpoint_path
+    from ...models.files.checkpoints import load_checkpoint
+    from ...models.files.trained_on import read_trained_on
+    from ...pictures import look_at, write_report
+    from ...threads import fixed_threads
+    from ...training.distributed import Workers, device_for
+
+    path = checkpoint or toy_checkpoint_path()
+    model = load_checkpoint(path).to(device_for(device, Workers()))
+    trained = read_trained_on(path)
+    names = list(trained.classes) if trained else None
+    if paths:
+        chosen, of = _files(paths, images)
+        source = _read(chosen, model.config.in_chans, names, model.config.num_classes)
+        count, what = len(chosen), "image files"
+    else:
+        from ...evaluation import check_fit
+
+        scenes = fixed_scenes(data, dataset, noise_std)
+        check_fit(model, scenes)
+        count, of = min(images, len(scenes)), len(scenes)
+        noise = f", noise {scenes.noise_std:g}" if scenes.noise_std else ""
+        source, what = _scenes(scenes, count), f"scenes of {dataset.value}{noise}"
+    out.mkdir(parents=True, exist_ok=True)
+    looks: list[Look] = []
+    with fixed_threads(threads), waiting_bar(count) as show:
+        for seen in look_at(model, source):
+            looks.append(seen)
+            show("images", len(looks))
+    if not looks:
+        raise ValueError("none of the image files could be read")
+    title = f"{path.name}: {len(looks)} {what}"
+    page = write_report(
+        looks, out / "looks.html", title=title, class_names=names, confidence=confidence
+    )
+    picture = _draw(looks, out / "glimpses.png", names, title)
+    screen = console.output()
+    if of > count:
+        screen.print(f"the first {count} of {of:,}; --images N takes up to {MOST}")
+    for written in (page, picture):
+        screen.print(f"written: {written}", soft_wrap=True)
+    console.print_next(screen, (f"open {page}", "boxes, glimpses and answers of every image"))
+    if len(looks) < count:
+        raise typer.Exit(1)
+
+
+def _files(paths: list[str], most: int) -> tuple[list[Path], int]:
+    from ...data.image_files import find_images
+
+    files, missing = find_images(paths)
+    for name in missing:
+        console.print_warning(f"skipped: {name}: there is no such file")
+    if not files:
+        raise ValueError(f"no image files found in {', '.join(missing)}")
+    return files[:most], len(files)
+
+
+def _read(
+    files: list[Path], channels: int, names: list[str] | None, classes: int
+) -> Iterator[NamedImage]:
+    import torch
+
+    from ...data.image_files import large_images, read_image
+    from ...pictures.looks import NamedImage
+
+    names = names or [str(label) for label in range(classes)]
+    with large_images():
+        for path in files:
+            try:
+                pixels = torch.from_numpy(read_image(path, channels).copy()).permute(2, 0, 1)
+            except (ValueError, OSError) as error:
+                console.print_warning(f"skipped: {path}: {error}")
+                continue
+            folder = path.parent.name
+            label = names.index(folder) if folder in names else None
+            yield NamedImage(str(path), pixels, label)
+
+
+def _scenes(scenes: TranslatedMNIST, count: int) -> Iterator[NamedImage]:
+    import numpy as np
+
+    from ...pictures.looks import NamedImage
+
+    for index in range(count):
+        pixels = scenes.scenes(np.array([index]))[0]
+        yield NamedImage(f"scene {index}", pixels, int(scenes.labels[index]))
+
+
+def _draw(looks: list[Look], path: Path, names: list[str] | None, title: str) -> Path:
+    """Images of the commonest thumbnail size, wrong ones first, as a series of glimpses."""
+    import torch
+
+    from ...pictures import draw_glimpses
+
+    shapes = [look.thumbnail.shape for look in looks]
+    shape = max(set(shapes), key=shapes.count)
+    fitting = [look for look in looks if look.thumbnail.shape == shape]
+    fitting.sort(key=lambda look: look.right is None or look.right[-1])
+    shown = fitting[:DRAWN]
+
+    def by_step(rows: list[tuple[float, ...]]) -> torch.Tensor:
+        return torch.tensor(rows).transpose(0, 1)
+
+    labels = [look.label for look in shown]
+    return draw_glimpses(
+        torch.stack([look.thumbnail for look in shown]),
+        torch.stack([look.regions for look in shown], dim=1),
+        torch.stack([look.glimpses for look in shown], dim=1),
+        by_step([look.predictions for look in shown]),
+        None if None in labels else torch.tensor(labels),
+        path,
+        confidences=by_step([look.confidences for look in shown]),
+        class_names=names,
+        title=title if len(shown) == len(looks) else f"{title}, {len(shown)} of them",
+    )

@@ -1,0 +1,255 @@
+"""``mgnet-fast predict``: image files to labels, one line each."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from ..options import common as options
+from ..options.engine import (
+    SAMPLES,
+    Artefact,
+    CalibrationImages,
+    EnginePrecision,
+    EngineRunner,
+    Precision,
+    Runner,
+    first_images,
+)
+from ..options.exits import ExitKind, exit_rule
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ...engine import Engine, Prediction
+
+COLUMNS = ("path", "label", "probability", "glimpses", "finite")
+
+
+class Format(StrEnum):
+    """What a line of the results looks like."""
+
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+def predict(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATHS...", help="Image files, folders, patterns such as '*.png'."),
+    ],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The network (.safetensors or a Lightning checkpoint).",
+            show_default="the shipped toy network, for digits",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write.", show_default="standard output"),
+    ] = None,
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="jsonl or csv.",
+            show_default="by the suffix of --out, else jsonl",
+        ),
+    ] = None,
+    leave: Annotated[
+        ExitKind,
+        typer.Option("--exit", metavar="NAME", help="confidence, margin, entropy or never."),
+    ] = ExitKind.confidence,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", help="When an image leaves.", show_default="0.9, 0.8, 0.3 by --exit"
+        ),
+    ] = None,
+    slots: Annotated[int, typer.Option(metavar="N", min=1, help="Images in flight.")] = 32,
+    precision: Precision = EnginePrecision.fp32,
+    calibration_images: CalibrationImages = None,
+    runner: Runner = EngineRunner.auto,
+    artefact: Artefact = None,
+    threads: options.Threads = None,
+    device: options.Device = "cpu",
+) -> None:
+    """Classify image files; a damaged one is reported and skipped."""
+    from ...assets import toy_checkpoint_path
+    from ...data.image_files import find_images, large_images
+    from ...engine import Engine
+    from ...models.files.checkpoints import load_checkpoint
+    from ...models.files.trained_on import read_trained_on
+    from ...threads import fixed_threads
+    from ...training.distributed import Workers, device_for
+
+    files, missing = find_images(paths)
+    if not files:
+        raise ValueError(f"no image files found in {', '.join(missing)}")
+    network = checkpoint or toy_checkpoint_path()
+    model = load_checkpoint(network)
+    trained = read_trained_on(network)
+    classes = trained.classes if trained else None
+    rule = exit_rule(leave, threshold)
+    place = device_for(device, Workers())
+    samples = calibration_images or (SAMPLES if precision is EnginePrecision.int8 else 0)
+    form = form or (Format.csv if out is not None and out.suffix == ".csv" else Format.jsonl)
+    with ExitStack() as stack:
+        stack.enter_context(fixed_threads(threads))
+        stack.enter_context(large_images())
+        calibration = first_images(files, model.config.in_chans, samples) if samples else None
+        engine = Engine(
+            model,
+            place,
+            precision.value,
+            slots,
+            runner.value,
+            artefact,
+            exit=rule,
+            calibration=calibration,
+        )
+        target = sys.stdout
+        if out is not None:
+            target = stack.enter_context(out.open("w", encoding="utf-8", newline=""))
+        report = stack.enter_context(_Report(len(files) + len(missing), bar=out is not None))
+        if engine.deviation is not None:
+            report.say(f"{precision.value} against float32 {engine.deviation}")
+        for name in missing:
+            report.skip(name, "there is no such file, and no pattern or folder with image files")
+        write = _writer(target, form, classes)
+        for path, prediction in _predictions(engine, files, report):
+            write(path, prediction)
+            report.count(prediction)
+    report.summarise(engine.runner)
+    if report.skipped:
+        raise typer.Exit(1)
+
+
+def _predictions(
+    engine: Engine, files: list[Path], report: _Report
+) -> Iterator[tuple[Path, Prediction]]:
+    from ...data.image_files import read_image
+
+    channels = engine.model.config.in_chans
+    waiting: deque[Path] = deque()
+
+    def images() -> Iterator[np.ndarray]:
+        for path in files:
+            try:
+                pixels = read_image(path, channels)
+            except (ValueError, OSError) as error:
+                report.skip(str(path), getattr(error, "strerror", None) or str(error))
+                continue
+            waiting.append(path)
+            yield pixels
+
+    for prediction in engine.stream(images(), read_ahead=engine.slots):
+        yield waiting.popleft(), prediction
+
+
+def _writer(target: TextIO, form: Format, classes: tuple[str, ...] | None) -> Any:
+    """Writes one result a call, at once, so that an interruption loses none."""
+    if form is Format.jsonl:
+
+        def write_json(path: Path, prediction: Prediction) -> None:
+            row = _row(path, prediction, classes)
+            row["regions"] = [[round(x, 6) for x in r] for r in prediction.regions.tolist()]
+            target.write(json.dumps(row) + "\n")
+            target.flush()
+
+        return write_json
+
+    columns = COLUMNS if classes is None else ("path", "class", *COLUMNS[1:])
+    table = csv.DictWriter(target, columns, lineterminator="\n")
+    table.writeheader()
+
+    def write_csv(path: Path, prediction: Prediction) -> None:
+        table.writerow(_row(path, prediction, classes))
+        target.flush()
+
+    return write_csv
+
+
+def _row(path: Path, prediction: Prediction, classes: tuple[str, ...] | None) -> dict[str, Any]:
+    """A result as plain values; a label that means nothing is none."""
+    probability = float(prediction.logits.softmax(0)[prediction.label])
+    values = (
+        str(path),
+        prediction.label if prediction.finite else None,
+        round(probability, 6) if prediction.finite else None,
+        prediction.glimpses,
+        prediction.finite,
+    )
+    row = dict(zip(COLUMNS, values, strict=True))
+    if classes is not None:
+        row["class"] = classes[prediction.label] if prediction.finite else None
+    return row
+
+
+class _Report:
+    """What is said on standard error: a bar while it runs, files that were skipped, a summary."""
+
+    def __init__(self, total: int, *, bar: bool) -> None:
+        self.skipped = 0
+        self._done = 0
+        self._glimpses = 0
+        self._screen = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        # Results on the same screen would run through the bar.
+        shown = self._screen.is_terminal and (bar or not sys.stdout.isatty())
+        self._progress = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            console=self._screen,
+            transient=True,
+            disable=not shown,
+            redirect_stdout=False,
+        )
+        self._task = self._progress.add_task("", total=total, rate="")
+        self._start = time.perf_counter()
+
+    def __enter__(self) -> _Report:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        self._screen.print(text, style="dim")
+
+    def skip(self, path: str, reason: str) -> None:
+        self.skipped += 1
+        self._screen.print(f"skipped: {path}: {reason}")
+        self._progress.advance(self._task)
+
+    def count(self, prediction: Prediction) -> None:
+        self._done += 1
+        self._glimpses += prediction.glimpses
+        self._progress.update(self._task, advance=1, rate=self._rate())
+
+    def summarise(self, runner: str) -> None:
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        mean = f", {self._glimpses / self._done:.2f} glimpses each" if self._done else ""
+        images = "image" if self._done == 1 else "images"
+        self._screen.print(
+            f"{self._done} {images}{mean}, {self._rate()} ({runner}){skipped}", style="dim"
+        )
+
+    def _rate(self) -> str:
+        return f"{self._done / (time.perf_counter() - self._start):.3g} images/s"

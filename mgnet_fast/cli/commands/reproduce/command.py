@@ -1,0 +1,116 @@
+"""``mgnet-fast reproduce``: the paper's table 4, figure 4 and a study of its learning, anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ... import console
+from ...options import common as options
+from .figure4 import figure4
+from .learning import learning
+from .progress import Seeds, TrainingData, make_all
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ....reproduction.table4 import TableRun
+
+reproduce = typer.Typer(
+    help="Make the paper's tables and figures again.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+reproduce.command()(learning)
+reproduce.command()(figure4)
+
+
+@reproduce.command()
+def table4(
+    data: TrainingData = None,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Runs, a folder each; several machines may fill one."),
+    ] = Path("runs/table4"),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROW",
+            help="ffnet, mgnet, noisy-ffnet, noisy-mgnet or noisier-mgnet; may be given often.",
+            show_default="all",
+        ),
+    ] = None,
+    seeds: Seeds = "0",
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Of every run.", show_default="52; 30 with noise; 5 for FF-Net"
+        ),
+    ] = None,
+    threads: options.Threads = None,
+    device: options.Device = "cpu",
+    bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 autocast.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Train FF-Net and MGNet on translated MNIST, and show them beside the paper's table 4.
+
+    Finished runs are kept, interrupted ones go on: give the same command again. Without --data the
+    table is printed from what --out holds.
+    """
+    from ....reproduction.table4 import ROWS, found_runs, table_runs
+
+    screen = console.output()
+    if data is not None:
+        settings: dict[str, Any] = {"threads": threads, "device": device, "progress": not quiet}
+        settings["precision"] = "bf16" if bf16 else "fp32"
+        plans = table_runs(only or list(ROWS), seeds, epochs)  # type: ignore[arg-type]
+        make_all(plans, out, data, settings)
+    runs = found_runs(out)
+    if not runs:
+        raise typer.BadParameter(
+            f"{out} holds no run with a whole epoch; give --data to make them", param_hint="--out"
+        )
+    screen.print(_table(runs))
+    for line in _notes(runs):
+        screen.print(line, soft_wrap=True)
+
+
+def _table(runs: list[TableRun]) -> Table:
+    from ....reproduction.table4 import multiply_adds
+
+    caption = "accuracy on the 10,000 fixed test scenes, %; cost in million multiply-adds"
+    table = console.new_table("Table 4", caption=caption)
+    for name in ("scenes", "network", "T"):
+        table.add_column(name)
+    for name in ("here", "95 %", "paper", "cost", "paper"):
+        table.add_column(name, justify="right")
+    for run in runs:
+        costs = multiply_adds(run.row)
+        for place, (share, low, high) in enumerate(run.record.accuracy()):
+            paper, cost = run.row.paper_accuracy, run.row.paper_cost
+            table.add_row(
+                run.row.title if place == 0 else "",
+                run.name if place == 0 else "",
+                str(place + 1),
+                f"{100 * share:.2f}",
+                f"{100 * low:.2f}-{100 * high:.2f}",
+                f"{paper[place]:.2f}" if paper else "",
+                f"{costs[place] / 1e6:.3f}",
+                f"{cost[place]:.3f}" if cost else "",
+            )
+    return table
+
+
+def _notes(runs: list[TableRun]) -> list[str]:
+    """How long each run was trained, on what."""
+    notes = []
+    for run in runs:
+        record = run.record
+        state = "" if record.is_finished else ", NOT FINISHED"
+        notes.append(
+            f"{run.name}: {len(record.epochs)} of {record.planned} epochs{state}, "
+            f"{record.seconds / 60:.0f} min ({record.machine})"
+        )
+    return notes

@@ -1,0 +1,118 @@
+"""``mgnet-fast serve-repo``: a model repository for NVIDIA's Triton Inference Server."""
+
+from __future__ import annotations
+
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import console
+from ..options.export import Input, Outputs, export_options, read_names
+from .export import PARITY_MISSED, print_parity
+
+_ARTEFACTS = (".onnx", ".plan", ".pt2")
+
+
+class ServedFormat(StrEnum):
+    """Kinds of files that the server runs."""
+
+    onnx = "onnx"
+    tensorrt = "tensorrt"
+
+
+class InstanceDevice(StrEnum):
+    """Where the server runs the model."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+def serve_repo(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Artefact of mgnet-fast export --outputs batch-first (.onnx, .plan), or a "
+            "checkpoint, which is exported.",
+        ),
+    ],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The repository: a new folder, or one to add to.")
+    ],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Of the model.")] = "mgnet",
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Names of the classes, one a line.",
+            show_default="the artefact's, else numbers",
+        ),
+    ] = None,
+    queue_delay: Annotated[
+        int, typer.Option(metavar="US", min=0, help="Microseconds a request waits for others.")
+    ] = 500,
+    instances: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Copies of the model that run side by side.")
+    ] = 1,
+    device: Annotated[
+        InstanceDevice, typer.Option(help="Where the server shall run it.")
+    ] = InstanceDevice.auto,
+    kind: Annotated[
+        ServedFormat, typer.Option("--format", help="Of a checkpoint: what to export it as.")
+    ] = ServedFormat.onnx,
+    batch: Annotated[
+        str, typer.Option(metavar="MIN:OPT:MAX", help="Of a checkpoint: images a call.")
+    ] = "1:8:64",
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxW",
+            help="Of a checkpoint. The server gathers requests of one size only.",
+            show_default="any size",
+        ),
+    ] = None,
+    images: Annotated[
+        Input,
+        typer.Option(
+            "--input", help="Of a checkpoint: bytes [B, H, W, C], or normalised [B, C, H, W]."
+        ),
+    ] = Input.uint8,
+) -> None:
+    """Write a model repository for NVIDIA's Triton Inference Server."""
+    from ...export.serving.model_config import Batching
+    from ...export.serving.repository import check_repository, write_repository
+
+    batching = Batching(queue_delay, instances, device.value)
+    names = read_names(labels)
+    if not source.is_file():
+        raise FileNotFoundError(f"{source} does not exist")
+    check_repository(directory, name)
+    if source.suffix in _ARTEFACTS:
+        served = write_repository(source, directory, name, class_names=names, batching=batching)
+    else:
+        options = export_options(batch, image_size, images, None, Outputs.batch_first)
+        from ...export import export_model
+        from ...models.files.checkpoints import load_checkpoint
+
+        model = load_checkpoint(source)
+        with tempfile.TemporaryDirectory() as folder:
+            done = export_model(model, folder, kind.value, options, class_names=names)
+            print_parity(source, done)
+            if not done.parity.holds:
+                console.print_error("parity is missed, so no repository was written")
+                raise typer.Exit(PARITY_MISSED)
+            served = write_repository(
+                done.artefact, directory, name, class_names=names, batching=batching
+            )
+    screen = console.output()
+    screen.print(f"wrote {served.folder}", soft_wrap=True)
+    if not served.has_class_names:
+        screen.print("The classes have no names, so labels.txt has their numbers: give --labels.")
+    console.print_next(
+        screen,
+        (f"tritonserver --model-repository={directory.resolve()}", "in NVIDIA's container"),
+    )

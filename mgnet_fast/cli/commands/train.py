@@ -1,0 +1,147 @@
+"""``mgnet-fast train``: train a network on digits or folders of images, also under torchrun."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import typer
+
+from .. import console
+from ..accuracy_table import accuracy_table
+from ..model_choice import check_model_name
+from ..options import common as options
+from ..options import train as opts
+
+DEFAULT_MODELS = {opts.DataKind.folder: "mgnet_resnet18"}
+
+
+def train(
+    data: opts.Data,
+    out: opts.Out = None,
+    dataset: opts.Kind = None,
+    model: opts.Model = None,
+    recipe: opts.RecipeChoice = opts.RecipeName.default,
+    num_glimpses: opts.NumGlimpses = None,
+    glimpse_loss: opts.GlimpseLossChoice = opts.GlimpseLoss.reference,
+    noise_std: options.NoiseStd = None,
+    seed: opts.Seed = 0,
+    weights: opts.Weights = None,
+    resume: opts.Resume = False,
+    epochs: opts.Epochs = None,
+    batch_size: opts.BatchSize = None,
+    peak_lr: opts.PeakLr = None,
+    weight_decay: opts.WeightDecay = None,
+    alpha: opts.Alpha = None,
+    gradient_scale: opts.GradientScale = None,
+    gradient_scale_warmup: opts.GradientScaleWarmup = None,
+    adaptive_gradient_share: opts.AdaptiveGradientShare = None,
+    gradient_clip: opts.GradientClip = None,
+    optimizer: opts.Optimizer = None,
+    size_weight: opts.SizeWeight = None,
+    label_smoothing: opts.LabelSmoothing = None,
+    average_decay: opts.AverageDecay = None,
+    image_size: opts.ImageSize = None,
+    glimpse_size: opts.GlimpseSize = None,
+    auto_augment: opts.AutoAugment = opts.AutoAugmentBy.auto,
+    workers: opts.Workers = None,
+    max_unreadable: opts.MaxUnreadable = opts.MAX_UNREADABLE,
+    no_check: opts.NoCheck = False,
+    threads: opts.Threads = None,
+    device: opts.Device = "cpu",
+    bf16: opts.Bf16 = False,
+    compiled: opts.Compiled = False,
+    checkpoint_glimpses: opts.CheckpointGlimpses = False,
+    sync_batch_norm: opts.SyncBatchNorm = False,
+    no_tensorboard: opts.NoTensorboard = False,
+    quiet: opts.Quiet = False,
+) -> None:
+    """Train a network; an interrupted run goes on with --resume.
+
+    Several processes: torchrun --nproc-per-node 2 -m mgnet_fast train ...
+    """
+    if model is not None:
+        check_model_name(model, "--model")
+    from ...data import told_dataset
+    from ...training import ImageOptions, fitting_recipe, get_recipe, run
+    from ...training.run.snapshot import FILE_NAME as STATE
+
+    kind = dataset or opts.DataKind(told_dataset(data))
+    name = model or DEFAULT_MODELS.get(kind, "mgnet_toy")
+    folder = out or Path("runs") / (data.resolve().name if kind is opts.DataKind.folder else kind)
+    recipe_name = fitting_recipe(recipe.value, kind.value, data)
+    images = ImageOptions(
+        preset=recipe_name if kind is opts.DataKind.folder else None,
+        image_size=image_size,
+        glimpse_size=glimpse_size,
+        auto_augment=auto_augment.value,
+        workers=workers,
+        max_unreadable=max_unreadable,
+        check=not no_check,
+    )
+    changed = get_recipe(
+        recipe_name,
+        peak_lr=peak_lr,
+        weight_decay=weight_decay,
+        alpha=alpha,
+        gradient_scale=gradient_scale,
+        gradient_scale_warmup=gradient_scale_warmup,
+        adaptive_gradient_share=adaptive_gradient_share,
+        gradient_clip=gradient_clip,
+        optimizer=None if optimizer is None else optimizer.value,
+        size_weight=size_weight,
+        label_smoothing=label_smoothing,
+        average_decay=average_decay,
+    )
+    try:
+        summary = run(
+            data_dir=data,
+            out=folder,
+            dataset=kind.value,
+            model=name,
+            recipe=changed,
+            epochs=epochs,
+            batch_size=batch_size,
+            num_glimpses=num_glimpses,
+            glimpse_loss=glimpse_loss.value,
+            noise_std=noise_std,
+            seed=seed,
+            threads=threads,
+            device=device,
+            precision="bf16" if bf16 else "fp32",
+            compiled=compiled,
+            checkpoint_glimpses=checkpoint_glimpses,
+            sync_batch_norm=sync_batch_norm,
+            # The default says nothing, so that a run on digits refuses what it would not use.
+            images=None if images == ImageOptions() else images,
+            weights=weights,
+            resume=resume,
+            progress=not quiet,
+            tensorboard=not no_tensorboard,
+        )
+    except KeyboardInterrupt:
+        if (folder / STATE).is_file():
+            console.print_error(
+                f"interrupted; its whole epochs are kept in {folder}",
+                hint="go on with the same command and --resume",
+            )
+        else:
+            console.print_error("interrupted before an epoch was whole: there is nothing to resume")
+        raise typer.Exit(1) from None
+    if os.environ.get("RANK", "0") != "0":
+        return
+    screen = console.output()
+    minutes, seconds = divmod(round(summary.seconds), 60)
+    epochs_text = f"{summary.epochs} epoch{'s' if summary.epochs > 1 else ''}"
+    title = f"{name} after {epochs_text}, {minutes} min {seconds} s"
+    screen.print(accuracy_table(title, summary.accuracy))
+    screen.print(f"checkpoint  {summary.checkpoint}\nlog         {summary.log}", soft_wrap=True)
+    console.print_next(screen, _after_training(kind, name, summary.checkpoint, data))
+
+
+def _after_training(
+    kind: opts.DataKind, model: str, checkpoint: Path, data: Path
+) -> tuple[str, str]:
+    if kind is not opts.DataKind.folder and model == "mgnet_toy":
+        return f"mgnet-fast demo --checkpoint {checkpoint}", "see where it looks"
+    return f"mgnet-fast eval {checkpoint} --data {data}", "its accuracy and multiply-adds"

@@ -1,0 +1,121 @@
+"""What an exported program shall be, as given on the command line."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from ...export import ExportOptions
+
+
+class Outputs(StrEnum):
+    """Orders of the outputs' dimensions."""
+
+    steps_first = "steps-first"
+    batch_first = "batch-first"
+
+
+class Format(StrEnum):
+    """Kinds of files that can be written."""
+
+    onnx = "onnx"
+    aot = "aot"
+    tensorrt = "tensorrt"
+    tensorrt_rtx = "tensorrt-rtx"
+
+
+class What(StrEnum):
+    """Parts of the network that can be exported."""
+
+    loop = "loop"
+    step = "step"
+    both = "both"
+
+
+class Precision(StrEnum):
+    """Precisions of the backbone that can be exported."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+class Input(StrEnum):
+    """Images that the program can take."""
+
+    float = "float"
+    uint8 = "uint8"
+
+
+class Sampling(StrEnum):
+    """Who takes the glimpses of a step."""
+
+    inside = "inside"
+    outside = "outside"
+
+
+_OPTION_OF = {"num_glimpses": "--num-glimpses", "sampling": "--sampling"}  # by a message's start
+
+
+def export_options(
+    batch: str,
+    image_size: str | None,
+    images: Input,
+    num_glimpses: int | None,
+    outputs: Outputs,
+    *,
+    what: What = What.loop,
+    precision: Precision = Precision.fp32,
+    sampling: Sampling = Sampling.inside,
+) -> ExportOptions:
+    """What the program shall accept, from the words of the command line."""
+    wanted = [] if image_size is None else [_size(part) for part in image_size.split(":")]
+    if len(wanted) not in (0, 1, 3):
+        raise typer.BadParameter(
+            f"must be HxW or MIN:OPT:MAX, such as 64:224:512, got {image_size!r}",
+            param_hint="--image-size",
+        )
+    from ...export import BatchRange, ExportOptions, SizeRange
+
+    try:
+        batch_range = BatchRange.parse(batch)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--batch") from None
+    try:
+        return ExportOptions(
+            batch_range,
+            wanted[0] if len(wanted) == 1 else None,
+            images.value,
+            num_glimpses,
+            SizeRange(*wanted) if len(wanted) == 3 else None,
+            outputs.value,
+            what=what.value,  # type: ignore[arg-type]
+            precision=precision.value,
+            sampling=sampling.value,
+        )
+    except ValueError as error:
+        hint = _OPTION_OF.get(str(error).split()[0], "--image-size")
+        raise typer.BadParameter(str(error), param_hint=hint) from None
+
+
+def read_names(path: Path | None) -> list[str] | None:
+    """Names of the classes, one a line."""
+    return None if path is None else path.read_text(encoding="utf-8").splitlines()
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    try:
+        sides = [int(part) for part in parts]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2):
+        raise typer.BadParameter(
+            f"must be HxW or one number, such as 224x320 or 224, got {text!r}",
+            param_hint="--image-size",
+        )
+    return sides[0], sides[-1]

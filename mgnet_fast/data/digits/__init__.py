@@ -1,0 +1,1 @@
+"""MNIST, and digits at random places in larger scenes."""

@@ -1,0 +1,1 @@
+"""Exported steps and the libraries that run them."""

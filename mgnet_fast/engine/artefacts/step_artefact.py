@@ -1,0 +1,87 @@
+"""What a file that holds one step of a network says about itself, and whether it fits a network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ...models import MGNet
+from ..runners.kind import RunnerRequest
+
+METADATA_KEY = "mgnet_fast"  # of the manifest, as JSON, among an ONNX file's metadata
+STEP_INPUTS = ("images", "region", "tokens", "length")
+STEP_OUTPUTS = ("logits", "next_region", "token")
+_UNUSED = ("glimpse_fc.", "num_batches_tracked")  # what inference does not read
+_EXPORT = "mgnet-fast export CHECKPOINT --what step"
+
+
+def weights_digest(model: MGNet) -> str:
+    """A fingerprint of everything that inference reads, whatever its dtype and device."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if any(part in name for part in _UNUSED):
+            continue
+        digest.update(name.encode())
+        digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def check_fits(description: Mapping[str, Any] | None, request: RunnerRequest) -> Mapping[str, Any]:
+    """``description``, the manifest of the request's artefact, if it serves the request.
+
+    Raises:
+        ValueError: it is missing, or of a whole loop, of another network, in another precision
+            or for fewer images.
+    """
+    name, model = f"artefact {request.artefact}", request.model
+    if description is None:
+        raise ValueError(
+            f"{name} does not say what it is, so mgnet-fast did not write it: {_EXPORT}"
+        )
+    what = description.get("what")
+    if what != "step":
+        raise ValueError(
+            f"{name} is a {what}, and the engine needs a step, after each of which an image may "
+            f"leave: {_EXPORT}"
+        )
+    found, wanted = dict(description), _identity(model)
+    found |= {f"config.{each}": found["config"].get(each) for each in _CONFIG_THAT_MATTERS}
+    for each, value in wanted.items():
+        if found.get(each) != value:
+            raise ValueError(
+                f"{name} is of another network: its {each} is {found.get(each)!r}, the model's is "
+                f"{value!r}; export this model again"
+            )
+    if description["precision"] != request.precision:
+        raise ValueError(
+            f"{name} is in {description['precision']}, and precision is {request.precision!r}: "
+            f"give precision={description['precision']!r}"
+        )
+    batch = description["input"]["batch"]
+    if batch["min"] > 1 or batch["max"] < request.slots:
+        raise ValueError(
+            f"{name} takes {batch['min']} to {batch['max']} images, and the engine sends 1 to "
+            f"{request.slots}: give slots={batch['max']}, or export with --batch "
+            f"1:{request.slots}:{request.slots}"
+        )
+    return description
+
+
+# The other numbers of a config are those of training.
+_CONFIG_THAT_MATTERS = ("in_chans", "glimpse_size", "down_factor", "scale_range", "mean", "std")
+
+
+def _identity(model: MGNet) -> dict[str, Any]:
+    """What tells one network from another, as it stands in a manifest."""
+    config = json.loads(model.config.to_json())  # which knows no tuples
+    return {
+        "num_glimpses": model.config.num_glimpses,
+        "num_classes": model.config.num_classes,
+        "token_width": model.loc_network.fc.in_features,
+        **{f"config.{name}": config[name] for name in _CONFIG_THAT_MATTERS},
+        "weights": weights_digest(model),
+    }

@@ -1,0 +1,1 @@
+"""What computes a backbone: its convolutions, packed, lowered or quantised."""

@@ -1,0 +1,1 @@
+"""Steps that decide on the device which images enter and leave."""

@@ -1,0 +1,87 @@
+"""A step that decides on the device who enters, what is seen and who leaves.
+
+:class:`~mgnet_fast.engine.schedule.slots.SlotLoop` decides on the host after every step, so the
+device waits for the host and the host for the device. This step needs no host: it admits the images
+that wait, takes a glimpse of each slot's image, and frees the slots of images that leave. Shapes
+and addresses never change, so it can be captured in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...ops.backends import choice as backends
+from ...ops.fusion.slot_state import SlotState, admit, settle
+from ...ops.images.image_pool import ImagePool
+from ..exits import ExitDecision
+from ..runners.runner import Runner
+
+TURNS = 2  # steps under way at a time: one runs while the results of the one before are read
+
+
+class GraphStep:
+    """The memory of ``slots`` slots and the program of a step over it.
+
+    The images of a stream that have been put into their places wait in a line; the host gives the
+    part of the line that slots may reach (``control``) before each step. A free slot is run like
+    the others; its NaN are read by nobody.
+
+    Args:
+        runner: takes the glimpses.
+        slots: images in flight.
+
+    Attributes:
+        control, records: see :class:`SlotState`.
+    """
+
+    def __init__(self, runner: Runner, slots: int) -> None:
+        self.runner = runner
+        self.slots = slots
+        self.classes = runner.num_classes
+        self.glimpses = runner.config.num_glimpses
+        device = runner.device
+        self._backend = backends.choose(device.type, None)
+        with torch.inference_mode(False):
+            first_region = runner.initial_regions(1)
+            numbers = first_region.shape[1]
+            self._tokens = runner.new_tokens(slots)
+            length = torch.zeros(slots, dtype=torch.int64, device=device)
+            self._slots = SlotState(
+                control=torch.zeros(3 + 2 * slots, dtype=torch.int64, device=device),
+                length=length,
+                place=torch.zeros_like(length),
+                region=first_region.repeat(slots, 1),
+                first_region=first_region,
+                seen=torch.zeros(slots, self.glimpses, numbers, device=device),
+                admitted=torch.zeros_like(length[:1]),
+                turn=torch.full_like(length[:1], TURNS - 1),
+                records=torch.zeros(
+                    TURNS, slots, self.classes + self.glimpses * numbers + 2, device=device
+                ),
+            )
+        self.control, self.records = self._slots.control, self._slots.records
+
+    def reset(self) -> None:
+        """All slots are free, and no image has left the line."""
+        for each in (self._slots.length, self._slots.admitted, self.control):
+            each.zero_()
+        self._slots.turn.fill_(TURNS - 1)
+
+    def saved(self) -> list[Tensor]:
+        """A copy of the slots, for :meth:`restore`."""
+        return [each.clone() for each in (self._tokens, *self._slots)]
+
+    def restore(self, saved: list[Tensor]) -> None:
+        for each, value in zip((self._tokens, *self._slots), saved, strict=True):
+            each.copy_(value)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor | ImagePool, decision: ExitDecision) -> None:
+        """The step; nothing in it waits for the device, or for the host."""
+        slots = self._slots
+        admit(slots, self._backend)
+        logits, following = self.runner.step(
+            images, slots.region, self._tokens, slots.length, slots.place
+        )
+        settle(slots, logits, following, decision(logits, slots.length), self._backend)

@@ -1,0 +1,1 @@
+"""What runs a step: one file a runner."""

@@ -1,0 +1,96 @@
+"""Which runners there are, and which one "auto" takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .compiled import COMPILED
+from .cudagraph import CUDAGRAPH
+from .eager import CHANNELS_LAST, EAGER
+from .kind import RunnerKind, RunnerRequest
+from .onnxruntime import ONNXRUNTIME
+from .packed import PACKED
+from .runner import Runner
+from .tensorrt import TENSORRT
+from .trial import median_step_seconds
+
+KINDS: tuple[RunnerKind, ...] = (
+    EAGER,
+    CHANNELS_LAST,
+    PACKED,
+    COMPILED,
+    ONNXRUNTIME,
+    CUDAGRAPH,
+    TENSORRT,
+)
+RUNNERS = tuple(kind.name for kind in KINDS)
+PRECISIONS = tuple(dict.fromkeys(name for kind in KINDS for name in kind.precisions))
+_TRIAL_ROWS = 8  # a trial takes no more slots than this
+
+
+@dataclass(frozen=True)
+class ChosenRunner:
+    """A runner, what it is called, and why it was taken."""
+
+    runner: Runner
+    name: str
+    reason: str
+
+
+def choose_runner(request: RunnerRequest, name: str) -> ChosenRunner:
+    """The runner called ``name``; for "auto" the one that is fastest in a trial of steps.
+
+    Raises:
+        ValueError: an unknown name, a precision that it does not run in, an artefact that is
+            missing or not wanted, or a runner that cannot run here.
+    """
+    if request.precision not in PRECISIONS:
+        raise ValueError(
+            f"precision must be one of {', '.join(PRECISIONS)}, got {request.precision!r}"
+        )
+    if name == "auto":
+        return _fastest(request)
+    kind = next((kind for kind in KINDS if kind.name == name), None)
+    if kind is None:
+        raise ValueError(f"runner must be one of {', '.join(('auto', *RUNNERS))}, got {name!r}")
+    refused = _refusal(kind, request)
+    if refused is not None:
+        raise ValueError(f"runner {name!r} cannot run: {refused}")
+    return ChosenRunner(kind.build(request), name, "asked for")
+
+
+def _refusal(kind: RunnerKind, request: RunnerRequest) -> str | None:
+    if request.precision not in kind.precisions:
+        able = [other.name for other in KINDS if request.precision in other.precisions]
+        return (
+            f"it runs in {', '.join(kind.precisions)}, not in {request.precision} "
+            f"(which {', '.join(able)} can)"
+        )
+    if kind.loads_artefact and request.artefact is None:
+        return "it loads what mgnet-fast export wrote: give its path as artefact"
+    if not kind.loads_artefact and request.artefact is not None:
+        return f"it loads no artefact, got {request.artefact}"
+    return kind.refusal(request)
+
+
+def _fastest(request: RunnerRequest) -> ChosenRunner:
+    if request.artefact is not None:
+        loading = " or ".join(repr(kind.name) for kind in KINDS if kind.loads_artefact)
+        raise ValueError(f"runner must be {loading} for an artefact, got 'auto'")
+    tried = [kind for kind in KINDS if kind.is_tried and request.precision in kind.precisions]
+    refusals = {kind.name: _refusal(kind, request) for kind in tried}
+    able = [kind for kind in tried if refusals[kind.name] is None]
+    if not able:
+        reasons = "; ".join(f"{name}: {why}" for name, why in refusals.items())
+        raise ValueError(f"runner 'auto' finds none that can run: {reasons}")
+    runners = {kind.name: kind.build(request) for kind in able}
+    rows = min(request.slots, _TRIAL_ROWS)
+    times = dict(zip(runners, median_step_seconds(list(runners.values()), rows), strict=True))
+    best = min(times, key=lambda name: times[name])
+    measured = ", ".join(f"{name} {1e3 * times[name]:.2f} ms" for name in times)
+    slot_word = "slot" if rows == 1 else "slots"
+    reason = f"fastest of {measured} for a step of {rows} {slot_word} on {request.device}"
+    for name, why in refusals.items():
+        if why is not None:
+            reason += f"; {name} cannot run: {why}"
+    return ChosenRunner(runners[best], best, reason)

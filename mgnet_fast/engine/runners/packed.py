@@ -1,0 +1,46 @@
+"""The runner on a CPU whose convolutions were packed for oneDNN once."""
+
+from __future__ import annotations
+
+import torch
+
+from ..convolutions import (
+    backbone_structure,
+    packed_backbone,
+    packed_convolution,
+    quantized_backbone,
+    quantized_convolution,
+)
+from ..convolutions.calibration import activation_ranges
+from ..convolutions.lower_precision import DTYPES
+from .kind import RunnerKind, RunnerRequest
+from .plain import PlainRunner
+
+
+def _refusal(request: RunnerRequest) -> str | None:
+    if request.device.type != "cpu":
+        return f"it packs weights for oneDNN, which runs on the CPU, not on {request.device}"
+    if not backbone_structure.is_known(request.model.backbone):
+        return (
+            "it knows the residual networks and the toy CNN of this package, not "
+            f"{type(request.model.backbone).__name__}"
+        )
+    if request.precision != "int8":
+        return packed_convolution.refusal(DTYPES[request.precision])
+    if request.calibration is None:
+        return "int8 needs calibration, image batches [B, C, H, W] to fit its integers to"
+    return quantized_convolution.refusal()
+
+
+def _build(request: RunnerRequest) -> PlainRunner:
+    network = request.network()
+    if request.precision == "int8":
+        ranges = activation_ranges(request.model, request.calibration or ())
+        network.backbone = quantized_backbone.quantize(network.backbone, ranges)
+        return PlainRunner(network, request.folded, torch.channels_last)
+    dtype = DTYPES[request.precision]
+    network.backbone = packed_backbone.pack(network.backbone, dtype)
+    return PlainRunner(network, request.folded, torch.channels_last, dtype)
+
+
+PACKED = RunnerKind("packed", (*DTYPES, "int8"), _refusal, _build)

@@ -1,0 +1,100 @@
+"""The runner that asks for nothing: a network's own modules, as they are, on any device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...functional import FoldedFusion, glimpse
+from ...models import MGNet
+from ...models.backbones.precision import glimpse_memory_format
+from ...ops.backends import choice as backends
+from ...ops.fusion.fusion_step import fusion_step
+from ...ops.fusion.fusion_weights import StepWeights
+from ...ops.images.image_pool import ImagePool
+
+
+class PlainRunner:
+    """Steps of ``model`` without any preparation but that of the fusion; see :class:`Runner`.
+
+    The model is used, not copied; it must be in eval mode, in float32. ``folded`` is its fusion,
+    folded, where that is there already; ``memory_format`` is that of the glimpses, by default the
+    one of the backbone's weights. A backbone may work in another dtype: ``glimpse_dtype`` is what
+    it takes, and what it gives is raised to float32.
+    """
+
+    def __init__(
+        self,
+        model: MGNet,
+        folded: FoldedFusion | None = None,
+        memory_format: torch.memory_format | None = None,
+        glimpse_dtype: torch.dtype | None = None,
+    ) -> None:
+        self.model = model
+        self.config = model.config
+        self.num_classes = model.config.num_classes
+        weight = model.loc_network.fc.weight
+        self.device: torch.device = weight.device
+        self._width = weight.shape[1]
+        self._dtype = weight.dtype
+        self._glimpse_dtype = glimpse_dtype or weight.dtype
+        self._weights = StepWeights.of(
+            model.feat_fusion.mha,
+            model.feat_fusion.norm,
+            model.global_fc.fc,
+            model.loc_network.fc,
+            model.loc_network.scale_range,
+            folded,
+        )
+        self._backend = backends.choose(self.device.type, None)
+        self._memory_format = memory_format or glimpse_memory_format(model.backbone)
+
+    def initial_regions(self, count: int) -> Tensor:
+        return torch.eye(1, 3, device=self.device).repeat(count, 1)
+
+    def new_tokens(self, slots: int) -> Tensor:
+        shape = (slots, self.config.num_glimpses, self._width)
+        return torch.empty(shape, dtype=self._dtype, device=self.device)
+
+    @torch.no_grad()
+    def step(
+        self,
+        images: Tensor | ImagePool,
+        region: Tensor,
+        tokens: Tensor,
+        length: Tensor,
+        image_index: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        return self.answer(self.glimpses(images, region, image_index), region, tokens, length)
+
+    def answer(
+        self, glimpses: Tensor, region: Tensor, tokens: Tensor, length: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The step behind the glimpses [S, C, h, w], which has the same shapes every time."""
+        feature = self.model.backbone(glimpses)
+        return fusion_step(feature, region, tokens, length, self._weights, self._backend)
+
+    def glimpses(
+        self, images: Tensor | ImagePool, region: Tensor, image_index: Tensor | None
+    ) -> Tensor:
+        """What each slot sees, as the backbone takes it: [S, C, h, w]."""
+        if isinstance(images, Tensor):
+            size = self.config.glimpse_shape((images.shape[-2], images.shape[-1]))
+            if self.config.num_glimpses == 1 and size == tuple(images.shape[-2:]):
+                # The feed-forward twin: the whole image at its own size is the image itself.
+                chosen = images if image_index is None else images.index_select(0, image_index)
+                whole = self.model.glimpse_gen(chosen, region, is_whole_image=True)
+                return whole.to(self._glimpse_dtype)
+        else:
+            size = self.config.glimpse_shape((0, 0))  # such networks have a size of their own
+        is_bytes = images.dtype == torch.uint8
+        return glimpse(
+            images,
+            region,
+            size,
+            image_index=image_index,
+            mean=self.config.mean if is_bytes else None,
+            std=self.config.std if is_bytes else None,
+            dtype=self._glimpse_dtype,
+            memory_format=self._memory_format,
+        )

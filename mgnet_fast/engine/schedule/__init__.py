@@ -1,0 +1,1 @@
+"""Which image is looked at when: slots, places, streams."""

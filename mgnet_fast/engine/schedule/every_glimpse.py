@@ -1,0 +1,36 @@
+"""All glimpses of a batch of images, none leaving early."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..runners.runner import Runner
+
+
+@torch.inference_mode()
+def every_glimpse(runner: Runner, images: Tensor, slots: int) -> tuple[Tensor, Tensor]:
+    """Class logits after each glimpse and where each was taken, on the CPU.
+
+    Args:
+        runner: takes the glimpses.
+        images: [B, C, H, W].
+        slots: so many images are looked at together.
+
+    Returns:
+        Logits [T, B, K] and regions [T, B, 3], float32.
+    """
+    steps = runner.config.num_glimpses
+    logits = torch.empty(steps, len(images), runner.num_classes)
+    regions = torch.empty(steps, len(images), 3)
+    for start in range(0, len(images), slots):
+        some = images[start : start + slots].to(runner.device)
+        rows = slice(start, start + len(some))
+        region, tokens = runner.initial_regions(len(some)), runner.new_tokens(len(some))
+        length = torch.zeros(len(some), dtype=torch.int64, device=runner.device)
+        for step in range(steps):
+            length += 1
+            regions[step, rows] = region.cpu()
+            now, region = runner.step(some, region, tokens, length)
+            logits[step, rows] = now.cpu()
+    return logits, regions

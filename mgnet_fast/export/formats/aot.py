@@ -1,0 +1,63 @@
+"""Loop or step compiled ahead of time by AOTInductor: a ``.pt2`` package for the CPU."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ... import functional
+from ...models import MGNet
+from ..graphs.loop import OpLoop, build_loop
+from ..graphs.program import exported_program
+from ..graphs.step import OpStep
+from ..options import ExportOptions
+
+__all__ = ["functional", "load_aot", "write_aot"]
+
+
+def write_aot(model: MGNet, path: str | os.PathLike[str], options: ExportOptions) -> None:
+    """Compiles ``model`` (on the CPU, in evaluation mode) into a package for this processor.
+
+    Args:
+        model: the network.
+        path: must end in ``.pt2``.
+        options: what it shall accept.
+
+    Raises:
+        RuntimeError: there is no C++ compiler.
+        ValueError: the options do not fit the network.
+    """
+    compiler = os.environ.get("CXX") or "g++"
+    if shutil.which(compiler.split()[0]) is None and shutil.which("clang++") is None:
+        raise RuntimeError(
+            f"AOTInductor needs a C++ compiler, and {compiler!r} is not on PATH: install g++ "
+            "or name one in CXX"
+        )
+    is_step = options.what == "step"
+    module = OpStep(model, options) if is_step else build_loop(OpLoop, model, options)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own deprecations
+        program = exported_program(module, model, options)
+        torch._inductor.aoti_compile_and_package(program, package_path=os.fspath(path))
+
+
+def load_aot(path: str | os.PathLike[str]) -> Callable[..., tuple[Tensor, ...]]:
+    """A function from the program's inputs to its outputs, computed by the package.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"package {os.fspath(path)} does not exist")
+    package: Any = torch._inductor.aoti_load_package(os.fspath(path))
+
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(package(*(each.contiguous() for each in inputs)))
+
+    return run

@@ -1,0 +1,119 @@
+"""Loop or step as an ONNX file, and running such a file in ONNX Runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...engine.artefacts.onnx_session import open_session, require
+from ...engine.artefacts.step_artefact import METADATA_KEY, STEP_INPUTS, STEP_OUTPUTS
+from ...models import MGNet
+from ..graphs.loop import INPUT_NAME, PlainLoop, build_loop, output_names
+from ..graphs.names import shorten_names
+from ..graphs.program import exported_program
+from ..graphs.quantization import quantize
+from ..graphs.step import PlainStep
+from ..options import ExportOptions
+
+OPSET = 18  # TensorRT reads GridSample right at 18 and wrong at 20
+
+
+def write_onnx(
+    model: MGNet,
+    path: str | os.PathLike[str],
+    options: ExportOptions,
+    *,
+    calibration: Iterable[Tensor] | None = None,
+    symmetric: bool = False,
+) -> None:
+    """Writes ``model`` (on the CPU, in evaluation mode) as one ONNX file of opset 18.
+
+    Args:
+        model: the network.
+        path: of the file.
+        options: what it shall accept; its precision.
+        calibration: images as the program takes them, for int8 only.
+        symmetric: int8 as TensorRT takes it.
+
+    Raises:
+        ImportError: onnx or onnxscript is not installed; for int8, onnxruntime.
+        ValueError: the options do not fit the network; int8 without calibration.
+    """
+    require("onnx", "onnxscript")
+    import onnx
+
+    is_step = options.what == "step"
+    module = PlainStep(model, options) if is_step else build_loop(PlainLoop, model, options)
+    program = exported_program(module, model, options)
+    with _silence():
+        converted = torch.onnx.export(
+            program,
+            (),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=list(STEP_INPUTS) if is_step else [INPUT_NAME],
+            output_names=list(STEP_OUTPUTS if is_step else output_names(options)),
+        )
+    if converted is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    proto = converted.model_proto
+    shorten_names(proto, by_glimpse=not is_step)
+    onnx.save(proto, os.fspath(path))
+    if options.precision == "int8":
+        if calibration is None:
+            raise ValueError("calibration must be images for precision int8, got None")
+        quantize(Path(path), model, options, calibration, symmetric=symmetric)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The exporter prints its progress, warns of its own deprecations, and misses torchvision."""
+    log = logging.getLogger("torch.onnx")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(before)
+
+
+def describe_onnx(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes ``manifest`` into the file, among its metadata."""
+    import onnx
+
+    proto = onnx.load(path)
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(manifest)})
+    onnx.save(proto, path)
+
+
+def load_onnx(path: str | os.PathLike[str]) -> Callable[..., tuple[Tensor, ...]]:
+    """A function from the file's inputs to its outputs, by ONNX Runtime on the CPU.
+
+    It uses as many threads as ``torch.get_num_threads()`` says now.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+        ValueError: it cannot read the file.
+    """
+    session = open_session(path)
+    names = [each.name for each in session.get_inputs()]
+
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
+        given = zip(names, inputs, strict=True)
+        found = session.run(None, {name: each.contiguous().numpy() for name, each in given})
+        return tuple(map(torch.from_numpy, found))
+
+    return run

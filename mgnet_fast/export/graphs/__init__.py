@@ -1,0 +1,1 @@
+"""What is exported: the whole loop, or one step of it."""

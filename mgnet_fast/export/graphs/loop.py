@@ -1,0 +1,115 @@
+"""The loop of T glimpses as a module with one tensor in and three out, ready to be exported."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...models import MGNet
+from ...models.mgnet.network import POSITION_DIM
+from ..options import ExportOptions
+from .parts import Fusion, GridGlimpse, Localization, Normalization, OpGlimpse, ready_backbone
+
+INPUT_NAME = "images"
+OUTPUT_NAMES = ("n_logit", "regions", "label")
+SERVED_NAMES = ("logits", "regions", "label")  # of a program whose outputs have the batch first
+
+Outputs = tuple[Tensor, Tensor, Tensor]
+
+
+class PlainLoop(nn.Module):
+    """The loop in operators that every runtime has; a glimpse is one ``GridSample``."""
+
+    whole_image: Tensor
+
+    def __init__(self, model: MGNet, options: ExportOptions) -> None:
+        super().__init__()
+        self.steps = options.steps(model.config)
+        self.takes_bytes = options.input == "uint8"
+        size = options.glimpse_shape(model.config)
+        self.first_is_image = options.image_size == size
+        self.register_buffer("whole_image", torch.eye(1, POSITION_DIM))
+        self.normalization = Normalization(model.config)
+        self.glimpse: nn.Module = GridGlimpse(size)
+        self.backbone = ready_backbone(model, options.backbone_dtype)
+        self.backbone_dtype = options.backbone_dtype
+        self.fusion = Fusion(model)
+        self.classifier = model.global_fc
+        self.localization = Localization(model)
+
+    def forward(self, images: Tensor) -> Outputs:
+        """``n_logit`` [T, B, K], ``regions`` [T, B, 3] and ``label`` int64 [B] of the last step."""
+        images = self._prepared(images)
+        region = self.whole_image.repeat(images.shape[0], 1)
+        states, regions, tokens = [], [], []
+        for step in range(self.steps):
+            is_image = step == 0 and self.first_is_image
+            glimpse = self._image(images) if is_image else self.glimpse(images, region)
+            feature = self.backbone(glimpse.to(self.backbone_dtype)).float()
+            tokens.append(torch.cat([feature, region], dim=1))
+            fused = self.fusion(tokens)
+            states.append(fused)
+            regions.append(region)
+            if step + 1 < self.steps:
+                region = self.localization(fused)
+        # One product for all steps: TensorRT-RTX 1.4 fails to build one for each of four.
+        n_logit = self.classifier(torch.stack(states))
+        return n_logit, torch.stack(regions), n_logit[-1].argmax(dim=-1)
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        return self.normalization(images) if self.takes_bytes else images
+
+    def _image(self, prepared: Tensor) -> Tensor:
+        return prepared
+
+
+class OpLoop(PlainLoop):
+    """The same loop with the package's own registered op for a glimpse.
+
+    For programs that run where the package is imported. Bytes are normalised as they are sampled.
+    """
+
+    def __init__(self, model: MGNet, options: ExportOptions) -> None:
+        super().__init__(model, options)
+        size = options.glimpse_shape(model.config)
+        self.glimpse = OpGlimpse(size, model.config, self.takes_bytes)
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        return images.permute(0, 3, 1, 2) if self.takes_bytes else images  # any strides will do
+
+    def _image(self, prepared: Tensor) -> Tensor:
+        return self.normalization(prepared.permute(0, 2, 3, 1)) if self.takes_bytes else prepared
+
+
+class BatchFirst(nn.Module):
+    """A loop with the batch first in all outputs, as servers that gather requests want it.
+
+    ``logits`` [B, K] of the last step, ``regions`` [B, T, 3], ``label`` int64 [B, 1].
+    """
+
+    def __init__(self, loop: PlainLoop) -> None:
+        super().__init__()
+        self.loop = loop
+
+    def forward(self, images: Tensor) -> Outputs:
+        n_logit, regions, label = self.loop(images)
+        return n_logit[-1], regions.transpose(0, 1), label.unsqueeze(1)
+
+
+def build_loop(kind: type[PlainLoop], model: MGNet, options: ExportOptions) -> nn.Module:
+    """A loop of that kind with the outputs that ``options`` ask for."""
+    loop = kind(model, options)
+    return BatchFirst(loop) if options.outputs == "batch-first" else loop
+
+
+def output_names(options: ExportOptions) -> tuple[str, ...]:
+    """Names of the outputs of :func:`build_loop`."""
+    return SERVED_NAMES if options.outputs == "batch-first" else OUTPUT_NAMES
+
+
+def steps_first(outputs: Outputs) -> Outputs:
+    """The outputs of either kind as (n_logit, regions, label), n_logit of the steps there are."""
+    logits, regions, label = outputs
+    if logits.dim() == 2:
+        return logits.unsqueeze(0), regions.transpose(0, 1), label.squeeze(1)
+    return logits, regions, label

@@ -1,0 +1,116 @@
+"""The backbone of an ONNX file in 8 bits: static quantization with what glimpses look like."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...engine.artefacts.onnx_session import require
+from ...engine.artefacts.step_artefact import STEP_INPUTS
+from ...models import MGNet
+from ..options import ExportOptions
+from .loop import INPUT_NAME
+from .relu_before_pool import relu_before_pool
+from .step import PlainStep, Step, loop_of_steps
+
+QUANTIZED = ("Conv", "Relu", "MaxPool", "Add")
+_SYMMETRIC = {
+    "ActivationSymmetric": True,
+    "WeightSymmetric": True,
+    "AddQDQPairToWeight": True,
+    "QuantizeBias": False,
+}
+
+
+def quantize(
+    path: Path,
+    model: MGNet,
+    options: ExportOptions,
+    calibration: Iterable[Tensor],
+    *,
+    symmetric: bool = False,
+) -> None:
+    """Rewrites the float32 file at ``path`` with a backbone in 8 bits.
+
+    Activations are unsigned, with the range that ``calibration`` shows, tensor by tensor and,
+    in a loop, glimpse by glimpse; weights are signed, by output channel. Weights get 7 bits:
+    processors without VNNI add pairs of products in 16 bits, which full 8 bits would overflow, and
+    a file does not know where it will run. The first convolution is among them: what it sees had
+    8 bits before.
+
+    ``symmetric`` is for TensorRT, which knows no zero points, rounds weights itself and adds biases
+    in float32: activations are signed, weights have 8 bits.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+    """
+    require("onnx", "onnxruntime")
+    import onnx
+    from onnxruntime import quantization
+
+    proto = onnx.load(path)
+    graph = proto.graph
+    relu_before_pool(graph)
+    wanted = [
+        node.name for node in graph.node if "backbone." in node.name and node.op_type in QUANTIZED
+    ]
+    # What its preprocessing does (folding batch norm) is done; without this line it warns.
+    onnx.helper.set_model_props(proto, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        done = Path(folder) / path.name
+        quantization.quantize_static(
+            proto,
+            done,
+            _Reader(_inputs(model, options, calibration)),
+            quant_format=quantization.QuantFormat.QDQ,
+            activation_type=(
+                quantization.QuantType.QInt8 if symmetric else quantization.QuantType.QUInt8
+            ),
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+            reduce_range=not symmetric,
+            op_types_to_quantize=list(QUANTIZED),
+            nodes_to_quantize=wanted,
+            extra_options=_SYMMETRIC if symmetric else {},
+        )
+        done.replace(path)
+
+
+class _Reader:
+    """What onnxruntime asks for one set of inputs after another."""
+
+    def __init__(self, inputs: Iterator[dict[str, np.ndarray]]) -> None:
+        self._inputs = inputs
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._inputs, None)
+
+
+def _inputs(
+    model: MGNet, options: ExportOptions, calibration: Iterable[Tensor]
+) -> Iterator[dict[str, np.ndarray]]:
+    if options.what == "loop":
+        yield from ({INPUT_NAME: images.numpy()} for images in calibration)
+        return
+    step = PlainStep(model, options).eval()
+    for images in calibration:
+        seen: list[dict[str, np.ndarray]] = []
+        with torch.no_grad():
+            loop_of_steps(_recorded(step, seen), model, options)(images)
+        yield from seen
+
+
+def _recorded(step: Step, seen: list[dict[str, np.ndarray]]) -> Step:
+    """``step``, which leaves its inputs in ``seen``."""
+
+    def run(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        given = zip(STEP_INPUTS, inputs, strict=True)
+        seen.append({name: each.contiguous().numpy().copy() for name, each in given})
+        return step(*inputs)
+
+    return run

@@ -1,0 +1,1 @@
+"""Backbones: from a glimpse to its feature."""

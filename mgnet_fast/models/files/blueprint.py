@@ -1,0 +1,81 @@
+"""What a checkpoint says about the network it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..backbones.by_name import create_backbone, list_backbones
+from ..mgnet.config import MGNetConfig
+from ..registry import name_defaults
+
+_PREFIX = "backbone."
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """The config and the backbone's name, as far as a file tells them."""
+
+    source: str
+    config: MGNetConfig | None
+    backbone: str | None
+
+    def completed(self, weights: Mapping[str, Tensor], overrides: Mapping[str, Any]) -> Blueprint:
+        """The blueprint with what the file does not tell taken from ``overrides`` and shapes.
+
+        Raises:
+            ValueError: the number or the size of the glimpses is told nowhere, or an override is
+                unknown.
+        """
+        backbone = self.backbone or identified_backbone(weights)
+        if self.config is not None:
+            changes = dict(overrides)
+            if changes.get("glimpse_size") is not None:
+                changes.setdefault("down_factor", None)
+            elif changes.get("down_factor") is not None:
+                changes["glimpse_size"] = None
+            config = MGNetConfig.from_dict(self.config.to_dict() | changes)
+            return replace(self, config=config, backbone=backbone)
+        if "num_glimpses" not in overrides or not {"glimpse_size", "down_factor"} & set(overrides):
+            raise ValueError(
+                f"{self.source} does not say how many glimpses of which size its network takes: "
+                "give num_glimpses and glimpse_size (or down_factor)"
+            )
+        config = _config_from_weights(weights, backbone, overrides)
+        return replace(self, config=config, backbone=backbone)
+
+
+def identified_backbone(weights: Mapping[str, Tensor]) -> str | None:
+    """The backbone of this package with exactly these names and shapes, if there is one."""
+    shapes = {
+        name.removeprefix(_PREFIX): tensor.shape
+        for name, tensor in weights.items()
+        if name.startswith(_PREFIX)
+    }
+    if "conv1.weight" not in shapes or len(shapes["conv1.weight"]) != 4:
+        return None
+    for name in list_backbones():
+        with torch.device("meta"):
+            candidate = create_backbone(name, in_chans=shapes["conv1.weight"][1])
+        if shapes == {key: tensor.shape for key, tensor in candidate.state_dict().items()}:
+            return name
+    return None
+
+
+def _config_from_weights(
+    weights: Mapping[str, Tensor], backbone: str | None, overrides: Mapping[str, Any]
+) -> MGNetConfig:
+    told: dict[str, Any] = {}
+    if "global_fc.fc.weight" in weights:
+        told["num_classes"] = weights["global_fc.fc.weight"].shape[0]
+    if "glimpse_fc.fc.weight" not in weights:
+        told["alpha"] = 0.0
+    first = weights.get(_PREFIX + "conv1.weight")
+    if first is not None and first.dim() == 4:
+        told["in_chans"] = first.shape[1]
+    told |= overrides
+    return MGNetConfig.from_dict(name_defaults("mgnet", backbone or "", told) | told)

@@ -1,0 +1,128 @@
+"""Networks as folders that ``huggingface_hub`` shares: ``model.safetensors`` and ``config.json``.
+
+Its ``PyTorchModelHubMixin`` does the finding, downloading, uploading and the model card. Reading
+and writing are this package's, so ``load_checkpoint`` reads ``model.safetensors`` as well. The
+library is imported when one of these functions is called.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from ..mgnet.config import MGNetConfig
+from .checkpoints import save_checkpoint
+from .weights import load_weights
+
+if TYPE_CHECKING:
+    from ..mgnet.network import MGNet
+
+WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+INSTALL_HINT = "pip install 'mgnet-fast[hub]'"
+_BACKBONE = "backbone"
+
+
+def save_pretrained(model: MGNet, directory: str | os.PathLike[str], **options: Any) -> str | None:
+    """See :meth:`MGNet.save_pretrained`."""
+    shared = _shared_class()(model)
+    config = model.config.to_dict() | {_BACKBONE: model.backbone_name}
+    url: str | None = shared.save_pretrained(Path(directory), config=config, **options)
+    return url
+
+
+def from_pretrained(
+    source: str | os.PathLike[str],
+    *,
+    backbone: nn.Module | str | None = None,
+    dim: int | None = None,
+    **options: Any,
+) -> MGNet:
+    """See :meth:`MGNet.from_pretrained`."""
+    kind, source = _shared_class(), os.fspath(source)
+    if os.path.isdir(source):
+        for name in (CONFIG_FILE, WEIGHTS_FILE):
+            if not os.path.isfile(os.path.join(source, name)):
+                raise FileNotFoundError(f"folder {source} has no {name}, so it holds no network")
+    elif source.startswith((".", "~", os.sep)) or source.count("/") != 1:
+        raise FileNotFoundError(
+            f"folder {source} does not exist, and a name on the hub is OWNER/NAME"
+        )
+    network: MGNet = kind.from_pretrained(source, backbone=backbone, dim=dim, **options).network
+    return network
+
+
+@functools.cache
+def _shared_class() -> Any:
+    """The mixin with this package's way to read and write.
+
+    Raises:
+        ImportError: huggingface_hub is not installed.
+    """
+    try:
+        from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+    except ImportError as error:
+        raise ImportError(
+            f"sharing networks needs huggingface_hub ({error}): {INSTALL_HINT}"
+        ) from error
+    from ..mgnet.network import MGNet
+
+    class Shared(  # type: ignore[misc, call-arg, unused-ignore]
+        PyTorchModelHubMixin,  # type: ignore[misc, unused-ignore]
+        library_name="mgnet-fast",
+        tags=["image-classification"],
+    ):
+        def __init__(self, network: MGNet) -> None:
+            self.network = network
+
+        def _save_pretrained(self, save_directory: Path) -> None:
+            path = save_directory / WEIGHTS_FILE
+            save_checkpoint(self.network, path, metadata={"format": "pt"})
+
+        @classmethod
+        def _from_pretrained(
+            cls,
+            *,
+            model_id: str,
+            config: dict[str, Any] | None = None,
+            backbone: nn.Module | str | None = None,
+            dim: int | None = None,
+            **found: Any,
+        ) -> Shared:
+            if os.path.isdir(model_id):
+                path = os.path.join(model_id, WEIGHTS_FILE)
+            else:
+                path = hf_hub_download(repo_id=model_id, filename=WEIGHTS_FILE, **found)
+            return cls(_network(model_id, path, config, backbone, dim))
+
+    def _network(
+        source: str,
+        path: str,
+        config: dict[str, Any] | None,
+        backbone: nn.Module | str | None,
+        dim: int | None,
+    ) -> MGNet:
+        if config is None:
+            raise FileNotFoundError(f"{source} has no {CONFIG_FILE}, so it holds no network")
+        numbers = dict(config)
+        chosen = backbone if backbone is not None else numbers.get(_BACKBONE)
+        numbers.pop(_BACKBONE, None)
+        if chosen is None:
+            raise ValueError(
+                f"{source} has a backbone that this package has no name for: give the module as "
+                "backbone"
+            )
+        network = MGNet(MGNetConfig.from_dict(numbers), chosen, dim).eval()
+        try:
+            weights = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+        load_weights(network, weights, source)
+        return network
+
+    return Shared

@@ -1,0 +1,1 @@
+"""MGNet and its parts."""

@@ -1,0 +1,72 @@
+"""Where to look next: from the fused state to the logits of a region (paper, section 3.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ... import functional
+from ...ops.rescale_gradient import rescale_gradient_by
+
+
+class LocalizationNetwork(nn.Module):
+    r"""One linear layer whose three outputs place the next glimpse.
+
+    .. math::
+        p = \Phi(\sigma(W F_t + b); s), \quad
+        a^s = p_0 (s_{max} - s_{min}) + s_{min}, \quad
+        (a^x, a^y) = (2 (p_1, p_2) - 1) (1 - a^s)
+
+    where :math:`\Phi(\cdot; s)` is the identity that multiplies the gradient by
+    ``gradient_scale``. Everything behind the linear layer is one op together with the sampling
+    (:func:`mgnet_fast.functional.glimpse_from_logits`).
+
+    ``gradient_factor`` is None, or a 0-d tensor by which training multiplies the gradient once
+    more; no part of the state dict.
+
+    Source: paper, section 3.3, equations 4 and 5.
+    """
+
+    gradient_factor: Tensor | None
+
+    def __init__(self, dim: int, scale_range: tuple[float, float], gradient_scale: float) -> None:
+        super().__init__()
+        self.fc = nn.Linear(dim, 3)
+        nn.init.kaiming_normal_(self.fc.weight)
+        nn.init.zeros_(self.fc.bias)
+        self.scale_range = scale_range
+        self.gradient_scale = gradient_scale
+        self.register_buffer("gradient_factor", None, persistent=False)
+
+    def forward(
+        self,
+        images: Tensor,
+        fused: Tensor,
+        size: tuple[int, int],
+        *,
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
+        dtype: torch.dtype | None = None,
+        memory_format: torch.memory_format | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The glimpse [B, C, h, w] that ``fused`` [B, D] asks for, and its region [B, 3].
+
+        Both are differentiable with respect to ``fused``.
+        """
+        logits = self.fc(fused)
+        if self.gradient_factor is not None:
+            logits = rescale_gradient_by(logits, self.gradient_factor)
+        return functional.glimpse_from_logits(
+            images,
+            logits,
+            size,
+            scale_range=self.scale_range,
+            gradient_scale=self.gradient_scale,
+            mean=mean,
+            std=std,
+            dtype=dtype,
+            memory_format=memory_format,
+        )
+
+    def extra_repr(self) -> str:
+        return f"scale_range={self.scale_range}, gradient_scale={self.gradient_scale}"

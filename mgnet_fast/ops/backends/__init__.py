@@ -1,0 +1,1 @@
+"""What computes the ops, and which of it runs where."""

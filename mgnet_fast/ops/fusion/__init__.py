@@ -1,0 +1,1 @@
+"""The ops of a step behind the backbone."""

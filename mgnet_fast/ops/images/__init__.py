@@ -1,0 +1,1 @@
+"""Images of different sizes in one call of the ops."""

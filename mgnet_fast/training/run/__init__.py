@@ -1,0 +1,1 @@
+"""A run: its data, its folder, its log, its snapshots."""

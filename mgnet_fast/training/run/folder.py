@@ -1,0 +1,88 @@
+"""The folder of a run: what may be in it before, the weights that are left in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mgnet_fast.evaluation.accuracy import Accuracy
+from mgnet_fast.models.files.checkpoints import save_checkpoint
+from mgnet_fast.training.distributed import Workers
+from mgnet_fast.training.recipe import Recipe
+from mgnet_fast.training.run.snapshot import FILE_NAME as SNAPSHOT_NAME
+from mgnet_fast.training.run.snapshot import read_snapshot
+from mgnet_fast.training.trainer import Trainer
+
+MODEL_NAME = "model.safetensors"
+
+
+def save_weights(
+    trainer: Trainer,
+    path: Path,
+    accuracy: Accuracy,
+    facts: dict[str, Any],
+    header: dict[str, str],
+) -> None:
+    """Writes the average's weights and what is known of them; the main process does."""
+    if not trainer.workers.is_main:
+        return
+    history = {
+        **header,
+        "dataset": str(facts["dataset"]),
+        "epochs": f"{trainer.epochs_done} of {trainer.recipe.epochs}",
+        "seed": str(facts["seed"]),
+        "accuracy": " ".join(f"{share:.4f}" for share in accuracy.accuracy),
+    }
+    save_checkpoint(trainer.average.model, path, metadata=history)
+
+
+def saved_run(folder: Path, resume: bool) -> dict[str, Any] | None:
+    """The snapshot to resume; None for a new run.
+
+    Raises:
+        ValueError: there is no run to resume, or one that a new run would overwrite.
+    """
+    if resume:
+        return read_snapshot(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"out must be a folder, got a file: {folder}")
+    if (folder / SNAPSHOT_NAME).exists():
+        raise ValueError(
+            f"out must be a new folder, got {folder} with a run in it: resume it or choose another"
+        )
+    return None
+
+
+def check_same_run(
+    folder: Path, saved: dict[str, Any], recipe: Recipe, facts: dict[str, Any]
+) -> None:
+    """Whether the saved run may go on with this recipe and these facts.
+
+    Raises:
+        ValueError: the saved run was started in another way; the fields are named.
+    """
+    different = recipe.differences(saved["recipe"])
+    before = saved["facts"]
+    different += [f"{k}: {before.get(k)} -> {v}" for k, v in facts.items() if before.get(k) != v]
+    if different:
+        raise ValueError(
+            f"the run in {folder} can only be resumed as it was started; "
+            f"these differ (its -> wanted): {'; '.join(different)}"
+        )
+
+
+def prepare_folder(folder: Path, workers: Workers) -> None:
+    """Makes the folder; all processes go on when it is there.
+
+    Raises:
+        ValueError: nothing can be written in it.
+    """
+    if workers.is_main:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        try:
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ValueError(f"out must be a folder to write in, got {folder} ({error})") from error
+    workers.barrier()

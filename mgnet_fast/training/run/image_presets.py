@@ -1,0 +1,62 @@
+"""The settings beside the recipe with which networks are trained on folders of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mgnet_fast.data.folders.auto_augment import choose_auto_augment
+from mgnet_fast.data.folders.image_transform import ImageTransform
+from mgnet_fast.data.folders.image_tree import is_tiny_imagenet
+
+
+@dataclass(frozen=True)
+class ImagePreset:
+    """Sizes of images and glimpses.
+
+    Attributes:
+        image_size: side of the images that the network sees, in pixels.
+        border: shorter side of a validation image before its central crop, over `image_size`.
+        down_factor: M of the paper, the side of an image over that of a glimpse.
+        num_glimpses: T.
+        stem_pool: whether a ResNet keeps the max-pool of its stem.
+    """
+
+    image_size: int
+    border: float
+    down_factor: float
+    num_glimpses: int
+    stem_pool: bool = True
+
+    def model_options(
+        self, model: str, image_size: int, glimpse_size: int | None, num_glimpses: int | None
+    ) -> dict[str, Any]:
+        """Fields of the network's config; feed-forward twins keep one look at the whole image."""
+        options: dict[str, Any] = {} if self.stem_pool else {"stem_pool": False}
+        if not model.startswith("ffnet_"):
+            options["glimpse_size"] = round(image_size / self.down_factor)
+            options["num_glimpses"] = self.num_glimpses
+        wanted = {"glimpse_size": glimpse_size, "num_glimpses": num_glimpses}
+        return options | {name: value for name, value in wanted.items() if value is not None}
+
+    def transform(self, image_size: int, auto_augment: str) -> ImageTransform:
+        """The transforms at a size; "auto" becomes the library that is taken.
+
+        Raises:
+            ValueError, ImportError: as `choose_auto_augment` and `ImageTransform`.
+        """
+        library = choose_auto_augment(auto_augment)
+        return ImageTransform(image_size, round(image_size * self.border), library)
+
+
+PRESETS: dict[str, ImagePreset] = {
+    "imagenet100": ImagePreset(224, border=8 / 7, down_factor=7 / 3, num_glimpses=4),
+    # The paper's dagger: without the stem's max-pool.
+    "tiny-imagenet": ImagePreset(64, 1.0, down_factor=2.0, num_glimpses=3, stem_pool=False),
+}
+
+
+def default_preset(data_dir: Path) -> str:
+    """The recipe that fits a folder by its layout."""
+    return "tiny-imagenet" if is_tiny_imagenet(data_dir) else "imagenet100"

@@ -1,0 +1,269 @@
+"""A whole training run: check everything, train, leave checkpoint and log in a folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mgnet_fast.data import told_dataset
+from mgnet_fast.evaluation.accuracy import Accuracy
+from mgnet_fast.threads import fixed_threads
+from mgnet_fast.training.distributed import device_for, joined_workers
+from mgnet_fast.training.recipe import Recipe, get_recipe
+from mgnet_fast.training.run.data import LeftOut, MnistData, RunData
+from mgnet_fast.training.run.folder import (
+    MODEL_NAME,
+    check_same_run,
+    prepare_folder,
+    save_weights,
+    saved_run,
+)
+from mgnet_fast.training.run.folder_data import FOLDER, FolderData, ImageOptions
+from mgnet_fast.training.run.image_presets import PRESETS, default_preset
+from mgnet_fast.training.run.log import RunLog, read_log
+from mgnet_fast.training.run.new_network import new_network, synchronised
+from mgnet_fast.training.run.progress import Progress
+from mgnet_fast.training.run.start_weights import file_fingerprint, load_start_weights
+from mgnet_fast.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A finished run.
+
+    Attributes:
+        accuracy: of the shipped weights on the test scenes, after each glimpse.
+        epochs: of the recipe.
+        seconds: spent in the epochs of this run, those before a resume included.
+        checkpoint: the weights (safetensors).
+        log: the run's log (JSON lines).
+    """
+
+    accuracy: Accuracy
+    epochs: int
+    seconds: float
+    checkpoint: Path
+    log: Path
+
+
+def run(
+    *,
+    data_dir: str | Path,
+    out: str | Path,
+    dataset: str | None = None,
+    model: str = "mgnet_toy",
+    recipe: str | Recipe = "default",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    num_glimpses: int | None = None,
+    glimpse_loss: str = "reference",
+    noise_std: float | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: str = "fp32",
+    compiled: bool = False,
+    checkpoint_glimpses: bool = False,
+    sync_batch_norm: bool = False,
+    images: ImageOptions | None = None,
+    weights: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    tensorboard: bool = True,
+) -> RunSummary:
+    """Trains a network; leaves ``model.safetensors``, ``log.jsonl`` and ``training.pt`` in `out`.
+
+    Everything that can be checked is checked before the first step. After every epoch
+    both files of weights are replaced as a whole, so an interrupted run loses at most the epoch it
+    was in; `resume` goes on from there with the same numbers, bit for bit. Under ``torchrun`` every
+    process calls this function with the same arguments. On a CPU, as many processes of one thread
+    as there are cores train faster than one process with as many threads: they wait for each
+    other once a step, threads many times in every layer.
+
+    Args:
+        data_dir: folder with MNIST's four IDX files, or with ``train/`` and ``val/`` of images.
+        out: folder of the run; made if it is not there.
+        dataset: "translated-mnist", "noisy-translated-mnist" (noise of .3) or "folder"; None
+            goes by what `data_dir` holds.
+        model: a name of `mgnet_fast.list_models`.
+        recipe: "default", "paper", "imagenet100", "tiny-imagenet", or a `Recipe`. On folders
+            the first two are the one that fits the folder's layout.
+        epochs, batch_size: in place of the recipe's; None keeps them.
+        num_glimpses: in place of the model's; None keeps it.
+        glimpse_loss: "reference" (glimpses 2..T) or "paper" (1..T).
+        noise_std: in place of the dataset's.
+        seed: of the first weights and of the training scenes. The test scenes are always the
+            same.
+        threads: of PyTorch while the run lasts; None leaves them.
+        device: "cpu", "cuda" or "cuda:N".
+        precision: "fp32" or "bf16" (autocast).
+        compiled: use ``torch.compile``.
+        checkpoint_glimpses: less memory for more time: see `MGNet`.
+        sync_batch_norm: batch norm over all processes' images instead of each one's; GPUs only.
+        images: further choices for folders.
+        weights: checkpoint to start from instead of random weights, as `load_checkpoint` reads
+            it. Class heads for another number of classes start anew. Not needed to resume.
+        resume: go on with the run in `out`.
+        progress: show a bar, or plain lines where there is no terminal.
+        tensorboard: write TensorBoard's files to ``out/tensorboard`` if it is installed.
+
+    Raises:
+        ValueError: an argument, a data file, or the run to resume is not what it must be.
+        TrainingDivergedError: the loss is not finite any more.
+    """
+    kind = told_dataset(data_dir) if dataset is None else dataset
+    if isinstance(recipe, str):
+        recipe = fitting_recipe(recipe, kind, data_dir)
+    chosen = get_recipe(recipe, epochs=epochs, batch_size=batch_size)
+    folder = Path(out)
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, got {seed}")
+    data = _data(kind, data_dir, model, num_glimpses, noise_std, seed, images, recipe)
+    saved = saved_run(folder, resume)
+    with fixed_threads(threads), joined_workers(device) as workers:
+        place = device_for(device, workers)
+        network = new_network(model, chosen, data, num_glimpses, glimpse_loss, seed).to(place)
+        if sync_batch_norm:
+            network = synchronised(network, workers)
+        chosen = get_recipe(chosen, gradient_scale=network.config.gradient_scale)
+        facts = {
+            **data.facts,
+            "model": model,
+            "num_glimpses": network.config.num_glimpses,
+            "glimpse_loss": glimpse_loss,
+            "seed": seed,
+            "precision": precision,
+        }
+        left_out: LeftOut | None = None
+        if weights is not None:
+            facts["weights"] = file_fingerprint(Path(weights))
+        begins = ""
+        if saved is not None:
+            check_same_run(folder, saved, chosen, facts)
+            left_out = saved["facts"].get("left_out")
+            if "weights" in saved["facts"]:
+                facts["weights"] = saved["facts"]["weights"]
+        elif weights is not None:
+            begins = "; " + load_start_weights(Path(weights), network)
+        loaded = data.load(network, workers, left_out, progress)
+        if loaded.left_out:
+            facts["left_out"] = loaded.left_out
+        trainer = Trainer(
+            network,
+            loaded.train,
+            loaded.test,
+            chosen,
+            workers=workers,
+            precision=precision,
+            compiled=compiled,
+            checkpoint_glimpses=checkpoint_glimpses,
+            evaluation_batch=loaded.evaluation_batch,
+        )
+        if saved is not None:
+            trainer.load_state(saved)
+        prepare_folder(folder, workers)
+        bar = Progress(
+            trainer.total_steps,
+            done_steps=trainer.epochs_done * trainer.steps_per_epoch,
+            enabled=progress and workers.is_main,
+        )
+        if trainer.epochs_done < chosen.epochs:
+            bar.say(_plan(trainer, folder, model, loaded.description) + begins)
+        try:
+            return _fit(trainer, folder, facts, bar, header=data.header, tensorboard=tensorboard)
+        finally:
+            trainer.leave_group()
+
+
+def fitting_recipe(name: str, dataset: str, data_dir: str | Path) -> str:
+    """The recipe meant by a name: "default" and "paper" of folders go by the folder's layout.
+
+    Raises:
+        ValueError: the recipe is one of the other kind of data.
+    """
+    if dataset == FOLDER and name in ("default", "paper"):
+        return default_preset(Path(data_dir))
+    if dataset != FOLDER and name in PRESETS:
+        raise ValueError(f"recipe {name!r} is for folders of images, got dataset {dataset!r}")
+    return name
+
+
+def _data(
+    kind: str,
+    data_dir: str | Path,
+    model: str,
+    num_glimpses: int | None,
+    noise_std: float | None,
+    seed: int,
+    images: ImageOptions | None,
+    recipe: str | Recipe,
+) -> RunData:
+    if kind != FOLDER:
+        if images is not None:
+            raise ValueError(f"images are options of folders of images, got dataset {kind!r}")
+        return MnistData(kind, data_dir, noise_std, seed)
+    if noise_std is not None:
+        raise ValueError(f"noise_std must be None for folders of images, got {noise_std}")
+    options = images or ImageOptions()
+    if options.preset is None and isinstance(recipe, str):
+        options = replace(options, preset=recipe)
+    return FolderData(data_dir, model=model, num_glimpses=num_glimpses, seed=seed, options=options)
+
+
+def _fit(
+    trainer: Trainer,
+    folder: Path,
+    facts: dict[str, Any],
+    bar: Progress,
+    *,
+    header: dict[str, str],
+    tensorboard: bool,
+) -> RunSummary:
+    workers, recipe, done = trainer.workers, trainer.recipe, trainer.epochs_done
+    log = RunLog(folder, epochs_done=done, tensorboard=tensorboard) if workers.is_main else None
+    if log is not None and done == 0:
+        log.write({"kind": "run", **facts, **_machine(trainer), "recipe": recipe.to_dict()})
+    elif log is not None and done < recipe.epochs:
+        log.write({"kind": "resume", "epoch": done, **_machine(trainer)})
+    checkpoint = folder / MODEL_NAME
+    accuracy: Accuracy | None = None
+    try:
+        for report in trainer.fit(folder, log, bar, facts):
+            accuracy = report.accuracy
+            save_weights(trainer, checkpoint, accuracy, facts, header)
+    finally:
+        bar.close()
+        if log is not None:
+            log.close()
+    if accuracy is None:
+        accuracy = trainer.evaluate()
+        save_weights(trainer, checkpoint, accuracy, facts, header)
+    workers.barrier()
+    rows = read_log(folder / "log.jsonl")
+    seconds = sum(row["seconds"] for row in rows if row.get("kind") == "epoch")
+    return RunSummary(accuracy, recipe.epochs, seconds, checkpoint, folder / "log.jsonl")
+
+
+def _plan(trainer: Trainer, folder: Path, model: str, images: str) -> str:
+    recipe, workers, threads = trainer.recipe, trainer.workers, torch.get_num_threads()
+    left = recipe.epochs - trainer.epochs_done
+    processes = f"{workers.world_size} processes of " if workers.world_size > 1 else ""
+    return (
+        f"{model} on {images}: {left} epoch{'s' if left > 1 else ''} of "
+        f"{trainer.steps_per_epoch} steps, {processes}{threads} "
+        f"thread{'s' if threads > 1 else ''}; each epoch is kept in {folder}"
+    )
+
+
+def _machine(trainer: Trainer) -> dict[str, Any]:
+    return {
+        "device": trainer.device.type,
+        "threads": torch.get_num_threads(),
+        "processes": trainer.workers.world_size,
+        "torch": torch.__version__,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }

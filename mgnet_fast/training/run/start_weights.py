@@ -1,0 +1,52 @@
+"""Starting a run from a checkpoint's weights instead of random ones."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from mgnet_fast.models import MGNet
+from mgnet_fast.models.files.checkpoints import load_checkpoint
+from mgnet_fast.models.files.weights import load_weights
+
+_HEADS = ("global_fc.", "glimpse_fc.")
+
+
+def file_fingerprint(path: Path) -> str:
+    """The first 16 digits of a file's SHA-256, by which a log names it: logs hold no paths.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"weights {path} do not exist")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def load_start_weights(path: Path, network: MGNet) -> str:
+    """Puts a checkpoint's weights into `network`; the optimiser starts anew.
+
+    Class heads for another number of classes, or that the checkpoint has not, keep their random
+    weights. Everything else must fit.
+
+    Returns:
+        What was done, for people.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no checkpoint, or one of another network.
+    """
+    start = load_checkpoint(path)
+    mine, weights = network.state_dict(), start.state_dict()
+    before, wanted = start.config.num_classes, network.config.num_classes
+    fitting = {
+        name: value
+        for name, value in weights.items()
+        if not name.startswith(_HEADS) or (before == wanted and name in mine)
+    }
+    own_heads = {name: value for name, value in mine.items() if name.startswith(_HEADS)}
+    load_weights(network, own_heads | fitting, f"checkpoint {path}")
+    if before != wanted:
+        return f"starts from {path} with new class heads ({wanted} classes, not {before})"
+    return f"starts from {path}"

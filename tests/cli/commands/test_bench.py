@@ -1,0 +1,112 @@
+"""``mgnet-fast bench engine``: what it measures, not how fast that is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from mgnet_fast import demo, engine_speed
+from mgnet_fast.demo import Comparison, load_model, load_scenes
+from mgnet_fast.engine.convolutions import quantized_convolution
+from mgnet_fast.engine_speed import THRESHOLDS, compare_engine, measure_exits
+
+
+def test_engine_and_published_algorithm_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every case, before anything is timed."""
+    asked = []
+
+    def only_compare(name, published, package, seconds, agreement) -> Comparison:
+        asked.append((name, seconds))
+        with torch.inference_mode():
+            wanted, got = published(), package()
+        off = float((wanted - got).abs().max() / wanted.abs().max())
+        return Comparison(name, off, agreement=agreement)
+
+    monkeypatch.setattr(engine_speed, "compare", only_compare)
+    rows = list(compare_engine(load_model(), load_scenes(20), 8, 4.0))
+    assert all(row.agrees for row in rows)
+    assert asked == [
+        ("toy, 1 slot", 1.0),
+        ("toy, 8 slots", 1.0),
+        ("ResNet-18, 1 slot", 1.0),
+        ("ResNet-18, 16 slots", 1.0),
+    ]
+
+
+def test_exits_are_measured_against_never() -> None:
+    rows = measure_exits(load_model(), load_scenes(40), 8, 0.0)
+    assert [row.threshold for row in rows] == [None, *THRESHOLDS]
+    glimpses = [row.mean_glimpses for row in rows[1:]]
+    assert glimpses == sorted(glimpses)
+    assert rows[0].mean_glimpses == 3
+    assert rows[0].share_of_ideal == 1
+    assert all(0 < row.accuracy <= 1 and row.images_per_second > 0 for row in rows)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparisons are made up; the streams with exit rules run."""
+
+    def made_up(*_: object) -> Iterator[Comparison]:
+        yield Comparison("toy, 8 slots", 1e-5, 2.0, 1.0, 2.0, 1.9, 2.1, 5)
+
+    monkeypatch.setattr(engine_speed, "compare_engine", made_up)
+
+
+def test_tables(command, quick: None) -> None:
+    result = command("bench", "engine", "--images", 20, "--slots", 8, "--budget", 0)
+    assert result.code == 0
+    assert "2.0x" in result.out
+    assert "early exit, toy network, 8 slots" in result.out
+    assert "never" in result.out
+
+
+def test_json(command, quick: None) -> None:
+    result = command("bench", "engine", "--images", 20, "--slots", 8, "--budget", 0, "--json")
+    found = json.loads(result.out)
+    assert found["cases"][0]["ratio"] == 2.0
+    assert len(found["exits"]) == 1 + len(THRESHOLDS)
+    assert (found["precision"], found["deviation"]) == ("fp32", None)
+
+
+@pytest.mark.skipif(
+    quantized_convolution.refusal() is not None, reason=str(quantized_convolution.refusal())
+)
+def test_lower_precision_comes_with_its_deviation(command, quick: None) -> None:
+    words = ("bench", "engine", "--images", 20, "--slots", 8, "--budget", 0, "--precision", "int8")
+    result = command(*words)
+    assert result.code == 0
+    assert "toy network in int8 against float32 over 20 images, " in result.out
+    found = json.loads(command(*words, "--json").out)
+    assert (found["precision"], found["deviation"]["images"]) == ("int8", 20)
+
+
+@pytest.mark.skipif(
+    quantized_convolution.refusal() is not None, reason=str(quantized_convolution.refusal())
+)
+def test_int8_agrees_well_enough_to_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_pairs(*_: object) -> tuple[np.ndarray, np.ndarray]:
+        return np.array([2.0]), np.array([1.0])
+
+    monkeypatch.setattr(demo, "_measure_pairs", no_pairs)
+    for row in compare_engine(load_model(), load_scenes(20), 8, 0.0, "int8"):
+        assert demo.AGREEMENT < row.difference <= row.agreement
+        assert row.ratio == 2.0
+
+
+def test_disagreement_is_an_error(command, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Comparison("toy, 8 slots", 1.0)
+    monkeypatch.setattr(engine_speed, "compare_engine", lambda *_: iter([wrong]))
+    result = command("bench", "engine", "--images", 5, "--slots", 2, "--budget", 0)
+    assert result.code == 1
+    assert "they do not in: toy, 8 slots" in result.err
+
+
+def test_no_subcommand_shows_help(command) -> None:
+    result = command("bench")
+    assert result.code == 2
+    assert "Usage: mgnet-fast bench" in result.out

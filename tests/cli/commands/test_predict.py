@@ -1,0 +1,221 @@
+"""``mgnet-fast predict`` on a folder of digits, good and bad."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import Tensor
+
+from mgnet_fast import Confidence, Engine
+from mgnet_fast.cli.options.engine import EnginePrecision, EngineRunner
+from mgnet_fast.demo import load_model, load_scenes
+from mgnet_fast.engine.convolutions import quantized_convolution
+from mgnet_fast.engine.runners import choice as runner_choice
+from mgnet_fast.engine.runners.choice import PRECISIONS, RUNNERS
+
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty digit scenes as PNG files."""
+    path = tmp_path_factory.mktemp("digits")
+    for number, scene in enumerate(load_scenes(COUNT).scenes(np.arange(COUNT)).numpy()):
+        Image.fromarray(scene[0]).save(path / f"{number:02}.png")
+    return path
+
+
+def _scenes() -> Tensor:
+    return load_scenes(COUNT).scenes(np.arange(COUNT))
+
+
+@pytest.fixture(scope="module")
+def wanted() -> list[tuple[int, int]]:
+    """Label and glimpses of each."""
+    engine = Engine(load_model(), exit=Confidence(0.9))
+    return [(result.label, result.glimpses) for result in engine.predict(_scenes())]
+
+
+def test_json_lines_in_the_order_of_the_files(command, folder: Path, wanted: list) -> None:
+    result = command("predict", folder)
+    assert result.code == 0
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    assert [Path(row["path"]).name for row in rows] == [f"{n:02}.png" for n in range(COUNT)]
+    assert [(row["label"], row["glimpses"]) for row in rows] == wanted
+    assert all(len(row["regions"]) == row["glimpses"] for row in rows)
+    assert all(0 < row["probability"] <= 1 and row["finite"] for row in rows)
+    assert result.err.startswith(f"{COUNT} images, ")
+    assert "images/s" in result.err
+
+
+def test_csv_by_the_suffix(
+    command, folder: Path, wanted: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Which runner is faster is measured anew each time; another one may round otherwise.
+    monkeypatch.setattr(
+        runner_choice, "median_step_seconds", lambda runners, _: range(len(runners))
+    )
+    out = tmp_path / "labels.csv"
+    result = command("predict", folder, "--out", out)
+    assert (result.code, result.out) == (0, "")
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(int(row["label"]), int(row["glimpses"])) for row in rows] == wanted
+    assert command("predict", folder, "--format", "csv").out == out.read_text()
+
+
+def test_damaged_and_missing_files_are_reported_and_the_rest_is_finished(
+    command, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cut.png").write_bytes((folder / "00.png").read_bytes()[:150])
+    (tmp_path / "text.png").write_text("hello")
+    pattern = str(folder / "0*.png")
+    result = command("predict", folder / "01.png", tmp_path, pattern, tmp_path / "absent.png")
+    assert result.code == 1
+    assert len(result.out.splitlines()) == 11
+    assert f"skipped: {tmp_path / 'cut.png'}: " in result.err
+    assert f"skipped: {tmp_path / 'text.png'}: cannot identify image file" in result.err
+    assert f"skipped: {tmp_path / 'absent.png'}: there is no such file" in result.err
+    assert result.err.splitlines()[-1].startswith("11 images, ")
+    assert result.err.splitlines()[-1].endswith(", 3 skipped")
+
+
+def test_nothing_but_damage(command, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    result = command("predict", tmp_path)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines()[-1].startswith("0 images")
+
+
+def test_images_of_all_sizes_and_kinds(command, folder: Path, wanted: list, tmp_path: Path) -> None:
+    scene = Image.open(folder / "00.png")
+    scene.convert("RGBA").save(tmp_path / "a.png")
+    scene.convert("CMYK").save(tmp_path / "b.tif")
+    Image.fromarray(np.asarray(scene).astype(np.uint16) * 257).save(tmp_path / "c.png")
+    Image.new("L", (1, 1)).save(tmp_path / "d.png")
+    Image.new("L", (3000, 500)).save(tmp_path / "e.png")
+    result = command("predict", tmp_path, "--slots", 2)
+    assert result.code == 0
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    assert [row["label"] for row in rows[:3]] == [wanted[0][0]] * 3
+    assert len(rows) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "glimpses"),
+    [
+        (("--exit", "never"), {3}),
+        (("--exit", "entropy", "--threshold", 99), {1}),
+        (("--exit", "margin", "--threshold", 1.5), {3}),
+    ],
+)
+def test_exit_rules(command, folder: Path, words: tuple, glimpses: set) -> None:
+    result = command("predict", folder, *words)
+    assert {json.loads(line)["glimpses"] for line in result.out.splitlines()} == glimpses
+
+
+def test_precisions_and_runners_are_the_engines() -> None:
+    assert [each.value for each in EnginePrecision] == list(PRECISIONS)
+    assert [each.value for each in EngineRunner] == ["auto", *RUNNERS]
+
+
+def test_a_named_runner_gives_the_same_line_every_time(command, folder: Path) -> None:
+    first = command("predict", folder, "--runner", "channels_last")
+    assert first.code == 0
+    assert first.err.rstrip().endswith("images/s (channels_last)")
+    assert command("predict", folder, "--runner", "channels_last").out == first.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--runner", "onnxruntime"), "loads what mgnet-fast export wrote: give its path"),
+        (("--runner", "eager", "--artefact", "step.onnx"), "it loads no artefact, got step.onnx"),
+        (("--artefact", "step.onnx"), "runner must be 'onnxruntime' or 'tensorrt' for an artefact"),
+        (("--runner", "eager", "--precision", "int8"), "not in int8 (which packed"),
+    ],
+)
+def test_runners_that_do_not_fit(command, folder: Path, words: tuple, said: str) -> None:
+    result = command("predict", folder, *words)
+    assert (result.code, result.out) == (1, "")
+    assert said in result.err
+
+
+@pytest.mark.skipif(
+    quantized_convolution.refusal() is not None, reason=str(quantized_convolution.refusal())
+)
+def test_int8_is_fitted_to_the_first_images_and_says_how_far_it_is(
+    command, folder: Path, wanted: list, tmp_path: Path
+) -> None:
+    (tmp_path / "damaged.png").write_text("hello")
+    result = command("predict", tmp_path, folder, "--precision", "int8")
+    assert result.code == 1  # one was skipped
+    said, skipped, *_ = result.err.splitlines()
+    assert said.startswith(f"int8 against float32 over {COUNT} images, 0 labels changed (0 %); ")
+    assert skipped.startswith(f"skipped: {tmp_path / 'damaged.png'}")
+    labels = [json.loads(line)["label"] for line in result.out.splitlines()]
+    exact = Engine(load_model(), precision="int8", calibration=[_scenes()]).predict(_scenes())
+    assert labels == [each.label for each in exact]
+    assert sum(a == b for a, (b, _) in zip(labels, wanted, strict=True)) >= COUNT - 1
+    result = command("predict", folder, "--precision", "int8", "--calibration-images", 7)
+    assert result.code == 0
+    assert result.err.startswith("int8 against float32 over 7 images, ")
+
+
+def test_half_precision(command, folder: Path, wanted: list) -> None:
+    pattern = str(folder / "0*.png")
+    result = command("predict", pattern, "--precision", "bf16", "--calibration-images", 3)
+    assert result.code == 0
+    assert result.err.startswith("bf16 against float32 over 3 images, 0 labels changed")
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    assert [row["label"] for row in rows] == [label for label, _ in wanted[:10]]
+
+
+def test_nothing_to_calibrate_on(command, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    out = tmp_path / "out.csv"
+    result = command("predict", tmp_path, "--precision", "int8", "--out", out)
+    assert (result.code, out.exists()) == (1, False)
+    assert "calibration needs at least one image file that can be read" in result.err
+
+
+def test_no_files(command, tmp_path: Path) -> None:
+    result = command("predict", tmp_path / "*.png")
+    assert result.code == 1
+    assert result.err == f"error: no image files found in {tmp_path / '*.png'}\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent as on Unix")
+def test_an_interruption_ends_it_and_keeps_what_is_written(folder: Path, tmp_path: Path) -> None:
+    """A pipe that nobody writes to is an image file that never ends."""
+    os.mkfifo(tmp_path / "endless.png")
+    out = tmp_path / "out.jsonl"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mgnet_fast", "predict", "--out", out),
+            *(folder, tmp_path / "endless.png"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if out.exists() and len(out.read_text().splitlines()) == COUNT:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.splitlines()[-1] == "error: interrupted"
+    assert len(out.read_text().splitlines()) == COUNT

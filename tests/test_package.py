@@ -131,3 +131,8 @@ def test_the_installed_package_is_tested() -> None:
     if editable:
         pytest.skip("an editable install, or the source tree on the path: nothing to shadow")
     assert source_tree not in Path(spec.origin).resolve().parents or ".venv" in spec.origin
+
+
+def test_nothing_is_installed_that_an_earlier_build_left_behind() -> None:
+    """`.ci/run` puts a module of this name into build/ before it installs."""
+    assert importlib.util.find_spec("mgnet_fast.gone") is None

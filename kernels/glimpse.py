@@ -8,6 +8,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mgnet_fast.ops.sampling import RangeMap, Sampling
+
 from . import launching
 from .axis import (
     image_in_pool,
@@ -19,7 +21,7 @@ from .axis import (
     usable_region,
     weights_inside,
 )
-from .source import Source
+from .source import Source, geometry, index_stride
 from .tiles import WARPS, real_type, tiling
 
 UNSPECIALIZED = [
@@ -137,33 +139,26 @@ def glimpse_kernel(
 
 def run_glimpse(
     samples: Tensor,
-    image: Tensor,
+    sampling: Sampling,
     regions: Tensor,
-    image_index: Tensor | None,
-    pool: Tensor | None,
-    normalization: Tensor | None,
-    align_corners: bool,
-    border: bool,
-    *,
     region_result: Tensor | None = None,
-    scale_range: tuple[float, float] = (0.0, 0.0),
+    range_map: RangeMap | None = None,
 ) -> None:
     """Writes the samples [N, C, h, w]. With ``region_result`` [N, 3], ``regions`` are logits, and
     it is written, too."""
+    image, index, normalization, pool, options, _ = sampling
     count, channels, height, width = samples.shape
     source = Source.of(image, pool)
     cut = tiling(height, width, channels, source.interleaved, most_steps=4)
+    scale_range = (0.0, 0.0) if range_map is None else range_map[:2]
     arguments: tuple[Any, ...] = (
-        image, regions, region_result, image_index, pool, normalization, samples,
+        image, regions, region_result, index, pool, normalization, samples,
         source.images, source.elements, channels, source.height, source.width, height, width,
         cut.tiles, cut.tiles_across, cut.groups,
-        *source.strides, *regions.stride(),
-        0 if image_index is None else image_index.stride(0), *samples.stride(), *scale_range,
+        *source.strides, *regions.stride(), index_stride(index), *samples.stride(), *scale_range,
     )  # fmt: skip
     constants = {
-        "NUMBERS": regions.shape[1],
-        "ALIGN": align_corners,
-        "BORDER": border,
+        **geometry(options, regions),
         "OFFSET": source.offset_type(samples),
         "REAL": real_type(image),
         **cut.constants,

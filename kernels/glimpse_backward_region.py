@@ -13,9 +13,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mgnet_fast.ops.sampling import Sampling
+
 from . import launching
 from .axis import image_in_pool, image_of, read_region, sample_axis, weights_inside
-from .source import Source
+from .source import Source, geometry, index_stride
 from .tiles import WARPS, real_type, tiling
 
 SUMS = 4  # of a tile: d / d scale_x, d / d scale_y, d / d x, d / d y, in float64
@@ -178,32 +180,21 @@ def region_gradient_kernel(
     tl.store(to + NUMBERS - 1, y.to(dtype))
 
 
-def run_region_sums(
-    grad: Tensor,
-    image: Tensor,
-    regions: Tensor,
-    image_index: Tensor | None,
-    pool: Tensor | None,
-    normalization: Tensor | None,
-    align_corners: bool,
-    border: bool,
-) -> Tensor:
+def run_region_sums(grad: Tensor, sampling: Sampling, regions: Tensor) -> Tensor:
     """Partial sums [N, tiles, 4] of d loss / d (scale_x, scale_y, x, y), float64."""
+    image, index, normalization, pool, options, _ = sampling
     count, channels, height, width = grad.shape
     source = Source.of(image, pool)
     cut = tiling(height, width, channels, source.interleaved, most_steps=4)
     sums = image.new_empty((count, cut.programs, SUMS), dtype=torch.float64)
     arguments: tuple[Any, ...] = (
-        grad, image, regions, image_index, pool, normalization, sums,
+        grad, image, regions, index, pool, normalization, sums,
         source.images, source.elements, channels, source.height, source.width, height, width,
         cut.tiles, cut.tiles_across, cut.groups,
-        *grad.stride(), *source.strides, *regions.stride(),
-        0 if image_index is None else image_index.stride(0),
+        *grad.stride(), *source.strides, *regions.stride(), index_stride(index),
     )  # fmt: skip
     constants = {
-        "NUMBERS": regions.shape[1],
-        "ALIGN": align_corners,
-        "BORDER": border,
+        **geometry(options, regions),
         "OFFSET": source.offset_type(grad),
         "REAL": real_type(image),
         **cut.constants,

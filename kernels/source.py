@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import triton.language as tl
 from torch import Tensor
+
+from mgnet_fast.ops.sampling import Options
 
 from .tiles import is_interleaved, offset_type
 
@@ -46,3 +49,16 @@ class Source:
         if self.pooled:
             return tl.int64 if self.elements >= 2**31 else offset_type(samples)
         return offset_type(self.tensor, samples)
+
+
+def index_stride(index: Tensor | None) -> int:
+    return 0 if index is None else index.stride(0)
+
+
+def geometry(options: Options, regions: Tensor) -> dict[str, Any]:
+    """What the kernels take of the options as compile-time constants."""
+    return {
+        "NUMBERS": regions.shape[1],
+        "ALIGN": options.align_corners,
+        "BORDER": options.padding_mode == "border",
+    }

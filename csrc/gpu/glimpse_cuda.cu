@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "gpu/forward.h"
 #include "gpu/glimpse_cuda.h"
-#include "gpu/gpu_forward.h"
-#include "gpu/gpu_image_gradient.h"
-#include "gpu/gpu_region_sums.h"
-#include "gpu/gpu_squash.h"
+#include "gpu/image_gradient.h"
+#include "gpu/logits.h"
+#include "gpu/region_sums.h"
 
 namespace mgnet {
 namespace {

@@ -5,11 +5,11 @@
 #include <functional>
 #include <vector>
 
-#include "gpu/gpu_forward.h"
-#include "gpu/gpu_image_gradient.h"
-#include "gpu/gpu_plan.h"
-#include "gpu/gpu_region_sums.h"
-#include "gpu/gpu_squash.h"
+#include "gpu/forward.h"
+#include "gpu/image_gradient.h"
+#include "gpu/plan.h"
+#include "gpu/region_sums.h"
+#include "gpu/logits.h"
 
 namespace mgnet_test {
 

@@ -13,7 +13,7 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
-_PLAIN_TYPES = (Tensor, torch.nn.Parameter)
+_PLAIN_TYPES = (Tensor, type(None), torch.nn.Parameter)
 
 _functorch_level: Any = None
 try:  # questions that torch answers only through private names; without them, always dispatch
@@ -29,13 +29,13 @@ def is_plain_eager(*tensors: Tensor | None) -> bool:
     if torch.compiler.is_compiling() or _functorch_level is None:
         return False
     for tensor in tensors:
-        if tensor is not None and type(tensor) not in _PLAIN_TYPES:
+        if type(tensor) not in _PLAIN_TYPES:
             return False
     return (
         _len_torch_dispatch_stack() == 0
-        and not under_functorch()
+        and _functorch_level() is None
         and _get_tracing_state() is None
-        and not _under_forward_mode()
+        and getattr(forward_ad, "_current_level", 0) < 0
     )
 
 

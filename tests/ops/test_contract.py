@@ -54,7 +54,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"image_index": torch.tensor([0, 2])}, ValueError, r"image_index.*2"),
     ({"image_index": torch.tensor([-1, 0])}, ValueError, r"image_index.*-1"),
     ({"padding_mode": "reflection"}, ValueError, r"padding_mode must be one of zeros, border"),
-    ({"padding_mode": ["zeros"]}, ValueError, r"padding_mode must be one of zeros, border, got"),
+    ({"padding_mode": ["zeros"]}, TypeError, r"padding_mode must be one of .*got .* of type list"),
     ({"dtype": torch.int8}, TypeError, r"dtype must be float32, .*, got int8"),
     ({"memory_format": torch.channels_last_3d}, ValueError, r"memory_format must be"),
     ({"mean": (0.5,)}, ValueError, r"mean must hold one number for each of the 3 channels"),

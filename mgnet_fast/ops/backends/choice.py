@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from . import cpu, cuda, triton
+from . import cpu, cuda, native, triton
 
 ENVIRONMENT_VARIABLE = "MGNET_FAST_BACKEND"
 
@@ -28,6 +28,11 @@ _ORDER: dict[str, tuple[str, ...]] = {
     "cuda": ("triton", "cuda", "reference"),
 }
 _ORDER_ELSEWHERE = ("reference",)
+LAUNCHERS: dict[str, native.Launcher | triton.Launcher] = {
+    "cpu": cpu.LAUNCHER,
+    "triton": triton.LAUNCHER,
+    "cuda": cuda.LAUNCHER,
+}
 _TAKES_POOLS = ("cpu", "triton", "reference")
 
 # (device, pooled) -> backend: looked up at every call, decided once

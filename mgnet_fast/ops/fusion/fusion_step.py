@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..autocast import without_autocast
-from ..backends import cpu
 from ..tracing import is_plain_eager
-from . import fuse_glimpse, triton_fusion
+from . import fuse_glimpse, native_fusion, triton_fusion
 from .fusion_weights import StepWeights
 
 
@@ -42,10 +41,10 @@ def _on_cpu(
     feature: Tensor, region: Tensor, tokens: Tensor, length: Tensor, weights: StepWeights
 ) -> tuple[Tensor, Tensor]:
     """In C++ where that serves these tensors and nothing but the result is wanted."""
-    if is_plain_eager(feature, region, tokens, length) and cpu.takes_step(
+    if is_plain_eager(feature, region, tokens, length) and native_fusion.takes_step(
         region, tokens, length, weights
     ):
-        return cpu.fusion_step(feature, region, tokens, length, weights)
+        return native_fusion.fusion_step(feature, region, tokens, length, weights)
     return reference(feature, region, tokens, length, weights)
 
 

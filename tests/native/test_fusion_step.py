@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from support.forking import forked
 from support.tolerances import FUSION
 from torch import Tensor, nn
 
@@ -102,3 +103,19 @@ def test_shapes_that_do_not_fit() -> None:
         native_fusion.fusion_step(feature[:, 1:], region, tokens, length, weights(19))
     with pytest.raises(ValueError, match=r"length must be \[4\], got \[3\]"):
         native_fusion.fusion_step(feature, region, tokens, length[:3], weights(19))
+
+
+def test_a_forked_process_that_asks_for_two_threads_ends() -> None:
+    feature, region, tokens, length = inputs(64, 515)
+    step = weights(515)
+    torch.set_num_threads(2)
+    # Copied before the fork: torch's own operations on so many numbers would hang in the child.
+    before = tokens.clone()
+    together = native_fusion.fusion_step(feature, region, tokens, length, step)
+
+    def child() -> bool:
+        torch.set_num_threads(2)
+        again = native_fusion.fusion_step(feature, region, before, length, step)
+        return all(torch.equal(*pair) for pair in zip(again, together, strict=True))
+
+    assert forked(child) == 0

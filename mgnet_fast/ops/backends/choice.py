@@ -57,6 +57,11 @@ def can_run(name: str, device: str, raise_error: bool = False, pooled: bool = Fa
     Raises:
         ValueError: the name is no backend, or, with ``raise_error``, why it cannot run.
     """
+    if not isinstance(name, str):
+        raise TypeError(
+            f"backend must be one of {', '.join(_REFUSALS)}, got {name} of type "
+            f"{type(name).__name__}"
+        )
     if name not in _REFUSALS:
         raise ValueError(f"backend must be one of {', '.join(_REFUSALS)}, got {name!r}")
     reason = _REFUSALS[name](device)
@@ -73,7 +78,8 @@ def choose(device: str, requested: str | None, pooled: bool = False) -> str:
     Raises:
         ValueError: the requested backend cannot run, with the reason.
     """
-    requested = requested or _requested_by_environment
+    if requested is None or requested == "":
+        requested = _requested_by_environment
     if requested is not None:
         can_run(requested, device, raise_error=True, pooled=pooled)
         return requested

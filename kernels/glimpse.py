@@ -12,12 +12,13 @@ from mgnet_fast.ops.sampling import RangeMap, Sampling
 
 from . import launching
 from .axis import (
-    image_in_pool,
-    image_of,
+    four_pixels,
+    picked_image,
     probabilities,
     read_region,
     rounded,
     sample_axis,
+    tile_samples,
     usable_region,
     weights_inside,
 )
@@ -69,18 +70,13 @@ def glimpse_kernel(
         scale_x, scale_y, x, y, usable = usable_region(
             scale.to(tl.float64), scale.to(tl.float64), x.to(tl.float64), y.to(tl.float64)
         )
-    picked, exists = image_of(n, index, index_stride, images)
-    usable = usable & exists
-    start = picked * image_stride_n
-    if pool is not None:
-        (
-            start, image_height, image_width, image_stride_c, image_stride_h, image_stride_w, inside
-        ) = image_in_pool(pool, picked, elements, channels, OFFSET)  # fmt: skip
-        usable = usable & inside
-
-    row = (tile // tiles_across) * ROWS + tl.arange(0, ROWS)
-    lane = (tile % tiles_across) * LANES + tl.arange(0, LANES)
-    column = lane // channels if INTERLEAVED else lane
+    (
+        start, image_height, image_width, image_stride_c, image_stride_h, image_stride_w, usable
+    ) = picked_image(
+        n, usable, index, index_stride, pool, images, elements, channels, image_height,
+        image_width, image_stride_n, image_stride_c, image_stride_h, image_stride_w, OFFSET,
+    )  # fmt: skip
+    row, lane, column = tile_samples(tile, tiles_across, channels, INTERLEAVED, ROWS, LANES)
     _, _, cell_y, fraction_y = sample_axis(
         row, height, scale_y, y, image_height, ALIGN, BORDER, REAL
     )
@@ -121,11 +117,10 @@ def glimpse_kernel(
             source = image + (start + channel.to(tl.int64) * image_stride_c)
             target = samples + (n * stride_n + channel.to(tl.int64) * stride_c)
         at = source + (from_row + from_column[None, :])
-        below = at + image_stride_h
-        a = tl.load(at, mask=upper_inside & left_inside, other=0).to(REAL)
-        b = tl.load(at + image_stride_w, mask=upper_inside & right_inside, other=0).to(REAL)
-        c = tl.load(below, mask=lower_inside & left_inside, other=0).to(REAL)
-        d = tl.load(below + image_stride_w, mask=lower_inside & right_inside, other=0).to(REAL)
+        a, b, c, d = four_pixels(
+            at, image_stride_h, image_stride_w, upper_inside, lower_inside, left_inside,
+            right_inside, REAL,
+        )  # fmt: skip
         value = left * (upper * a + lower * c) + right * (upper * b + lower * d)
         if normalization is not None:
             # The bias goes with the weights that are inside: padding stays 0 after normalising.

@@ -103,7 +103,7 @@ def test_the_fusion_step_compiles_without_spills(
     launches = launches_of(
         lambda: triton_fusion.fusion_step(feature, region, tokens, length, weights)
     )
-    alone = launches_of(lambda: triton_fusion.fuse_glimpse(tokens, length, *weights.folded))
+    alone = launches_of(lambda: triton_fusion.fuse_glimpse(tokens, length, weights.folded))
     names = [launch.kernel.__name__ for launch in launches]
     assert names == ["append_kernel", "attend_kernel", "state_kernel"]
     for launch in (*launches, alone[0]):

@@ -23,14 +23,7 @@ INFERENCE_ONLY = (
 )
 
 
-def reference(
-    tokens: Tensor,
-    length: Tensor,
-    key_query: Tensor,
-    key_bias: Tensor,
-    out_value: Tensor,
-    out_bias: Tensor,
-) -> Tensor:
+def reference(tokens: Tensor, length: Tensor, folded: FoldedFusion) -> Tensor:
     """The op in plain PyTorch, on any device, in any floating dtype, without a host wait.
 
     A row whose length is not one of 1..T is all NaN.
@@ -43,27 +36,19 @@ def reference(
         # Unused places may hold anything, NaN included, and 0 * NaN is NaN.
         known = tokens.masked_fill((places > length).unsqueeze(2), 0.0)
         newest = ((places == length).to(tokens.dtype).unsqueeze(1) @ known).squeeze(1)
-        return attended(known, newest, length, key_query, key_bias, out_value, out_bias)
+        return attended(known, newest, length, folded)
 
 
-def attended(
-    known: Tensor,
-    newest: Tensor,
-    length: Tensor,
-    key_query: Tensor,
-    key_bias: Tensor,
-    out_value: Tensor,
-    out_bias: Tensor,
-) -> Tensor:
+def attended(known: Tensor, newest: Tensor, length: Tensor, folded: FoldedFusion) -> Tensor:
     """The fused tokens [S, D], from a cache whose unused places are 0, the newest token of each
     slot [S, D] and the lengths [S, 1]."""
-    query = F.linear(newest, key_query, key_bias)
+    query = F.linear(newest, folded.key_query, folded.key_bias)
     scores = (known @ query.unsqueeze(2)).squeeze(2) / math.sqrt(known.shape[2])
     # No used place gives softmax of nothing but -inf: NaN. Too long a length is made the same.
     places = torch.arange(1, known.shape[1] + 1, device=known.device)
     used = (places <= length) & (length <= known.shape[1])
     weights = scores.masked_fill(~used, -math.inf).softmax(dim=1)
-    return F.linear((weights.unsqueeze(1) @ known).squeeze(1), out_value, out_bias)
+    return F.linear((weights.unsqueeze(1) @ known).squeeze(1), folded.out_value, folded.out_bias)
 
 
 # From a backend to what computes the op there. The matrix products are all that takes time on a
@@ -86,7 +71,8 @@ def fuse_glimpse_op(
     out_bias: Tensor,
     backend: str,
 ) -> Tensor:
-    return _IMPLEMENTATIONS[backend](tokens, length, key_query, key_bias, out_value, out_bias)
+    folded = FoldedFusion(key_query, key_bias, out_value, out_bias)
+    return _IMPLEMENTATIONS[backend](tokens, length, folded)
 
 
 @fuse_glimpse_op.register_fake
@@ -141,7 +127,7 @@ def fuse_glimpse(
     if torch.is_grad_enabled() and any(each.requires_grad for each in (tokens, *folded)):
         raise RuntimeError(INFERENCE_ONLY)
     if is_plain_eager(tokens, length, *folded):
-        return _IMPLEMENTATIONS[chosen](tokens, length, *folded)
+        return _IMPLEMENTATIONS[chosen](tokens, length, folded)
     return fuse_glimpse_op(tokens, length, *folded, chosen)
 
 

@@ -28,7 +28,7 @@ def reference(
     tokens.copy_(torch.where(newest, token.unsqueeze(1), tokens))
     # Unused places may hold anything, NaN included, and 0 * NaN is NaN.
     known = tokens.masked_fill((places > count).unsqueeze(2), 0.0)
-    fused = fuse_glimpse.attended(known, token, count, *weights.folded)
+    fused = fuse_glimpse.attended(known, token, count, weights.folded)
     state = F.relu(F.layer_norm(fused, fused.shape[1:], *weights.norm, weights.epsilon))
     low, high = weights.scale_range
     probability = F.linear(state, *weights.locate).double().sigmoid()

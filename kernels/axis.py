@@ -1,10 +1,10 @@
-"""The coordinates of a glimpse, as device functions: the region read or made from logits, its
-image found, where along an axis the samples fall, and with which weights they touch which pixels.
+"""Device functions for coordinates: reading a region or deriving it from logits, finding its
+image, and placing samples along an axis with their bilinear weights.
 
 The same formulas in the same order as csrc/glimpse_math.h. Coordinates are in float64 because a
-float32 coordinate cannot place a sample within 1e-7 of a pixel on a large image; a tile needs them
-once per row and once per column, not per sample. Weights are in the type the samples are computed
-in. No index is moved to stay in bounds: pixels outside are not loaded at all.
+float32 coordinate cannot place a sample within 1e-7 of a pixel on a large image; a tile computes
+them once per row and once per column, not per sample. Weights have the type that samples are
+computed in. Indices are not clamped: pixels outside the image are masked out of the loads.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def picked_image(
     image_stride_n, image_stride_c, image_stride_h, image_stride_w, OFFSET: tl.constexpr,
 ):  # fmt: skip
     """Of the image of glimpse n: its first element, height, width, strides of channel, row and
-    column, and whether the region is still ``usable``, which it is not without an image."""
+    column, and ``usable``, now False if there is no such image."""
     picked, exists = image_of(n, index, index_stride, images)
     usable = usable & exists
     start = picked * image_stride_n

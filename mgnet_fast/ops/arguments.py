@@ -108,6 +108,8 @@ def check_image_index(
 
 
 def height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    if type(size) is int and size >= 1:  # most calls; the ways below take a microsecond
+        return size, size
     sides = tuple(size) if isinstance(size, Sequence) else (size, size)
     whole = all(
         isinstance(side, int | torch.SymInt) and not isinstance(side, bool) for side in sides

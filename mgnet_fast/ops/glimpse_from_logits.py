@@ -1,6 +1,7 @@
 """The glimpse from localization logits: sigmoid, gradient rescaling, range map and sampling in one.
 
-Two ways in, as in ops/glimpse.py: the registered op, or one autograd.Function.
+As in ops/glimpse.py, a call runs as a registered op if a tracer or mode must see it, otherwise
+through one autograd.Function.
 """
 
 from __future__ import annotations

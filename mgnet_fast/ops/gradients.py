@@ -1,4 +1,7 @@
-"""The gradients of a glimpse to its image and its region, as registered ops and without them."""
+"""The gradients of a glimpse with respect to its image and its region.
+
+Each is a registered op, for calls that a tracer or a mode must see, and a direct call otherwise.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ NO_SECOND_DERIVATIVE = (
 
 
 class Saved:
-    """What the backward pass needs, kept on a context: tensors where autograd can see them (it
-    finds those changed in place, and its hooks may move them), the rest as it is."""
+    """What the backward pass needs. Tensors are saved through autograd, which detects in-place
+    changes and applies its hooks to them; the rest is stored as attributes."""
 
     __slots__ = ("_normalization", "_options", "_plans")
 
@@ -71,7 +74,7 @@ def _(*values: Any) -> Tensor:
 
 def region_gradient(sampling: Sampling, region: Tensor, grad: Tensor) -> Tensor:
     """d loss / d region, of the dtype and shape of ``region``."""
-    # Under create_graph the op must be seen, so that a second derivative is refused in words.
+    # With create_graph=True the registered op runs: it refuses a second derivative by name.
     if sampling.plans is None or torch.is_grad_enabled():
         return _region_op(*GRADIENT.flat(sampling, region=region, grad=grad))
     return LAUNCHERS[sampling.options.backend].region_gradient(sampling, region, grad)

@@ -1,5 +1,7 @@
-"""From the arguments of a public op to the record of its sampling: all checks, and the choice of
-the backend. Calls like an earlier one are looked up."""
+"""Turns the arguments of a public op into a :class:`Sampling`: checks them, chooses the backend.
+
+The result is cached by everything that decides it except the values of the tensors.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,6 @@ from .arguments import (
     check_image_index,
     check_padding_mode,
     check_rows,
-    dtype_name,
     height_and_width,
     is_channels_last,
     normalization,
@@ -24,7 +25,7 @@ from .arguments import (
 )
 from .backends import choice as backends
 from .images.image_pool import ImagePool
-from .sampling import Options, Sampling
+from .sampling import RESULT_NAMES, Options, Sampling
 from .tracing import is_plain_eager, under_functorch
 
 
@@ -41,8 +42,8 @@ class Arguments(NamedTuple):
     backend: str | None
 
 
-# From what decides about a call, to (normalization, options, plans): checking a call anew takes
-# as long as a small glimpse.
+# Maps a key to (normalization, options, plans). Checking a call anew takes as long as a small
+# glimpse.
 _known: dict[Any, tuple[Tensor | None, Options, dict[Any, Any]]] = {}
 
 
@@ -83,7 +84,7 @@ def resolved(
     check_image_index(image_index, name, rows, image, images)
     align_corners = check_align_corners(arguments.align_corners)
     check_padding_mode(arguments.padding_mode)
-    out_dtype = dtype_name(output_dtype(image, arguments.dtype))
+    out_dtype = RESULT_NAMES[output_dtype(image, arguments.dtype)]
     constants = normalization(image, arguments.mean, arguments.std)
     channels_last = is_channels_last(image, arguments.memory_format)
     backend = _chosen(image, arguments.backend, pool is not None)
@@ -105,12 +106,12 @@ def _key(
     pool: Tensor | None,
     given: tuple[Any, ...],
 ) -> Any:
-    """Everything that decides about the call, or None where that cannot be a key."""
+    """A key for the cache, or None if an argument could change without its key changing."""
     if image is None or rows is None:
         return None
     size, _, _, mean, std, _, _, _ = given
     if type(size) is not int and not _is_constant(size, int):
-        return None  # a bool or a float, which as a key would pass for the int
+        return None  # as keys, True and 1.0 equal 1
     if not _is_constant(mean, float) or not _is_constant(std, float):
         return None
     others = None
@@ -128,7 +129,7 @@ def _key(
 
 
 def _is_constant(value: Any, kind: type) -> bool:
-    """Whether it can be part of a key: a tensor, even one in a tuple, may change."""
+    """Whether ``value`` may be part of a key: None or numbers. Tensors can change in place."""
     if value is None:
         return True
     return type(value) is tuple and all(type(item) is kind or type(item) is int for item in value)

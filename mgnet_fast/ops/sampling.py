@@ -20,6 +20,7 @@ RESULT_DTYPES = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
+RESULT_NAMES = {dtype: name for name, dtype in RESULT_DTYPES.items()}
 
 
 class Options(NamedTuple):
@@ -111,7 +112,7 @@ class Schema:
         options = {name: named.pop(name) for name in Options._fields if name in named}
         if gradient is not None:
             options["height"], options["width"] = gradient.shape[2:]
-            options["out_dtype"] = str(gradient.dtype).removeprefix("torch.")
+            options["out_dtype"] = RESULT_NAMES[gradient.dtype]
             options["channels_last"] = False
         tensors = {name: named.pop(name, None) for name in Sampling._fields[:4]}
         return Sampling(**tensors, options=Options(**options)), named

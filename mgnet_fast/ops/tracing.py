@@ -1,8 +1,8 @@
 """When an eager call may skip the dispatcher and go straight to its backend.
 
 The dispatcher and a Python autograd registration cost 15 to 70 microseconds a call; a batch-1
-glimpse itself takes ten. So a plain eager call does without them; whatever has to *see* the
-call (compilers, export, dispatch and functorch modes, tensor subclasses) gets the registered op.
+glimpse takes about ten. A plain eager call therefore skips them. Compilers, export, dispatch and
+functorch modes, and tensor subclasses must see the call, so they get the registered op.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 _PLAIN_TYPES = (Tensor, type(None), torch.nn.Parameter)
 
 _functorch_level: Any = None
-try:  # questions that torch answers only through private names; without them, always dispatch
+try:  # only private names of torch tell; without them every call is dispatched
     from torch._C import _functorch, _get_tracing_state, _len_torch_dispatch_stack
 
     _functorch_level = _functorch.maybe_current_level

@@ -35,7 +35,7 @@ LAUNCHERS: dict[str, native.Launcher | triton.Launcher] = {
 }
 _TAKES_POOLS = ("cpu", "triton", "reference")
 
-# (device, pooled) -> backend: looked up at every call, decided once
+# (device, pooled) -> backend, decided once per process
 _first_choice: dict[tuple[str, bool], str] = {}
 
 _requested_by_environment = os.environ.get(ENVIRONMENT_VARIABLE) or None

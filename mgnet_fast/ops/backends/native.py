@@ -23,7 +23,7 @@ try:
     extension = importlib.import_module("mgnet_fast._native")
 except ModuleNotFoundError:
     pass
-except ImportError as error:  # built, but broken: worth a word at once
+except ImportError as error:  # built but broken: the user should know at once
     reason = f"the extension cannot be loaded: {error}"
     warnings.warn(f"mgnet_fast runs without its C++ kernels: {reason}", stacklevel=2)
 
@@ -35,7 +35,7 @@ _CODES = {
     torch.uint8: 4,
 }
 _PADDING_CODES = {"zeros": 0, "border": 1}
-_MOST_PLANS = 16  # of one kind of sampling; more, and scale ranges or gradients change all the time
+_MOST_PLANS = 16  # for one layout of tensors; beyond that, keys such as scale ranges never recur
 
 NO_GRADIENT_OF_POOLS = "the pixels of a pool get no gradient; give the image itself to the glimpse"
 

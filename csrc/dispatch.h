@@ -1,6 +1,6 @@
-// The operations, as the bindings and the tests call them: choose the instruction set, check,
-// spread the units over threads, add up partial sums in fixed order.
-// Errors are std::invalid_argument with a sentence that names the argument.
+// The operations that the bindings and the tests call. They check the job, choose the instruction
+// set, spread the work over threads and add up partial sums in a fixed order. Errors are
+// std::invalid_argument with a sentence that names the argument.
 #pragma once
 
 #include <string>

@@ -1,5 +1,4 @@
-// Spreading work over threads; for objects that are compiled without an instruction set of their
-// own.
+// Spreads work over threads. Only for objects that are compiled for the baseline instruction set.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// From the code of an element type to the type: host code, shared by the launches and their tests.
+// Maps the code of an element type to the type. Host code of the launches and their tests.
 #pragma once
 
 #include "element.h"

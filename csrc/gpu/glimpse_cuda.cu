@@ -1,4 +1,4 @@
-// The kernels of gpu_*.h as CUDA kernels, and their launches.
+// The block functions of csrc/gpu as CUDA kernels, and their launches.
 #include <cuda_runtime.h>
 
 #include <algorithm>

@@ -42,11 +42,14 @@ const std::vector<const Kernels*>& usable() {
 
 std::atomic<const Kernels*> chosen{nullptr};
 
-void require(bool condition, const std::string& message) {
+// The text is put together only where it is needed: a call of one small glimpse would notice it.
+void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
 }
 
-std::string got(int64_t value) { return ", got " + std::to_string(value); }
+void require(bool condition, const char* message, int64_t got) {
+  if (!condition) throw std::invalid_argument(message + (", got " + std::to_string(got)));
+}
 
 bool is_float_type(int type) { return type >= kFloat32 && type <= kBFloat16; }
 
@@ -57,7 +60,7 @@ double read_element(const void* data, int type, int64_t at) {
     case kFloat64:
       return static_cast<const double*>(data)[at];
     default:
-      throw std::invalid_argument("dtype must be float32 or float64" + got(type));
+      throw std::invalid_argument("dtype must be float32 or float64, got " + std::to_string(type));
   }
 }
 
@@ -150,8 +153,8 @@ Squashed region_from_logits(const Logits& logits, int64_t n) {
 
 void check_logits(const Job& job, const Logits& logits) {
   require(logits.type == kFloat32 || logits.type == kFloat64,
-          "logits dtype must be float32 or float64" + got(logits.type));
-  require(job.regions.columns == 3, "region must have 3 columns" + got(job.regions.columns));
+          "logits dtype must be float32 or float64", logits.type);
+  require(job.regions.columns == 3, "region must have 3 columns", job.regions.columns);
 }
 
 }  // namespace
@@ -187,36 +190,42 @@ double estimated_microseconds(const Job& job) {
   return outputs * (job.images.type == kFloat32 ? 0.3e-3 : 1e-3);
 }
 
-void check_job_without_index(const Job& job) {
+void check_layout(const Job& job, bool pooled) {
   const Images& images = job.images;
   const Regions& regions = job.regions;
   const Glimpses& glimpses = job.glimpses;
-  require(images.type >= kFloat32 && images.type <= kUInt8,
-          "image dtype code must be 0 to 4" + got(images.type));
-  require(is_float_type(glimpses.type), "glimpse dtype code must be 0 to 3" + got(glimpses.type));
+  require(images.type >= kFloat32 && images.type <= kUInt8, "image dtype code must be 0 to 4",
+          images.type);
+  require(is_float_type(glimpses.type), "glimpse dtype code must be 0 to 3", glimpses.type);
   require(regions.type == kFloat32 || regions.type == kFloat64,
-          "region dtype must be float32 or float64" + got(regions.type));
-  require(regions.columns == 3 || regions.columns == 4,
-          "region must have 3 or 4 columns" + got(regions.columns));
+          "region dtype must be float32 or float64", regions.type);
+  require(regions.columns == 3 || regions.columns == 4, "region must have 3 or 4 columns",
+          regions.columns);
   require(regions.count >= 0 && images.count >= 0 && images.channels >= 0,
           "sizes must not be negative");
   require(glimpses.height >= 0 && glimpses.width >= 0, "size must not be negative");
   require(job.sampling.padding == kZeros || job.sampling.padding == kBorder,
-          "padding_mode code must be 0 (zeros) or 1 (border)" + got(job.sampling.padding));
+          "padding_mode code must be 0 (zeros) or 1 (border)", job.sampling.padding);
+  if (regions.count == 0 || pooled) return;  // the entries of a pool are checked as they are read
+  if (images.height < 1 || images.width < 1 || images.height >= INT32_MAX ||
+      images.width >= INT32_MAX) {
+    throw std::invalid_argument("image must have at least one pixel, got height " +
+                                std::to_string(images.height) + " and width " +
+                                std::to_string(images.width));
+  }
+}
+
+void check_job_without_index(const Job& job) {
+  check_layout(job, job.images.pool != nullptr);
+  const int64_t images = job.images.count, regions = job.regions.count;
   require((job.sampling.scale == nullptr) == (job.sampling.bias == nullptr),
           "scale and bias must be given together");
-  if (!regions.image_index && regions.count != 0) {  // an empty tensor's pointer is null, too
-    require(
-        regions.count == images.count,
-        "without image_index there must be one region per image: " + std::to_string(images.count) +
-            " images, " + std::to_string(regions.count) + " regions");
+  // The pointer of an empty tensor is null, too.
+  if (!job.regions.image_index && regions != 0 && regions != images) {
+    throw std::invalid_argument(
+        "without image_index there must be one region per image: " + std::to_string(images) +
+        " images, " + std::to_string(regions) + " regions");
   }
-  if (regions.count == 0) return;
-  if (images.pool) return;  // its entries are checked as they are read
-  require(images.height >= 1 && images.width >= 1 && images.height < INT32_MAX &&
-              images.width < INT32_MAX,
-          "image must have at least one pixel, got height " + std::to_string(images.height) +
-              " and width " + std::to_string(images.width));
 }
 
 void check_job(const Job& job) {
@@ -265,8 +274,7 @@ void glimpse_backward_region(const Job& job, void* region_gradient, int threads)
 void glimpse_backward_image(const Job& job, ImageGradient gradient, int threads) {
   check_job(job);
   require(!job.images.pool, "the pixels of a pool get no gradient");
-  require(is_float_type(gradient.type),
-          "image gradient dtype code must be 0 to 3" + got(gradient.type));
+  require(is_float_type(gradient.type), "image gradient dtype code must be 0 to 3", gradient.type);
   const int64_t images = job.images.count, count = job.regions.count;
   std::vector<int64_t> first(static_cast<size_t>(images) + 1, 0), order(count), next;
   for (int64_t n = 0; n < count; ++n) {

@@ -1,6 +1,6 @@
-// The operations, as the bindings and the tests call them: choose the instruction set, check,
-// spread the units over threads, add up partial sums in fixed order.
-// Errors are std::invalid_argument with a sentence that names the argument.
+// The operations that the bindings and the tests call. They check the job, choose the instruction
+// set, spread the work over threads and add up partial sums in a fixed order. Errors are
+// std::invalid_argument with a sentence that names the argument.
 #pragma once
 
 #include <string>
@@ -19,9 +19,12 @@ void select_isa(const std::string& name);
 // Rough single-thread duration of a forward pass, to decide about threads and the GIL.
 double estimated_microseconds(const Job& job);
 
-void check_job(const Job& job);
-// Reads no memory: what can be checked of a job whose tensors are on another device.
+// Types, sizes and modes: what can be checked before the addresses are known.
+void check_layout(const Job& job, bool pooled);
+// The same and which addresses are given; reads no memory, which may be that of another device.
 void check_job_without_index(const Job& job);
+// The same and the values of image_index.
+void check_job(const Job& job);
 
 void glimpse_forward(const Job& job, int threads);
 

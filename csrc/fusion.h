@@ -1,5 +1,5 @@
-// All of an inference step behind the backbone, in float32: token cache, fusion, layer norm, ReLU,
-// class logits, next region. Formulas and contract: mgnet_fast/ops/fusion_step.py.
+// An inference step after the backbone, in float32: token cache, fusion, layer norm, ReLU, class
+// logits, next region. Formulas and contract: mgnet_fast/ops/fusion/fusion_step.py.
 #pragma once
 
 #include <cstdint>

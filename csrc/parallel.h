@@ -1,10 +1,14 @@
-// Spreading work over threads; for objects that are compiled without an instruction set of their
-// own.
+// Spreads work over threads. Only for objects that are compiled for the baseline instruction set.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <new>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -23,12 +27,19 @@ struct AlignedMemory {
   char* data;
 };
 
+// True in a process made by fork(). OpenMP's threads stay behind in the parent, and a parallel
+// region of the child would wait for them for ever.
+inline std::atomic<bool> forked{false};
+#if defined(__unix__) || defined(__APPLE__)
+inline const int fork_handler = pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
+#endif
+
 // Work below this is not worth waking a thread for.
 constexpr double kParallelMicroseconds = 50.0;
 
 inline int useful_threads(double microseconds, int64_t units, int threads) {
 #ifdef _OPENMP
-  if (threads <= 1 || microseconds < kParallelMicroseconds) return 1;
+  if (threads <= 1 || microseconds < kParallelMicroseconds || forked.load()) return 1;
   const double worth = microseconds / (kParallelMicroseconds / 2);
   return static_cast<int>(std::min<double>({double(threads), worth, double(units)}));
 #else
@@ -37,8 +48,8 @@ inline int useful_threads(double microseconds, int64_t units, int threads) {
 #endif
 }
 
-// Calls body(first, last, scratch) for contiguous ranges of units. With one thread no parallel
-// region is entered at all: a forked process inherits no thread pool to enter one with.
+// Calls body(first, last, scratch) for contiguous ranges of units. `threads` comes from
+// useful_threads; with one thread no parallel region is entered.
 template <class Body>
 void for_units(int64_t units, int threads, size_t scratch_bytes, const Body& body) {
   const size_t piece = (scratch_bytes + 63) / 64 * 64;

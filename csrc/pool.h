@@ -1,6 +1,6 @@
-// Images of different sizes in one flat buffer. Each glimpse of a pool is a job of its own, of one
-// ordinary image: so the kernels know no pools, every image takes the path that fits it, and the
-// result has the same bits as a call for that image alone.
+// Images of different sizes in one flat buffer. Each glimpse of a pool becomes a job of its own on
+// one ordinary image. So the kernels need no code for pools, each image takes the path that suits
+// it, and the result has the same bits as a call for that image alone.
 #pragma once
 
 #include <vector>

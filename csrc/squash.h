@@ -1,4 +1,4 @@
-// From the three logits of the localization layer to a region.
+// Maps the three logits of the localization layer to a region.
 #pragma once
 
 #include <cmath>

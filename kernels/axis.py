@@ -1,10 +1,10 @@
-"""The coordinates of a glimpse, as device functions: the region read or made from logits, its
-image found, where along an axis the samples fall, and with which weights they touch which pixels.
+"""Device functions for coordinates: reading a region or deriving it from logits, finding its
+image, and placing samples along an axis with their bilinear weights.
 
 The same formulas in the same order as csrc/glimpse_math.h. Coordinates are in float64 because a
-float32 coordinate cannot place a sample within 1e-7 of a pixel on a large image; a tile needs them
-once per row and once per column, not per sample. Weights are in the type the samples are computed
-in. No index is moved to stay in bounds: pixels outside are not loaded at all.
+float32 coordinate cannot place a sample within 1e-7 of a pixel on a large image; a tile computes
+them once per row and once per column, not per sample. Weights have the type that samples are
+computed in. Indices are not clamped: pixels outside the image are masked out of the loads.
 """
 
 from __future__ import annotations
@@ -120,3 +120,49 @@ def image_in_pool(pool, picked, elements, channels, OFFSET: tl.constexpr):
     height = tl.where(inside, height, 1).to(tl.int32)
     width = tl.where(inside, width, 1).to(tl.int32)
     return offset, height, width, stride_c, stride_h.to(OFFSET), stride_w.to(OFFSET), inside
+
+
+@triton.jit
+def picked_image(
+    n, usable, index, index_stride, pool, images, elements, channels, image_height, image_width,
+    image_stride_n, image_stride_c, image_stride_h, image_stride_w, OFFSET: tl.constexpr,
+):  # fmt: skip
+    """Of the image of glimpse n: its first element, height, width, strides of channel, row and
+    column, and ``usable``, now False if there is no such image."""
+    picked, exists = image_of(n, index, index_stride, images)
+    usable = usable & exists
+    start = picked * image_stride_n
+    if pool is not None:
+        (
+            start, image_height, image_width, image_stride_c, image_stride_h, image_stride_w, inside
+        ) = image_in_pool(pool, picked, elements, channels, OFFSET)  # fmt: skip
+        usable = usable & inside
+    return (
+        start, image_height, image_width, image_stride_c, image_stride_h, image_stride_w, usable
+    )  # fmt: skip
+
+
+@triton.jit
+def tile_samples(
+    tile, tiles_across, channels, INTERLEAVED: tl.constexpr, ROWS: tl.constexpr,
+    LANES: tl.constexpr,
+):  # fmt: skip
+    """The rows, lanes and columns of a tile."""
+    row = (tile // tiles_across) * ROWS + tl.arange(0, ROWS)
+    lane = (tile % tiles_across) * LANES + tl.arange(0, LANES)
+    column = lane // channels if INTERLEAVED else lane
+    return row, lane, column
+
+
+@triton.jit
+def four_pixels(
+    at, stride_h, stride_w, upper_inside, lower_inside, left_inside, right_inside,
+    REAL: tl.constexpr,
+):  # fmt: skip
+    """The pixels around each sample, 0 outside: upper left and right, lower left and right."""
+    below = at + stride_h
+    a = tl.load(at, mask=upper_inside & left_inside, other=0).to(REAL)
+    b = tl.load(at + stride_w, mask=upper_inside & right_inside, other=0).to(REAL)
+    c = tl.load(below, mask=lower_inside & left_inside, other=0).to(REAL)
+    d = tl.load(below + stride_w, mask=lower_inside & right_inside, other=0).to(REAL)
+    return a, b, c, d

@@ -8,18 +8,21 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mgnet_fast.ops.sampling import RangeMap, Sampling
+
 from . import launching
 from .axis import (
-    image_in_pool,
-    image_of,
+    four_pixels,
+    picked_image,
     probabilities,
     read_region,
     rounded,
     sample_axis,
+    tile_samples,
     usable_region,
     weights_inside,
 )
-from .source import Source
+from .source import Source, geometry, index_stride
 from .tiles import WARPS, real_type, tiling
 
 UNSPECIALIZED = [
@@ -67,18 +70,13 @@ def glimpse_kernel(
         scale_x, scale_y, x, y, usable = usable_region(
             scale.to(tl.float64), scale.to(tl.float64), x.to(tl.float64), y.to(tl.float64)
         )
-    picked, exists = image_of(n, index, index_stride, images)
-    usable = usable & exists
-    start = picked * image_stride_n
-    if pool is not None:
-        (
-            start, image_height, image_width, image_stride_c, image_stride_h, image_stride_w, inside
-        ) = image_in_pool(pool, picked, elements, channels, OFFSET)  # fmt: skip
-        usable = usable & inside
-
-    row = (tile // tiles_across) * ROWS + tl.arange(0, ROWS)
-    lane = (tile % tiles_across) * LANES + tl.arange(0, LANES)
-    column = lane // channels if INTERLEAVED else lane
+    (
+        start, image_height, image_width, image_stride_c, image_stride_h, image_stride_w, usable
+    ) = picked_image(
+        n, usable, index, index_stride, pool, images, elements, channels, image_height,
+        image_width, image_stride_n, image_stride_c, image_stride_h, image_stride_w, OFFSET,
+    )  # fmt: skip
+    row, lane, column = tile_samples(tile, tiles_across, channels, INTERLEAVED, ROWS, LANES)
     _, _, cell_y, fraction_y = sample_axis(
         row, height, scale_y, y, image_height, ALIGN, BORDER, REAL
     )
@@ -119,11 +117,10 @@ def glimpse_kernel(
             source = image + (start + channel.to(tl.int64) * image_stride_c)
             target = samples + (n * stride_n + channel.to(tl.int64) * stride_c)
         at = source + (from_row + from_column[None, :])
-        below = at + image_stride_h
-        a = tl.load(at, mask=upper_inside & left_inside, other=0).to(REAL)
-        b = tl.load(at + image_stride_w, mask=upper_inside & right_inside, other=0).to(REAL)
-        c = tl.load(below, mask=lower_inside & left_inside, other=0).to(REAL)
-        d = tl.load(below + image_stride_w, mask=lower_inside & right_inside, other=0).to(REAL)
+        a, b, c, d = four_pixels(
+            at, image_stride_h, image_stride_w, upper_inside, lower_inside, left_inside,
+            right_inside, REAL,
+        )  # fmt: skip
         value = left * (upper * a + lower * c) + right * (upper * b + lower * d)
         if normalization is not None:
             # The bias goes with the weights that are inside: padding stays 0 after normalising.
@@ -137,33 +134,26 @@ def glimpse_kernel(
 
 def run_glimpse(
     samples: Tensor,
-    image: Tensor,
+    sampling: Sampling,
     regions: Tensor,
-    image_index: Tensor | None,
-    pool: Tensor | None,
-    normalization: Tensor | None,
-    align_corners: bool,
-    border: bool,
-    *,
     region_result: Tensor | None = None,
-    scale_range: tuple[float, float] = (0.0, 0.0),
+    range_map: RangeMap | None = None,
 ) -> None:
     """Writes the samples [N, C, h, w]. With ``region_result`` [N, 3], ``regions`` are logits, and
     it is written, too."""
+    image, index, normalization, pool, options, _ = sampling
     count, channels, height, width = samples.shape
     source = Source.of(image, pool)
     cut = tiling(height, width, channels, source.interleaved, most_steps=4)
+    scale_range = (0.0, 0.0) if range_map is None else range_map[:2]
     arguments: tuple[Any, ...] = (
-        image, regions, region_result, image_index, pool, normalization, samples,
+        image, regions, region_result, index, pool, normalization, samples,
         source.images, source.elements, channels, source.height, source.width, height, width,
         cut.tiles, cut.tiles_across, cut.groups,
-        *source.strides, *regions.stride(),
-        0 if image_index is None else image_index.stride(0), *samples.stride(), *scale_range,
+        *source.strides, *regions.stride(), index_stride(index), *samples.stride(), *scale_range,
     )  # fmt: skip
     constants = {
-        "NUMBERS": regions.shape[1],
-        "ALIGN": align_corners,
-        "BORDER": border,
+        **geometry(options, regions),
         "OFFSET": source.offset_type(samples),
         "REAL": real_type(image),
         **cut.constants,

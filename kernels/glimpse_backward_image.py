@@ -16,8 +16,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mgnet_fast.ops.sampling import Sampling
+
 from . import launching
 from .axis import image_of, read_region, rounded, sample_axis
+from .source import geometry, index_stride
 from .tiles import WARPS, is_interleaved, next_power_of_2, offset_type, real_type, tiling
 
 POSITIONS = 64  # pixels of an axis in a program of the first kernel
@@ -187,16 +190,9 @@ def image_gradient_kernel(
     tl.store(to + (to_row[:, None] + to_column[None, :]), total, mask=inside)
 
 
-def run_image_gradient(
-    gradient: Tensor,
-    grad: Tensor,
-    regions: Tensor,
-    image_index: Tensor | None,
-    normalization: Tensor | None,
-    align_corners: bool,
-    border: bool,
-) -> None:
+def run_image_gradient(gradient: Tensor, grad: Tensor, sampling: Sampling, regions: Tensor) -> None:
     """Writes the whole gradient [B, C, H, W]."""
+    _, index, normalization, _, options, _ = sampling
     images, channels, image_height, image_width = gradient.shape
     count, _, height, width = grad.shape
     real = real_type(gradient)
@@ -207,14 +203,12 @@ def run_image_gradient(
     touched = cells.new_empty((count, image_height + image_width, 2))
     blocks_y, blocks_x = -(-image_height // POSITIONS), -(-image_width // POSITIONS)
     arguments: tuple[Any, ...] = (
-        regions, image_index, cells, fractions, touched,
+        regions, index, cells, fractions, touched,
         images, image_height, image_width, height, width, blocks_y, blocks_y + blocks_x,
-        *regions.stride(), 0 if image_index is None else image_index.stride(0),
+        *regions.stride(), index_stride(index),
     )  # fmt: skip
     constants = {
-        "NUMBERS": regions.shape[1],
-        "ALIGN": align_corners,
-        "BORDER": border,
+        **geometry(options, regions),
         "REAL": real,
         "POSITIONS": POSITIONS,
         "SAMPLES": min(next_power_of_2(max(height, width)), SAMPLES),
@@ -222,7 +216,7 @@ def run_image_gradient(
     programs = count * (blocks_y + blocks_x)
     launching.launch(touch_tables_kernel, programs, grad.device, arguments, constants, WARPS)
 
-    order, starts = _glimpses_by_image(image_index, images)
+    order, starts = _glimpses_by_image(index, images)
     cut = tiling(image_height, image_width, channels, is_interleaved(gradient), most_steps=1)
     arguments = (
         grad, normalization, cells, fractions, touched, order, starts, gradient,

@@ -8,6 +8,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mgnet_fast.ops.sampling import RangeMap
+
 from . import launching
 from .axis import probabilities
 from .glimpse_backward_region import sum_of_partials
@@ -47,13 +49,11 @@ def run_logits_gradient(
     sums: Tensor,
     grad_region: Tensor,
     logits: Tensor,
-    scale_range: tuple[float, float],
-    gradient_scale: float,
+    range_map: RangeMap,
 ) -> None:
     """Writes the gradient [N, 3] from the partial sums and what flows into the region itself."""
     arguments: tuple[Any, ...] = (
-        sums, grad_region, logits, gradient, *grad_region.stride(), *logits.stride(),
-        *scale_range, gradient_scale,
+        sums, grad_region, logits, gradient, *grad_region.stride(), *logits.stride(), *range_map,
     )  # fmt: skip
     constants = {"PARTIALS": sums.shape[1], "BLOCK": 32}
     count = logits.shape[0]

@@ -13,9 +13,18 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mgnet_fast.ops.sampling import Sampling
+
 from . import launching
-from .axis import image_in_pool, image_of, read_region, sample_axis, weights_inside
-from .source import Source
+from .axis import (
+    four_pixels,
+    picked_image,
+    read_region,
+    sample_axis,
+    tile_samples,
+    weights_inside,
+)
+from .source import Source, geometry, index_stride
 from .tiles import WARPS, real_type, tiling
 
 SUMS = 4  # of a tile: d / d scale_x, d / d scale_y, d / d x, d / d y, in float64
@@ -45,18 +54,13 @@ def region_sums_kernel(
     scale_x, scale_y, x, y, usable = read_region(
         regions, n, region_stride_n, region_stride_k, NUMBERS
     )
-    picked, exists = image_of(n, index, index_stride, images)
-    usable = usable & exists
-    start = picked * image_stride_n
-    if pool is not None:
-        (
-            start, image_height, image_width, image_stride_c, image_stride_h, image_stride_w, inside
-        ) = image_in_pool(pool, picked, elements, channels, OFFSET)  # fmt: skip
-        usable = usable & inside
-
-    row = (tile // tiles_across) * ROWS + tl.arange(0, ROWS)
-    lane = (tile % tiles_across) * LANES + tl.arange(0, LANES)
-    column = lane // channels if INTERLEAVED else lane
+    (
+        start, image_height, image_width, image_stride_c, image_stride_h, image_stride_w, usable
+    ) = picked_image(
+        n, usable, index, index_stride, pool, images, elements, channels, image_height,
+        image_width, image_stride_n, image_stride_c, image_stride_h, image_stride_w, OFFSET,
+    )  # fmt: skip
+    row, lane, column = tile_samples(tile, tiles_across, channels, INTERLEAVED, ROWS, LANES)
     base_y, pixel_y, cell_y, fraction_y = sample_axis(
         row, height, scale_y, y, image_height, ALIGN, BORDER, REAL
     )
@@ -104,11 +108,10 @@ def region_sums_kernel(
             source = image + (start + channel.to(tl.int64) * image_stride_c)
             incoming = grad + (n * grad_stride_n + channel.to(tl.int64) * grad_stride_c)
         at = source + (from_row + from_column[None, :])
-        below = at + image_stride_h
-        a = tl.load(at, mask=upper_inside & left_inside, other=0).to(REAL)
-        b = tl.load(at + image_stride_w, mask=upper_inside & right_inside, other=0).to(REAL)
-        c = tl.load(below, mask=lower_inside & left_inside, other=0).to(REAL)
-        d = tl.load(below + image_stride_w, mask=lower_inside & right_inside, other=0).to(REAL)
+        a, b, c, d = four_pixels(
+            at, image_stride_h, image_stride_w, upper_inside, lower_inside, left_inside,
+            right_inside, REAL,
+        )  # fmt: skip
         g = tl.load(incoming + (grad_row + grad_column[None, :]), mask=read, other=0)
         if g.dtype == tl.bfloat16:
             g = g.to(tl.float32)
@@ -178,32 +181,21 @@ def region_gradient_kernel(
     tl.store(to + NUMBERS - 1, y.to(dtype))
 
 
-def run_region_sums(
-    grad: Tensor,
-    image: Tensor,
-    regions: Tensor,
-    image_index: Tensor | None,
-    pool: Tensor | None,
-    normalization: Tensor | None,
-    align_corners: bool,
-    border: bool,
-) -> Tensor:
+def run_region_sums(grad: Tensor, sampling: Sampling, regions: Tensor) -> Tensor:
     """Partial sums [N, tiles, 4] of d loss / d (scale_x, scale_y, x, y), float64."""
+    image, index, normalization, pool, options, _ = sampling
     count, channels, height, width = grad.shape
     source = Source.of(image, pool)
     cut = tiling(height, width, channels, source.interleaved, most_steps=4)
     sums = image.new_empty((count, cut.programs, SUMS), dtype=torch.float64)
     arguments: tuple[Any, ...] = (
-        grad, image, regions, image_index, pool, normalization, sums,
+        grad, image, regions, index, pool, normalization, sums,
         source.images, source.elements, channels, source.height, source.width, height, width,
         cut.tiles, cut.tiles_across, cut.groups,
-        *grad.stride(), *source.strides, *regions.stride(),
-        0 if image_index is None else image_index.stride(0),
+        *grad.stride(), *source.strides, *regions.stride(), index_stride(index),
     )  # fmt: skip
     constants = {
-        "NUMBERS": regions.shape[1],
-        "ALIGN": align_corners,
-        "BORDER": border,
+        **geometry(options, regions),
         "OFFSET": source.offset_type(grad),
         "REAL": real_type(image),
         **cut.constants,

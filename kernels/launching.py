@@ -1,4 +1,4 @@
-"""Starts a kernel on the device of its tensors."""
+"""Launches a kernel on the device of its tensors."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def launch(
 
 
 def compile_options(capability: int) -> dict[str, int]:
-    """What the compiler is told beside the number of warps, on GPUs of capability 80, 90, ..."""
-    # Left alone, the assembler spills 8 bytes in two of the kernels for sm_80, to fit one more
-    # block on a multiprocessor; told any limit, it does not try. For newer GPUs it spills nothing.
+    """Compiler options besides the number of warps, for compute capability 80, 90, ..."""
+    # By default, ptxas spills 8 bytes in two kernels for sm_80 to fit one more block on a
+    # multiprocessor. With an explicit limit it does not. For newer GPUs it never spills.
     return {"maxnreg": 255} if capability < 90 else {}
 
 

@@ -1,12 +1,15 @@
-"""Where the pixels of a launch lie: in one tensor, or in a pool of images of different sizes."""
+"""The source of the pixels: one tensor, or a pool of images of different sizes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import triton.language as tl
 from torch import Tensor
+
+from mgnet_fast.ops.sampling import Options
 
 from .tiles import is_interleaved, offset_type
 
@@ -34,15 +37,30 @@ class Source:
 
     @property
     def interleaved(self) -> bool:
-        """Whether the channels of a pixel are taken together. The table of a pool is on the device,
-        so there it is a guess: bytes come from cameras and decoders, which put them side by side.
+        """Whether a program handles the channels of a pixel together.
+
+        The table of a pool is on the device, so its layout is a guess: uint8 images come from
+        cameras and decoders, which interleave channels.
         """
         if self.pooled:
             return self.tensor.dtype == torch.uint8 and self.tensor.shape[1] > 1
         return is_interleaved(self.tensor)
 
     def offset_type(self, samples: Tensor) -> tl.dtype:
-        """The integers that hold the offsets inside one image and one glimpse."""
+        """The integer type for offsets inside one image and one glimpse."""
         if self.pooled:
             return tl.int64 if self.elements >= 2**31 else offset_type(samples)
         return offset_type(self.tensor, samples)
+
+
+def index_stride(index: Tensor | None) -> int:
+    return 0 if index is None else index.stride(0)
+
+
+def geometry(options: Options, regions: Tensor) -> dict[str, Any]:
+    """The options that are compile-time constants of the kernels."""
+    return {
+        "NUMBERS": regions.shape[1],
+        "ALIGN": options.align_corners,
+        "BORDER": options.padding_mode == "border",
+    }

@@ -40,7 +40,7 @@ class Tiling:
 
     @property
     def constants(self) -> dict[str, Any]:
-        """What kernels take of it as compile-time constants."""
+        """The fields that are compile-time constants of the kernels."""
         return {
             "INTERLEAVED": self.interleaved,
             "ROWS": self.rows,
@@ -77,10 +77,10 @@ def is_interleaved(tensor: Tensor) -> bool:
 
 
 def offset_type(*tensors: Tensor) -> tl.dtype:
-    """The integers that hold the offsets inside one image (or glimpse) of each of these."""
+    """The integer type for offsets inside one image (or glimpse) of each tensor."""
     for tensor in tensors:
         steps = zip(tensor.shape[1:], tensor.stride()[1:], strict=True)
-        # a sample may ask for two pixels beyond the edge before it is found to be outside
+        # offsets are computed up to two pixels beyond the edge before masks exclude them
         if sum((size + 2) * stride for size, stride in steps) >= 2**31:
             return tl.int64
     return tl.int32

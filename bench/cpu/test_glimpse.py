@@ -10,7 +10,6 @@ from bench import peers
 from bench.conftest import Versus
 from bench.cpu.glimpse_cases import CASES, Case
 from mgnet_fast import glimpse
-from mgnet_fast.ops.backends import reference
 
 CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 FLOAT32_TOLERANCE = 2e-6  # from the float64 reference, image of N(0, 1)
@@ -18,9 +17,7 @@ SAME_PICTURE = 1e-3  # mean difference from peers that compute coordinates in fl
 
 
 def _deviation(samples: Tensor, image: Tensor, region: Tensor, size: int) -> float:
-    exact = reference.glimpse(
-        image.double(), region.double(), None, None, size, size, True, "zeros", torch.float64, False
-    )
+    exact = glimpse(image.double(), region.double(), size, backend="reference")
     return float((samples.double() - exact).abs().max())
 
 
@@ -85,11 +82,9 @@ def test_camera_bytes(versus: Versus, side: int, memory_format: torch.memory_for
     def ours() -> Tensor:
         return glimpse(image, region, 96, mean=mean, std=std, memory_format=memory_format)
 
-    scale = torch.tensor(std).double().mul(255)
-    offset = torch.tensor(mean).double() * 255
-    exact = reference.glimpse(
-        image.double(), region.double(), None, torch.stack([1 / scale, -offset / scale]), 96, 96,
-        True, "zeros", torch.float64, False,
+    exact = glimpse(
+        image.double(), region.double(), 96, mean=[255 * each for each in mean],
+        std=[255 * each for each in std], backend="reference",
     )  # fmt: skip
     versus(
         ours,

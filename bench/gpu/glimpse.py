@@ -11,7 +11,6 @@ from torch import Tensor
 
 from mgnet_fast import glimpse
 from mgnet_fast.ops.backends import choice as backends
-from mgnet_fast.ops.backends import reference
 
 from ..cpu.glimpse_cases import SMALL, WHOLE, Case
 from ..rows import Row
@@ -90,14 +89,13 @@ def _ours(backend: str, image: Tensor, region: Tensor, size: int) -> Tensor:
 
 def _deviation(samples: Tensor, image: Tensor, region: Tensor, size: int) -> float:
     image, region = image[:_CHECKED_IMAGES].cpu(), region[:_CHECKED_IMAGES].cpu()
-    rows = None
+    constants = {}
     if image.dtype == torch.uint8:
-        std = torch.tensor(gpu_peers.STD, dtype=torch.float64)
-        mean = torch.tensor(gpu_peers.MEAN, dtype=torch.float64)
-        rows = torch.stack([1 / (std * 255), -mean / std])
-    exact = reference.glimpse(
-        image.double(), region.double(), None, rows, size, size, True, "zeros", torch.float64, False
-    )
+        constants = {
+            "mean": [255 * each for each in gpu_peers.MEAN],
+            "std": [255 * each for each in gpu_peers.STD],
+        }
+    exact = glimpse(image.double(), region.double(), size, backend="reference", **constants)
     error = (samples[:_CHECKED_IMAGES].cpu().double() - exact).abs()
     return float((error - ROUNDING.get(samples.dtype, 0.0) * exact.abs()).max().clamp(min=0))
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from mgnet_fast import glimpse, glimpse_from_logits
 from mgnet_fast.ops.backends import choice as backends
-from mgnet_fast.ops.backends import reference
 
 from ..interleaved import Spread, compare
 from ..peers import eager_from_region
@@ -26,10 +25,7 @@ def rows(clock: DeviceClock, seconds: float) -> Iterator[Row | str]:
     image = torch.randn(1, 3, 224, 224, device=clock.device)
     region = torch.tensor([[0.4, 0.1, -0.2]], device=clock.device)
     logits = torch.tensor([[0.3, 0.1, -0.2]], device=clock.device)
-    exact = reference.glimpse(
-        image.cpu().double(), region.cpu().double(), None, None, 96, 96, True, "zeros",
-        torch.float64, False,
-    )  # fmt: skip
+    exact = glimpse(image.cpu().double(), region.cpu().double(), 96, backend="reference")
     for backend in backends.backends():
         if backend.device != clock.device or not backend.available or backend.name == "reference":
             continue

@@ -1,12 +1,12 @@
-// The path that takes everything: any element type, any strides, any size. One unit is one plane
-// (glimpse, channel). The faster paths compute the same formula from the same tables on other
-// layouts, and add up their gradients in orders of their own.
+// The general path: any element type, strides and size. One unit is one plane (glimpse, channel).
+// The faster paths evaluate the same formula from the same tables for particular layouts, and sum
+// their gradients in other orders.
 #pragma once
 
-#include "element.h"
 #include "cpu/isa.h"
-#include "job.h"
 #include "cpu/tables.h"
+#include "element.h"
+#include "job.h"
 
 namespace mgnet {
 namespace MGNET_ISA {

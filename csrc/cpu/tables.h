@@ -1,13 +1,13 @@
-// Everything about a glimpse that does not depend on the pixels: one table per axis. The map is
+// The part of a glimpse that does not depend on the pixels: one table per axis. The map is
 // separable, so w + h entries, computed in double, serve all rows, columns and channels.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/isa.h"
 #include "element.h"
 #include "glimpse_math.h"
-#include "cpu/isa.h"
 #include "job.h"
 #include "region.h"
 

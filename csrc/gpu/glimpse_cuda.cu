@@ -1,14 +1,15 @@
-// The kernels of gpu_*.h as CUDA kernels, and their launches.
+// The block functions of csrc/gpu as CUDA kernels, and their launches.
 #include <cuda_runtime.h>
 
 #include <algorithm>
 #include <stdexcept>
 
+#include "gpu/elements.h"
+#include "gpu/forward.h"
 #include "gpu/glimpse_cuda.h"
-#include "gpu/gpu_forward.h"
-#include "gpu/gpu_image_gradient.h"
-#include "gpu/gpu_region_sums.h"
-#include "gpu/gpu_squash.h"
+#include "gpu/image_gradient.h"
+#include "gpu/logits.h"
+#include "gpu/region_sums.h"
 
 namespace mgnet {
 namespace {
@@ -92,33 +93,15 @@ std::string cuda_problem() {
 }
 
 void cuda_forward(const GpuForward& call, const CudaQueue& queue) {
-  switch (call.job.images.type) {
-    case kFloat32:
-      return launch(forward_kernel<Float32>, call, call.units, queue);
-    case kFloat64:
-      return launch(forward_kernel<Float64>, call, call.units, queue);
-    case kFloat16:
-      return launch(forward_kernel<Float16>, call, call.units, queue);
-    case kBFloat16:
-      return launch(forward_kernel<BFloat16>, call, call.units, queue);
-    default:
-      return launch(forward_kernel<UInt8>, call, call.units, queue);
-  }
+  with_element(call.job.images.type, [&](auto element) {
+    launch(forward_kernel<decltype(element)>, call, call.units, queue);
+  });
 }
 
 void cuda_region_sums(const GpuRegionSums& call, const CudaQueue& queue) {
-  switch (call.job.images.type) {
-    case kFloat32:
-      return launch(region_sums_kernel<Float32>, call, call.units, queue);
-    case kFloat64:
-      return launch(region_sums_kernel<Float64>, call, call.units, queue);
-    case kFloat16:
-      return launch(region_sums_kernel<Float16>, call, call.units, queue);
-    case kBFloat16:
-      return launch(region_sums_kernel<BFloat16>, call, call.units, queue);
-    default:
-      return launch(region_sums_kernel<UInt8>, call, call.units, queue);
-  }
+  with_element(call.job.images.type, [&](auto element) {
+    launch(region_sums_kernel<decltype(element)>, call, call.units, queue);
+  });
 }
 
 void cuda_region_gradient(const GpuRegionGradient& call, const CudaQueue& queue) {

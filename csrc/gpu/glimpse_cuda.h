@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "gpu/gpu_job.h"
+#include "gpu/calls.h"
 
 namespace mgnet {
 

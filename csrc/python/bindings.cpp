@@ -1,27 +1,36 @@
-// The Python module mgnet_fast._native: plain functions of integers (pointers, sizes, element
+// The Python module mgnet_fast._native: plain functions of integers (addresses, sizes, element
 // strides, dtype codes) and a few floats, so that one build serves every version of torch.
 //
-// A glimpse of one image takes about ten microseconds and a call has some thirty arguments, so the
-// kernels are vectorcall functions that read their arguments one after the other; the rest of the
-// module is ordinary pybind11. The argument groups, always complete and in this order:
+// A small glimpse takes a few microseconds, and so does reading some forty numbers from Python. So
+// the numbers are read and checked once, into a plan:
 //
-//   IMAGE   image_ptr, dtype, B, C, H, W, stride_b, stride_c, stride_h, stride_w, pool_table_ptr
-//   REGION  region_ptr, dtype, columns (3|4), stride_n, stride_k, image_index_ptr, N
-//   LOGITS  logits_ptr, dtype, stride_n, stride_k, scale_min, scale_max
-//   GLIMPSE glimpse_ptr, dtype, h, w, stride_n, stride_c, stride_h, stride_w
-//   NORM    scale_ptr, bias_ptr                  double[C] both, or 0 both
-//   GRID    align_corners (0|1), padding_mode (0 zeros, 1 border)
+//   glimpse_plan(IMAGE, REGION, GLIMPSE, GRID, LOGITS, GRADIENT) -> plan
 //
-// dtype codes: 0 float32, 1 float64, 2 float16, 3 bfloat16, 4 uint8 (images only).
-// A pointer of 0 means absent where a group says so. pool_table_ptr: 0 or int64 [B, 6] rows of
-// (offset in elements, H, W, stride_c, stride_h, stride_w); then image_ptr is the flat buffer, the
-// group's W is its number of elements, and the group's H and strides are not used.
+//   IMAGE    (dtype, B, C, H, W, stride_b, stride_c, stride_h, stride_w, pooled)
+//   REGION   (dtype, columns (3|4), stride_n, stride_k, N)
+//   GLIMPSE  (dtype, h, w, stride_n, stride_c, stride_h, stride_w)
+//   GRID     (align_corners (0|1), padding_mode (0 zeros, 1 border))
+//   LOGITS   None or (dtype, stride_n, stride_k, scale_min, scale_max, gradient_scale,
+//            stride_n and stride_k of the incoming gradient of the region)
+//   GRADIENT None or (dtype, stride_b, stride_c, stride_h, stride_w) of the image's gradient
+//
+// dtype codes: 0 float32, 1 float64, 2 float16, 3 bfloat16, 4 uint8 (images only). Where `pooled`
+// is 1, the image is the flat buffer of a pool: W is its number of elements, and H and the strides
+// are not used. Every call begins with the plan and the addresses
+//
+//   CALL     plan, image, pool_table, region, image_index, normalization, glimpse
+//
+// pool_table: int64 [B, 6], rows of (offset in elements, H, W, stride_c, stride_h, stride_w).
+// image_index: int64 [N], or 0: region n is of image n. normalization: double [2, C], rows of scale
+// and bias, or 0. The functions are vectorcall functions; the rest of the module is pybind11.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include "python/arguments.h"
+#include <memory>
+
 #include "dispatch.h"
 #include "fusion.h"
+#include "python/arguments.h"
 
 namespace {
 
@@ -40,57 +49,93 @@ void run_kernel(const Job& job, const Work& work) {
   }
 }
 
-PyObject* forward(PyObject*, PyObject* const* values, Py_ssize_t count) {
+void delete_plan(PyObject* capsule) {
+  delete static_cast<Plan*>(PyCapsule_GetPointer(capsule, kPlanName));
+}
+
+PyObject* glimpse_plan(PyObject*, PyObject* const* values, Py_ssize_t count) {
   return guarded([&] {
-    Arguments in("glimpse_forward", values, count, 31);
-    const Job job{in.images(), in.regions(), in.glimpses(), in.sampling()};
-    const int threads = in.code();
-    run_kernel(job, [&] { glimpse_forward(job, threads); });
+    Arguments groups("glimpse_plan", values, count, 6);
+    auto plan = std::make_unique<Plan>();
+    Job& job = plan->job;
+    Arguments in = groups.group("IMAGE", 10);
+    // Braced lists are evaluated from left to right.
+    job.images = {nullptr,      in.code(),    in.integer(), in.integer(),
+                  in.integer(), in.integer(), in.integer(), in.integer(),
+                  in.integer(), in.integer(), nullptr,      0};
+    plan->pooled = in.code() != 0;
+    if (plan->pooled) job.images.pool_elements = job.images.width;
+    in = groups.group("REGION", 5);
+    job.regions = {nullptr,      in.code(), in.code(),   in.integer(),
+                   in.integer(), nullptr,   in.integer()};
+    in = groups.group("GLIMPSE", 7);
+    job.glimpses = {nullptr,      in.code(),    in.integer(), in.integer(),
+                    in.integer(), in.integer(), in.integer(), in.integer()};
+    in = groups.group("GRID", 2);
+    job.sampling = {nullptr, nullptr, in.code() != 0, in.code()};
+    if (values[4] != Py_None) {
+      in = groups.group("LOGITS", 8);
+      plan->logits = {nullptr, in.code(), in.integer(), in.integer(), in.real(), in.real()};
+      plan->logits_gradient.gradient_scale = in.real();
+      plan->logits_gradient.stride_n = in.integer();
+      plan->logits_gradient.stride_k = in.integer();
+    } else {
+      groups.object();
+    }
+    if (values[5] != Py_None) {
+      in = groups.group("GRADIENT", 5);
+      plan->image_gradient = {nullptr,      in.code(),    in.integer(), in.integer(),
+                              in.integer(), in.integer(), nullptr,      nullptr};
+    }
+    check_layout(job, plan->pooled);
+    PyObject* capsule = PyCapsule_New(plan.get(), kPlanName, delete_plan);
+    if (capsule) plan.release();
+    return capsule;
+  });
+}
+
+PyObject* forward(PyObject*, PyObject* const* values, Py_ssize_t count) {
+  return called("glimpse_forward", values, count, 1, [](Call& call) {
+    call.require_pixels();
+    const int threads = call.code();
+    run_kernel(call.job, [&] { glimpse_forward(call.job, threads); });
   });
 }
 
 PyObject* backward_region(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  return guarded([&] {
-    Arguments in("glimpse_backward_region", values, count, 32);
-    const Job job{in.images(), in.regions(), in.glimpses(), in.sampling()};
-    void* gradient = in.pointer();
-    const int threads = in.code();
-    run_kernel(job, [&] { glimpse_backward_region(job, gradient, threads); });
+  return called("glimpse_backward_region", values, count, 2, [](Call& call) {
+    call.require_pixels();
+    void* gradient = call.written("region gradient");
+    const int threads = call.code();
+    run_kernel(call.job, [&] { glimpse_backward_region(call.job, gradient, threads); });
   });
 }
 
 PyObject* backward_image(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  return guarded([&] {
-    Arguments in("glimpse_backward_image", values, count, 37);
-    const Job job{in.images(), in.regions(), in.glimpses(), in.sampling()};
-    const ImageGradient gradient{in.pointer(), in.code(),    in.integer(), in.integer(),
-                                 in.integer(), in.integer(), nullptr,      nullptr};
-    const int threads = in.code();
-    run_kernel(job, [&] { glimpse_backward_image(job, gradient, threads); });
+  return called("glimpse_backward_image", values, count, 2, [](Call& call) {
+    const ImageGradient gradient = call.image_gradient();
+    const int threads = call.code();
+    run_kernel(call.job, [&] { glimpse_backward_image(call.job, gradient, threads); });
   });
 }
 
 PyObject* from_logits_forward(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  return guarded([&] {
-    Arguments in("glimpse_from_logits_forward", values, count, 37);
-    const Images images = in.images();
-    const Logits logits = in.logits();
-    const Job job{images, in.regions(), in.glimpses(), in.sampling()};
-    const int threads = in.code();
-    run_kernel(job, [&] { glimpse_from_logits_forward(job, logits, threads); });
+  return called("glimpse_from_logits_forward", values, count, 2, [](Call& call) {
+    call.require_pixels();
+    const Logits logits = call.logits();
+    const int threads = call.code();
+    run_kernel(call.job, [&] { glimpse_from_logits_forward(call.job, logits, threads); });
   });
 }
 
 PyObject* from_logits_backward(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  return guarded([&] {
-    Arguments in("glimpse_from_logits_backward", values, count, 42);
-    const Images images = in.images();
-    const Logits logits = in.logits();
-    const Job job{images, in.regions(), in.glimpses(), in.sampling()};
-    LogitsGradient gradient{in.pointer(), in.integer(), in.integer(), job.glimpses.data != nullptr,
-                            in.real(),    in.pointer()};
-    const int threads = in.code();
-    run_kernel(job, [&] { glimpse_from_logits_backward(job, logits, gradient, threads); });
+  return called("glimpse_from_logits_backward", values, count, 4, [](Call& call) {
+    if (call.job.glimpses.data) call.require_pixels();
+    const Logits logits = call.logits();
+    const LogitsGradient gradient = call.logits_gradient();
+    const int threads = call.code();
+    run_kernel(call.job,
+               [&] { glimpse_from_logits_backward(call.job, logits, gradient, threads); });
   });
 }
 
@@ -120,27 +165,30 @@ PyObject* step_fusion(PyObject*, PyObject* const* values, Py_ssize_t count) {
     step.logits = static_cast<float*>(in.pointer());
     step.following = static_cast<float*>(in.pointer());
     const int threads = in.code();
-    pybind11::gil_scoped_release release;
-    fusion_step(step, threads);
+    {
+      pybind11::gil_scoped_release release;
+      fusion_step(step, threads);
+    }
+    Py_RETURN_NONE;
   });
 }
 
 PyMethodDef kernel_methods[] = {
-    {"glimpse_forward", as_method(forward), METH_FASTCALL,
-     "IMAGE, REGION, GLIMPSE (written), NORM, GRID, threads"},
+    {"glimpse_plan", as_method(glimpse_plan), METH_FASTCALL,
+     "IMAGE, REGION, GLIMPSE, GRID, LOGITS, GRADIENT"},
+    {"glimpse_forward", as_method(forward), METH_FASTCALL, "CALL (glimpse written), threads"},
     {"glimpse_backward_region", as_method(backward_region), METH_FASTCALL,
-     "IMAGE, REGION, GLIMPSE (incoming gradient), NORM, GRID, region_gradient_ptr (contiguous "
-     "[N, columns], dtype of region, written), threads"},
+     "CALL (glimpse: the incoming gradient), region_gradient (contiguous [N, columns], dtype of "
+     "region, written), threads"},
     {"glimpse_backward_image", as_method(backward_image), METH_FASTCALL,
-     "IMAGE (image_ptr unused), REGION, GLIMPSE (incoming gradient), NORM, GRID, "
-     "image_gradient_ptr (written whole), dtype, stride_b, stride_c, stride_h, stride_w, threads"},
+     "CALL (image not read, glimpse: the incoming gradient), image_gradient (written whole), "
+     "threads"},
     {"glimpse_from_logits_forward", as_method(from_logits_forward), METH_FASTCALL,
-     "IMAGE, LOGITS, REGION (3 columns, written), GLIMPSE (written), NORM, GRID, threads"},
+     "CALL (region, of 3 columns, and glimpse written), logits, threads"},
     {"glimpse_from_logits_backward", as_method(from_logits_backward), METH_FASTCALL,
-     "IMAGE, LOGITS, REGION (as the forward pass wrote it), GLIMPSE (incoming gradient, "
-     "glimpse_ptr "
-     "0: none), NORM, GRID, incoming_region_gradient_ptr (or 0), stride_n, stride_k, "
-     "gradient_scale, logits_gradient_ptr (contiguous [N, 3], dtype of logits, written), threads"},
+     "CALL (region: as the forward pass wrote it, glimpse: the incoming gradient or 0), logits, "
+     "incoming gradient of the region or 0, logits_gradient (contiguous [N, 3], dtype of logits, "
+     "written), threads"},
     {"fusion_step", as_method(step_fusion), METH_FASTCALL,
      "feature_ptr, region_ptr, length_ptr, slots, places, width, classes, tokens_ptr (written), "
      "stride_slot, stride_place, key_query_ptr, key_bias_ptr, out_value_ptr, out_bias_ptr, "
@@ -159,7 +207,7 @@ void add_cuda_functions(pybind11::module_& module);
 #endif
 
 PYBIND11_MODULE(_native, module) {
-  module.doc() = "Native kernels of mgnet_fast; pointers, sizes and element strides as integers.";
+  module.doc() = "Native kernels of mgnet_fast; addresses, sizes and element strides as integers.";
   if (PyModule_AddFunctions(module.ptr(), kernel_methods) != 0) throw pybind11::error_already_set();
   module.def("available_isas", &available_isas, "Instruction sets usable here, best first.");
   module.def("selected_isa", &selected_isa, "The instruction set in use.");

@@ -1,18 +1,18 @@
-// The CUDA functions of mgnet_fast._native. Groups of arguments as in bindings.cpp, without pools;
-// all addresses are of the device. Every function ends with
+// The CUDA functions of mgnet_fast._native: plans and calls as in bindings.cpp, without pools. All
+// addresses are of the device. Every function ends with
 //
-//   QUEUE   device, stream_ptr
+//   QUEUE   device, stream
 //
 // and launches there without waiting, so an image_index out of range cannot raise: it gives NaN.
-#include "python/arguments.h"
 #include "gpu/glimpse_cuda.h"
-#include "gpu/gpu_plan.h"
+#include "gpu/plan.h"
+#include "python/arguments.h"
 
 namespace {
 
-CudaQueue queue_of(Arguments& in) {
-  const int device = in.code();
-  return {device, in.pointer()};
+CudaQueue queue_of(Call& call) {
+  const int device = call.code();
+  return {device, call.pointer()};
 }
 
 GpuLogits gpu_logits(const Logits& logits) {
@@ -20,105 +20,95 @@ GpuLogits gpu_logits(const Logits& logits) {
           logits.stride_k, logits.scale_min, logits.scale_max};
 }
 
+template <class Body>
+PyObject* launched(const char* function, PyObject* const* values, Py_ssize_t count,
+                   Py_ssize_t others, const Body& body) {
+  return called(function, values, count, others + 2, [&](Call& call) {
+    if (call.plan.pooled) throw std::invalid_argument("the CUDA kernels take no pools");
+    check_job_without_index(call.job);
+    body(call);
+  });
+}
+
+// The sums of each tile, then what is made of them.
+void run_backward(Call& call, double* sums, GpuRegionGradient gradient) {
+  const GpuRegionSums tiles = plan_region_sums(call.job, sums);
+  gradient.sums = tiles.sums;
+  gradient.tiles = tiles.tiles_high * tiles.tiles_wide;
+  gradient.count = call.job.regions.count;
+  const CudaQueue queue = queue_of(call);
+  cuda_region_sums(tiles, queue);
+  cuda_region_gradient(gradient, queue);
+}
+
 PyObject* forward(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  return guarded([&] {
-    Arguments in("cuda_glimpse_forward", values, count, 32);
-    const Job job{in.images(), in.regions(), in.glimpses(), in.sampling()};
-    check_job_without_index(job);
-    cuda_forward(plan_forward(job, GpuLogits{}), queue_of(in));
+  return launched("cuda_glimpse_forward", values, count, 0, [](Call& call) {
+    call.require_pixels();
+    cuda_forward(plan_forward(call.job, GpuLogits{}), queue_of(call));
   });
 }
 
 PyObject* from_logits_forward(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  return guarded([&] {
-    Arguments in("cuda_glimpse_from_logits_forward", values, count, 38);
-    const Images images = in.images();
-    const Logits logits = in.logits();
-    const Job job{images, in.regions(), in.glimpses(), in.sampling()};
-    check_job_without_index(job);
-    cuda_forward(plan_forward(job, gpu_logits(logits)), queue_of(in));
+  return launched("cuda_glimpse_from_logits_forward", values, count, 1, [](Call& call) {
+    call.require_pixels();
+    const GpuLogits logits = gpu_logits(call.logits());
+    cuda_forward(plan_forward(call.job, logits), queue_of(call));
   });
 }
 
 PyObject* backward_region(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  return guarded([&] {
-    Arguments in("cuda_glimpse_backward_region", values, count, 34);
-    const Job job{in.images(), in.regions(), in.glimpses(), in.sampling()};
-    check_job_without_index(job);
-    const GpuRegionSums sums = plan_region_sums(job, static_cast<double*>(in.pointer()));
-    GpuRegionGradient call{};
-    call.sums = sums.sums;
-    call.tiles = sums.tiles_high * sums.tiles_wide;
-    call.count = job.regions.count;
-    call.columns = job.regions.columns;
-    call.type = job.regions.type;
-    call.gradient = in.pointer();
-    const CudaQueue queue = queue_of(in);
-    cuda_region_sums(sums, queue);
-    cuda_region_gradient(call, queue);
+  return launched("cuda_glimpse_backward_region", values, count, 2, [](Call& call) {
+    call.require_pixels();
+    GpuRegionGradient gradient{};
+    gradient.gradient = call.written("region gradient");
+    gradient.columns = call.job.regions.columns;
+    gradient.type = call.job.regions.type;
+    run_backward(call, static_cast<double*>(call.written("sums")), gradient);
   });
 }
 
 PyObject* from_logits_backward(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  return guarded([&] {
-    Arguments in("cuda_glimpse_from_logits_backward", values, count, 44);
-    const Images images = in.images();
-    const Logits logits = in.logits();
-    const Job job{images, in.regions(), in.glimpses(), in.sampling()};
-    check_job_without_index(job);
-    const GpuRegionSums sums = plan_region_sums(job, static_cast<double*>(in.pointer()));
-    GpuRegionGradient call{};
-    call.sums = sums.sums;
-    call.tiles = sums.tiles_high * sums.tiles_wide;
-    call.count = job.regions.count;
-    call.columns = 3;
-    call.type = logits.type;
-    call.logits = gpu_logits(logits);
-    call.incoming = in.pointer();
-    call.incoming_type = job.regions.type;
-    call.incoming_stride_n = in.integer();
-    call.incoming_stride_k = in.integer();
-    call.gradient_scale = in.real();
-    call.gradient = in.pointer();
-    const CudaQueue queue = queue_of(in);
-    cuda_region_sums(sums, queue);
-    cuda_region_gradient(call, queue);
+  return launched("cuda_glimpse_from_logits_backward", values, count, 4, [](Call& call) {
+    call.require_pixels();
+    const Logits logits = call.logits();
+    const LogitsGradient wanted = call.logits_gradient();
+    GpuRegionGradient gradient{};
+    gradient.gradient = wanted.gradient;
+    gradient.columns = 3;
+    gradient.type = logits.type;
+    gradient.logits = gpu_logits(logits);
+    gradient.incoming = wanted.region_gradient;
+    gradient.incoming_type = call.job.regions.type;
+    gradient.incoming_stride_n = wanted.stride_n;
+    gradient.incoming_stride_k = wanted.stride_k;
+    gradient.gradient_scale = wanted.gradient_scale;
+    run_backward(call, static_cast<double*>(call.written("sums")), gradient);
   });
 }
 
 PyObject* backward_image(PyObject*, PyObject* const* values, Py_ssize_t count) {
-  return guarded([&] {
-    Arguments in("cuda_glimpse_backward_image", values, count, 40);
-    const Job job{in.images(), in.regions(), in.glimpses(), in.sampling()};
-    check_job_without_index(job);
-    const ImageGradient gradient{in.pointer(),
-                                 in.code(),
-                                 in.integer(),
-                                 in.integer(),
-                                 in.integer(),
-                                 in.integer(),
-                                 static_cast<const int64_t*>(in.pointer()),
-                                 static_cast<const int64_t*>(in.pointer())};
-    cuda_image_gradient(plan_image_gradient(job, gradient), queue_of(in));
+  return launched("cuda_glimpse_backward_image", values, count, 3, [](Call& call) {
+    ImageGradient gradient = call.image_gradient();
+    gradient.first_of_image = static_cast<const int64_t*>(call.pointer());
+    gradient.glimpse_order = static_cast<const int64_t*>(call.pointer());
+    cuda_image_gradient(plan_image_gradient(call.job, gradient), queue_of(call));
   });
 }
 
 PyMethodDef cuda_methods[] = {
-    {"cuda_glimpse_forward", as_method(forward), METH_FASTCALL,
-     "IMAGE, REGION, GLIMPSE (written), NORM, GRID, QUEUE"},
+    {"cuda_glimpse_forward", as_method(forward), METH_FASTCALL, "CALL (glimpse written), QUEUE"},
     {"cuda_glimpse_from_logits_forward", as_method(from_logits_forward), METH_FASTCALL,
-     "IMAGE, LOGITS, REGION (3 columns, written), GLIMPSE (written), NORM, GRID, QUEUE"},
+     "CALL (region and glimpse written), logits, QUEUE"},
     {"cuda_glimpse_backward_region", as_method(backward_region), METH_FASTCALL,
-     "IMAGE, REGION, GLIMPSE (incoming gradient), NORM, GRID, sums_ptr (scratch, double "
-     "[N, cuda_tiles(h, w), 4]), region_gradient_ptr (contiguous [N, columns], written), QUEUE"},
+     "CALL (glimpse: the incoming gradient), region_gradient (contiguous [N, columns], written), "
+     "sums (scratch, double [N, cuda_tiles(h, w), 4]), QUEUE"},
     {"cuda_glimpse_from_logits_backward", as_method(from_logits_backward), METH_FASTCALL,
-     "IMAGE, LOGITS, REGION (as the forward pass wrote it), GLIMPSE (incoming gradient), NORM, "
-     "GRID, sums_ptr, incoming_region_gradient_ptr (or 0), stride_n, stride_k, gradient_scale, "
-     "logits_gradient_ptr (contiguous [N, 3], written), QUEUE"},
+     "CALL (region: as the forward pass wrote it, glimpse: the incoming gradient), logits, "
+     "incoming gradient of the region or 0, logits_gradient (contiguous [N, 3], written), sums, "
+     "QUEUE"},
     {"cuda_glimpse_backward_image", as_method(backward_image), METH_FASTCALL,
-     "IMAGE (image_ptr unused), REGION, GLIMPSE (incoming gradient), NORM, GRID, "
-     "image_gradient_ptr (written whole), dtype, stride_b, stride_c, stride_h, stride_w, "
-     "first_of_image_ptr (int64 [B + 1]), glimpse_order_ptr (int64 [N]; 0 both: one each), QUEUE"},
+     "CALL (image not read, glimpse: the incoming gradient), image_gradient (written whole), "
+     "first_of_image (int64 [B + 1]), glimpse_order (int64 [N]; 0 both: one each), QUEUE"},
     {nullptr, nullptr, 0, nullptr},
 };
 

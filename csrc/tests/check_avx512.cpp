@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "tests/options.h"
 #include "tests/problem.h"
 
 using namespace mgnet_test;
@@ -141,12 +142,7 @@ bool agree(const Case& c, const Answer& got, const Answer& wanted) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  int64_t runs = 2000;
-  uint64_t seed = 1;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--runs")) runs = std::atoll(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--seed")) seed = std::strtoull(argv[i + 1], nullptr, 10);
-  }
+  const auto [runs, seed] = mgnet_test::read_options(argc, argv);
   int failures = 0;
   for (const std::string& isa : available_isas()) {
     if (isa == "portable") continue;

@@ -1,4 +1,4 @@
-// Holds three operations against the naive definition, on one problem.
+// Compares three operations with the naive definition on one problem.
 #pragma once
 
 #include <cstdio>

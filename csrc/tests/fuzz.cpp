@@ -4,17 +4,13 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "tests/options.h"
 #include "tests/problem.h"
 
 using namespace mgnet_test;
 
 int main(int argc, char** argv) {
-  int64_t runs = 1000;
-  uint64_t seed = std::random_device{}();
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--runs")) runs = std::atoll(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--seed")) seed = std::strtoull(argv[i + 1], nullptr, 10);
-  }
+  const auto [runs, seed] = mgnet_test::read_options(argc, argv, {1000, std::random_device{}()});
   std::printf("seed %llu, %lld runs, instruction sets:", static_cast<unsigned long long>(seed),
               static_cast<long long>(runs));
   const std::vector<std::string> isas = available_isas();

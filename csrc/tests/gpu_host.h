@@ -5,11 +5,12 @@
 #include <functional>
 #include <vector>
 
-#include "gpu/gpu_forward.h"
-#include "gpu/gpu_image_gradient.h"
-#include "gpu/gpu_plan.h"
-#include "gpu/gpu_region_sums.h"
-#include "gpu/gpu_squash.h"
+#include "gpu/elements.h"
+#include "gpu/forward.h"
+#include "gpu/image_gradient.h"
+#include "gpu/logits.h"
+#include "gpu/plan.h"
+#include "gpu/region_sums.h"
 
 namespace mgnet_test {
 
@@ -33,36 +34,14 @@ void run_region_sums_as(const GpuRegionSums& call) {
 
 inline void run_forward(const Job& job, const GpuLogits& logits) {
   const GpuForward call = plan_forward(job, logits);
-  switch (job.images.type) {
-    case kFloat32:
-      return run_forward_as<gpu::Float32>(call);
-    case kFloat64:
-      return run_forward_as<gpu::Float64>(call);
-    case kFloat16:
-      return run_forward_as<gpu::Float16>(call);
-    case kBFloat16:
-      return run_forward_as<gpu::BFloat16>(call);
-    default:
-      return run_forward_as<gpu::UInt8>(call);
-  }
+  with_element(job.images.type, [&](auto element) { run_forward_as<decltype(element)>(call); });
 }
 
 inline void run_region_sums(const GpuRegionSums& call) {
-  switch (call.job.images.type) {
-    case kFloat32:
-      return run_region_sums_as<gpu::Float32>(call);
-    case kFloat64:
-      return run_region_sums_as<gpu::Float64>(call);
-    case kFloat16:
-      return run_region_sums_as<gpu::Float16>(call);
-    case kBFloat16:
-      return run_region_sums_as<gpu::BFloat16>(call);
-    default:
-      return run_region_sums_as<gpu::UInt8>(call);
-  }
+  with_element(call.job.images.type,
+               [&](auto element) { run_region_sums_as<decltype(element)>(call); });
 }
 
-// `finish` fills in what the gradient is written to, and the logits.
 inline void run_region_gradient(const Job& job,
                                 const std::function<void(GpuRegionGradient&)>& finish) {
   GpuRegionSums sums = plan_region_sums(job, nullptr);

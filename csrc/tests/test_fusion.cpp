@@ -12,6 +12,7 @@
 
 #include "dispatch.h"
 #include "fusion.h"
+#include "tests/options.h"
 
 using namespace mgnet;
 
@@ -146,12 +147,7 @@ bool passes(Problem& problem, int threads) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  int64_t runs = 500;
-  uint64_t seed = 1;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--runs")) runs = std::atoll(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--seed")) seed = std::strtoull(argv[i + 1], nullptr, 10);
-  }
+  const auto [runs, seed] = mgnet_test::read_options(argc, argv, {500, 1});
   int failures = 0;
   for (const std::string& isa : available_isas()) {
     select_isa(isa);

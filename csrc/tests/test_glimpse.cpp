@@ -2,16 +2,12 @@
 #include <cstdlib>
 
 #include "tests/compare.h"
+#include "tests/options.h"
 
 using namespace mgnet_test;
 
 int main(int argc, char** argv) {
-  int64_t runs = 2000;
-  uint64_t seed = 1;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--runs")) runs = std::atoll(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--seed")) seed = std::strtoull(argv[i + 1], nullptr, 10);
-  }
+  const auto [runs, seed] = mgnet_test::read_options(argc, argv);
   const Operations operations{
       [](const Job& job) { glimpse_forward(job, 1); },
       [](const Job& job, void* gradient) { glimpse_backward_region(job, gradient, 1); },

@@ -7,6 +7,7 @@
 
 #include "tests/compare.h"
 #include "tests/gpu_host.h"
+#include "tests/options.h"
 
 using namespace mgnet_test;
 
@@ -126,12 +127,7 @@ void test_far_pixels() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  int64_t runs = 2000;
-  uint64_t seed = 1;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--runs")) runs = std::atoll(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--seed")) seed = std::strtoull(argv[i + 1], nullptr, 10);
-  }
+  const auto [runs, seed] = mgnet_test::read_options(argc, argv);
   const Operations operations{
       [](const Job& job) { run_forward(job, GpuLogits{}); },
       [](const Job& job, void* gradient) {

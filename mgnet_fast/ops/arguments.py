@@ -1,4 +1,4 @@
-"""What the arguments of the public ops must be, and what is made of them.
+"""The checks of the ops' arguments, one function for each.
 
 Every error names the argument, what is wanted and what was got.
 """
@@ -7,125 +7,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .backends import choice as backends
-from .fusion.fusion_weights import FoldedFusion
-from .tracing import is_plain_eager, under_functorch
+from .autocast import under_autocast
+from .tracing import is_plain_eager
 
 IMAGE_DTYPES = (torch.float32, torch.uint8, torch.bfloat16, torch.float16, torch.float64)
-_OUTPUT_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-_REGION_DTYPES = (torch.float32, torch.float64)
+OUTPUT_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+REAL_DTYPES = (torch.float32, torch.float64)
 _PADDING_MODES = ("zeros", "border")
 
-# (mean, std, unit, channels, device) -> rows (scale, bias): the same few constants come at every
-# call, and making a tensor of them costs as much as a small glimpse.
+# (mean, std, unit, channels, device) -> rows (scale, bias). Most calls come with the same few
+# constants, and making a tensor of them takes as long as a small glimpse.
 _known_normalizations: dict[Any, Tensor] = {}
-_MOST_KNOWN = 64  # somebody draws constants or sizes at random: start again, do not keep them all
+_MOST_KNOWN = 64  # entries of a cache; it starts anew then, as the keys of some callers never recur
 
 
-# What a call was found to be, by everything that decides it: the same few calls come all the
-# time, and checking one anew takes as long as a small glimpse.
-_known_samplings: dict[Any, Sampling] = {}
-
-
-class Sampling(NamedTuple):
-    """What both ops share, checked and resolved."""
-
-    height: int
-    width: int
-    normalization: Tensor | None
-    out_dtype: torch.dtype
-    out_dtype_name: str
-    channels_last: bool
-
-
-def resolve_sampling(
-    name: str,
-    columns: tuple[int, ...],
-    image: Tensor,
-    rows: Tensor,
-    size: int | tuple[int, int],
-    image_index: Tensor | None,
-    padding_mode: str,
-    mean: Sequence[float] | Tensor | None,
-    std: Sequence[float] | Tensor | None,
-    dtype: torch.dtype | None,
-    memory_format: torch.memory_format | None,
-    backend: str | None,
-    pool: Tensor | None = None,
-) -> tuple[Sampling, str]:
-    """Checks what is common to both ops; returns it resolved, with the backend to run it.
-
-    ``rows`` are the regions or the logits, called ``name``, of as many columns. With ``pool``, the
-    table of an ImagePool, ``image`` is the pool's buffer.
-    """
-    key = None
-    if (
-        type(size) is int  # not a bool, not a float: as keys they would pass for the int
-        and (image_index is None and pool is None)
-        and (isinstance(image, Tensor) and isinstance(rows, Tensor))
-        and (_is_constant(mean) and _is_constant(std))
-        and is_plain_eager(image, rows)
-    ):
-        key = (
-            columns, image.shape, image.stride(), image.dtype, image.device, rows.shape, rows.dtype,
-            rows.device, size, padding_mode, mean, std, dtype, memory_format,
-        )  # fmt: skip
-        try:
-            known = _known_samplings.get(key)
-        except TypeError:  # something that is no key, so no right argument either: see below
-            key = known = None
-        if known is not None:
-            return known, backends.choose(image.device.type, backend)
-    check_image(image)
-    _check_region(name, rows, image, columns)
-    height, width = _height_and_width(size)
-    _check_image_index(image_index, rows, image, image.shape[0] if pool is None else pool.shape[0])
-    if padding_mode not in _PADDING_MODES:
-        raise ValueError(
-            f"padding_mode must be one of {', '.join(_PADDING_MODES)}, got {padding_mode!r}"
-        )
-    out_dtype = _output_dtype(image, dtype)
-    sampling = Sampling(
-        height,
-        width,
-        normalization(image, mean, std),
-        out_dtype,
-        dtype_name(out_dtype),
-        _is_channels_last(image, memory_format),
-    )
-    if key is not None:
-        _remember(_known_samplings, key, sampling)
-    return sampling, _choose_backend(image, backend, pool is not None)
-
-
-def _is_constant(value: Any) -> bool:
-    """Whether mean or std can be part of a key: a tensor, even one in a tuple, may change."""
-    return value is None or (
-        type(value) is tuple and all(type(item) in (float, int) for item in value)
-    )
-
-
-def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
+def remember(known: dict[Any, Any], key: Any, value: Any) -> None:
     if len(known) >= _MOST_KNOWN:
         known.clear()
     known[key] = value
 
 
-def _choose_backend(image: Tensor, requested: str | None, pooled: bool) -> str:
-    # Registered ops do not go through functorch's transforms (vmap, grad); plain PyTorch does.
-    if requested is None and under_functorch():
-        return "reference"
-    return backends.choose(image.device.type, requested, pooled)
+def type_name(value: object) -> str:
+    """Of the value's type, with its module unless that is builtins: "list", "numpy.ndarray"."""
+    kind = type(value)
+    home = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{home}{kind.__qualname__}"
+
+
+def check_tensor(name: str, value: object, wanted: str = "a Tensor") -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be {wanted}, got {type_name(value)}")
 
 
 def check_image(image: Tensor) -> None:
-    if not isinstance(image, Tensor):
-        raise TypeError(f"image must be a Tensor or an ImagePool, got {type(image).__name__}")
+    check_tensor("image", image, "a Tensor or an ImagePool")
     if image.dim() != 4:
         raise ValueError(f"image must have shape [B, C, H, W], got {list(image.shape)}")
     if image.dtype not in IMAGE_DTYPES:
@@ -136,39 +56,42 @@ def check_image(image: Tensor) -> None:
         raise ValueError(f"image must be at least 1 x 1 pixels, got {list(image.shape)}")
 
 
+def is_half(rows: Tensor) -> bool:
+    return isinstance(rows, Tensor) and rows.dtype in (torch.float16, torch.bfloat16)
+
+
 def raised_under_autocast(region: Tensor) -> Tensor:
-    """Half-precision regions are an error, but for those that autocast made: float32."""
-    if not isinstance(region, Tensor) or region.dtype not in (torch.float16, torch.bfloat16):
-        return region
-    return region.float() if torch.is_autocast_enabled(region.device.type) else region
+    """Regions in half precision are an error, unless autocast made them: then in float32."""
+    if is_half(region) and under_autocast(region.device.type):
+        return region.float()
+    return region
 
 
-def _check_region(name: str, rows: Tensor, image: Tensor, columns: tuple[int, ...]) -> None:
-    if not isinstance(rows, Tensor):
-        raise TypeError(f"{name} must be a Tensor, got {type(rows).__name__}")
+def check_rows(name: str, rows: Tensor, image: Tensor, columns: tuple[int, ...]) -> None:
+    check_tensor(name, rows)
     if rows.dim() != 2 or rows.shape[1] not in columns:
         wanted = " or ".join(f"[N, {count}]" for count in columns)
         raise ValueError(f"{name} must have shape {wanted}, got {list(rows.shape)}")
-    if rows.dtype not in _REGION_DTYPES:
+    if rows.dtype not in REAL_DTYPES:
         raise TypeError(
-            f"{name} must have dtype {dtype_names(_REGION_DTYPES)}, got {dtype_name(rows.dtype)}"
+            f"{name} must have dtype {dtype_names(REAL_DTYPES)}, got {dtype_name(rows.dtype)}"
         )
     if rows.device != image.device:
         raise ValueError(f"{name} must be on image's device {image.device}, got {rows.device}")
 
 
-def _check_image_index(
-    image_index: Tensor | None, region: Tensor, image: Tensor, images: int
+def check_image_index(
+    image_index: Tensor | None, name: str, region: Tensor, image: Tensor, images: int
 ) -> None:
+    """``region`` are the rows called ``name``."""
     if image_index is None:
         if region.shape[0] != images:
             raise ValueError(
-                f"region must have one row for each of the {images} images where "
+                f"{name} must have one row for each of the {images} images where "
                 f"image_index is not given, got {region.shape[0]} rows"
             )
         return
-    if not isinstance(image_index, Tensor):
-        raise TypeError(f"image_index must be a Tensor, got {type(image_index).__name__}")
+    check_tensor("image_index", image_index)
     if image_index.dtype not in (torch.int64, torch.int32):
         raise TypeError(
             f"image_index must have dtype int64 or int32, got {dtype_name(image_index.dtype)}"
@@ -184,15 +107,33 @@ def _check_image_index(
         )
 
 
-def _height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
+def height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    if type(size) is int and size >= 1:  # most calls; the ways below take a microsecond
+        return size, size
     sides = tuple(size) if isinstance(size, Sequence) else (size, size)
-    whole = all(isinstance(side, int | torch.SymInt) for side in sides)
-    if len(sides) != 2 or not whole or isinstance(size, bool):
+    whole = all(
+        isinstance(side, int | torch.SymInt) and not isinstance(side, bool) for side in sides
+    )
+    if len(sides) != 2 or not whole:
         raise TypeError(f"size must be an int or (height, width), got {size}")
     height, width = sides
     if height < 1 or width < 1:
         raise ValueError(f"size must be at least 1 pixel each way, got {size}")
     return height, width
+
+
+def check_padding_mode(padding_mode: str) -> None:
+    if padding_mode not in _PADDING_MODES:
+        wanted = f"padding_mode must be one of {', '.join(_PADDING_MODES)}"
+        if not isinstance(padding_mode, str):
+            raise TypeError(f"{wanted}, got {padding_mode} of type {type_name(padding_mode)}")
+        raise ValueError(f"{wanted}, got {padding_mode!r}")
+
+
+def check_align_corners(align_corners: bool) -> bool:
+    if not isinstance(align_corners, bool | int):
+        raise TypeError(f"align_corners must be a bool, got {type_name(align_corners)}")
+    return bool(align_corners)
 
 
 def check_range_map(
@@ -210,66 +151,17 @@ def check_range_map(
     return low, high, factor
 
 
-def check_fusion(tokens: Tensor, length: Tensor, folded: FoldedFusion) -> None:
-    _check_tokens(tokens, length)
-    if not isinstance(folded, FoldedFusion):
-        raise TypeError(f"folded must be a FoldedFusion, got {type(folded).__name__}")
-    dim = tokens.shape[2]
-    for name, part in folded._asdict().items():
-        wanted = [dim, dim] if name in ("key_query", "out_value") else [dim]
-        if list(part.shape) != wanted:
-            raise ValueError(
-                f"folded.{name} must have shape {wanted} for tokens of width {dim}, "
-                f"got {list(part.shape)}"
-            )
-        if part.dtype != tokens.dtype:
-            raise TypeError(
-                f"folded.{name} must have tokens' dtype {dtype_name(tokens.dtype)}, "
-                f"got {dtype_name(part.dtype)}"
-            )
-        if part.device != tokens.device:
-            raise ValueError(
-                f"folded.{name} must be on tokens' device {tokens.device}, got {part.device}"
-            )
-
-
-def _check_tokens(tokens: Tensor, length: Tensor) -> None:
-    for name, value in (("tokens", tokens), ("length", length)):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be a Tensor, got {type(value).__name__}")
-    if tokens.dim() != 3 or tokens.shape[1] < 1:
-        raise ValueError(f"tokens must have shape [S, T, D] with T >= 1, got {list(tokens.shape)}")
-    if tokens.dtype not in _REGION_DTYPES:
-        raise TypeError(
-            f"tokens must have dtype {dtype_names(_REGION_DTYPES)}, got {dtype_name(tokens.dtype)}"
-        )
-    if length.dtype != torch.int64:
-        raise TypeError(f"length must have dtype int64, got {dtype_name(length.dtype)}")
-    if length.shape != tokens.shape[:1]:
-        raise ValueError(
-            f"length must have shape [{tokens.shape[0]}], one for each slot, "
-            f"got {list(length.shape)}"
-        )
-    if length.device != tokens.device:
-        raise ValueError(f"length must be on tokens' device {tokens.device}, got {length.device}")
-    if length.device.type == "cpu" and length.numel() > 0 and is_plain_eager(length):
-        least, most = (int(bound) for bound in torch.aminmax(length))
-        if least < 1 or most > tokens.shape[1]:
-            raise ValueError(
-                f"length must lie in 1..{tokens.shape[1]}, the places of tokens, "
-                f"got {least if least < 1 else most}"
-            )
-
-
-def _output_dtype(image: Tensor, dtype: torch.dtype | None) -> torch.dtype:
+def output_dtype(image: Tensor, dtype: torch.dtype | None) -> torch.dtype:
     if dtype is None:
         return torch.float32 if image.dtype == torch.uint8 else image.dtype
-    if dtype not in _OUTPUT_DTYPES:
-        raise TypeError(f"dtype must be {dtype_names(_OUTPUT_DTYPES)}, got {dtype_name(dtype)}")
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype must be a torch.dtype, got {dtype!r} of type {type_name(dtype)}")
+    if dtype not in OUTPUT_DTYPES:
+        raise TypeError(f"dtype must be {dtype_names(OUTPUT_DTYPES)}, got {dtype_name(dtype)}")
     return dtype
 
 
-def _is_channels_last(image: Tensor, memory_format: torch.memory_format | None) -> bool:
+def is_channels_last(image: Tensor, memory_format: torch.memory_format | None) -> bool:
     if memory_format is None:
         if image.is_contiguous():
             return False
@@ -279,9 +171,10 @@ def _is_channels_last(image: Tensor, memory_format: torch.memory_format | None) 
         return True
     if memory_format == torch.contiguous_format:
         return False
-    raise ValueError(
-        f"memory_format must be torch.contiguous_format or torch.channels_last, got {memory_format}"
-    )
+    wanted = "memory_format must be torch.contiguous_format or torch.channels_last"
+    if not isinstance(memory_format, torch.memory_format):
+        raise TypeError(f"{wanted}, got {memory_format} of type {type_name(memory_format)}")
+    raise ValueError(f"{wanted}, got {memory_format}")
 
 
 def normalization(
@@ -299,13 +192,13 @@ def normalization(
     if key not in _known_normalizations:
         with torch.inference_mode(False):  # a tensor of inference mode cannot serve training
             rows = _scale_and_bias(mean, std, unit, channels, device)
-        _remember(_known_normalizations, key, rows)
+        remember(_known_normalizations, key, rows)
     return _known_normalizations[key]
 
 
 def known_constants() -> list[Tensor]:
-    """The constants of recent calls. A captured graph reads them where they are, so whoever keeps
-    a graph keeps these."""
+    """The constants of recent calls. A captured graph reads them at their addresses, so whoever
+    keeps a graph must keep these tensors, too."""
     return list(_known_normalizations.values())
 
 

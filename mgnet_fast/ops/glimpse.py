@@ -1,188 +1,142 @@
-"""The registered ops of the glimpse: forward, gradient to the region, gradient to the image.
-
-``glimpse`` is what functional calls: through torch.library where something must see the op,
-straight through one autograd.Function where nothing does. Both run the same kernels.
-"""
+"""The glimpse: crop and resize in one differentiable op."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .backends import implementations
-from .backends.samples import empty_samples
-from .tracing import is_plain_eager, refuse_tangents
-
-NO_SECOND_DERIVATIVE = (
-    "the gradient of a glimpse cannot be differentiated again; neither can that of grid_sample"
-)
-NO_GRADIENT_OF_POOLS = "the pixels of a pool get no gradient; give the image itself to the glimpse"
-
-
-def if_pooled(pool: Tensor | None) -> tuple[Tensor, ...]:
-    """The last argument of a launcher: only backends that take pools have it."""
-    return () if pool is None else (pool,)
+from .arguments import raised_under_autocast
+from .backends import reference
+from .backends.choice import LAUNCHERS
+from .gradients import Saved, image_gradient, region_gradient
+from .images.image_pool import ImagePool
+from .resolve import resolved
+from .sampling import GLIMPSE, Sampling
+from .tracing import refuse_tangents
 
 
-@torch.library.custom_op("mgnet_fast::glimpse", mutates_args=())
-def glimpse_op(
-    image: Tensor,
+def glimpse(
+    image: Tensor | ImagePool,
     region: Tensor,
-    image_index: Tensor | None,
-    normalization: Tensor | None,
-    height: int,
-    width: int,
-    align_corners: bool,
-    padding_mode: str,
-    out_dtype: str,
-    channels_last: bool,
-    backend: str,
-    pool: Tensor | None = None,
+    size: int | tuple[int, int],
+    *,
+    image_index: Tensor | None = None,
+    align_corners: bool = True,
+    padding_mode: str = "zeros",
+    mean: Sequence[float] | Tensor | None = None,
+    std: Sequence[float] | Tensor | None = None,
+    dtype: torch.dtype | None = None,
+    memory_format: torch.memory_format | None = None,
+    backend: str | None = None,
 ) -> Tensor:
-    """With ``pool`` (the table of an ImagePool) ``image`` is the pool's flat buffer."""
-    return implementations.of(backend).glimpse(
-        image, region, image_index, normalization, height, width, align_corners, padding_mode,
-        out_dtype, channels_last, *if_pooled(pool),
-    )  # fmt: skip
+    r"""Bilinear samples of an axis-parallel region of each image: crop and resize in one.
+
+    For output row r and column c, with :math:`(g_y, g_x)` running evenly over [-1, 1]
+    (MGNet, section 3.1, eq. 1 and 2; Jaderberg et al. 2015):
+
+    .. math:: out[n, :, r, c] = bilinear(image[i_n], \; y_n + s_y g_y(r), \; x_n + s_x g_x(c))
+
+    It equals ``grid_sample(image, affine_grid(theta, ...))`` with
+    ``theta = [[s_x, 0, x], [0, s_y, y]]``, computed in one pass that reads only the pixels it
+    needs, with coordinates in double precision.
+
+    Args:
+        image (Tensor[B, C, H, W]): float32, float64, float16, bfloat16 or uint8, of any strides,
+            on any device. uint8 is divided by 255. Or an :class:`ImagePool` of B images of
+            different sizes.
+        region (Tensor[N, 3] or Tensor[N, 4]): rows ``(s, x, y)`` or ``(s_x, s_y, x, y)``: half
+            the extent and the centre, in units where the image spans [-1, 1]; x goes with the
+            width. float32 or float64, never lowered by autocast.
+        size: height and width of the glimpse in pixels, or one number for both.
+        image_index (Tensor[N]): int64 or int32, the image of each region. Default: N = B, one
+            each.
+        align_corners: whether -1 and 1 are the centres of the corner pixels (True, as in the
+            published code) or the image's edges, as in ``grid_sample``.
+        padding_mode: "zeros" (after normalising) or "border".
+        mean, std: per channel, in units of [0, 1]: ``(value - mean) / std``. Constants: no
+            gradient flows to them.
+        dtype: of the result; default: the image's, float32 for uint8.
+        memory_format: ``torch.contiguous_format`` or ``torch.channels_last``; default: the
+            image's, contiguous for a pool.
+        backend: "cpu", "triton" or "cuda" (CUDA tensors), "reference"; default: the first in order
+            that can run (``mgnet_fast.backends()``), "reference" under torch.func's transforms.
+            "reference" is plain PyTorch.
+
+    Returns:
+        Tensor[N, C, h, w]. All NaN for a region that is not finite; an empty batch gives an
+        empty result.
+
+    Differentiable once, in ``region`` and (float images, not pools) in ``image``,
+    bit-reproducible for any number of threads. Where a sample meets a pixel exactly, the
+    derivative is the one towards higher coordinates. A region that is not finite gets a NaN
+    gradient and gives its image none.
+
+    Raises:
+        TypeError: a tensor of the wrong type or dtype.
+        ValueError: a shape, size, mode, device or index that does not fit, or a backend that
+            cannot run, with its reason.
+    """
+    region = raised_under_autocast(region)
+    given = (size, align_corners, padding_mode, mean, std, dtype, memory_format, backend)
+    sampling = resolved(image, "region", (3, 4), region, image_index, given)
+    if sampling.options.backend == "reference":
+        return reference.glimpse(sampling, region)
+    if sampling.plans is None:
+        refuse_tangents(sampling.image, region)
+        return glimpse_op(*GLIMPSE.flat(sampling, region=region))
+    if torch.is_grad_enabled() and (sampling.image.requires_grad or region.requires_grad):
+        return _EagerGlimpse.apply(sampling.image, region, sampling)
+    return LAUNCHERS[sampling.options.backend].glimpse(sampling, region)
+
+
+def _forward(*values: Any) -> Tensor:
+    sampling, others = GLIMPSE.record(values)
+    return LAUNCHERS[sampling.options.backend].glimpse(sampling, others["region"])
+
+
+glimpse_op = torch.library.custom_op(
+    "mgnet_fast::glimpse", _forward, mutates_args=(), schema=GLIMPSE.text
+)
 
 
 @glimpse_op.register_fake
-def _(
-    image: Tensor, region: Tensor, image_index: Tensor | None, normalization: Tensor | None,
-    height: int, width: int, align_corners: bool, padding_mode: str, out_dtype: str,
-    channels_last: bool, backend: str, pool: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    return empty_samples(image, region.shape[0], height, width, out_dtype, channels_last)
-
-
-@torch.library.custom_op("mgnet_fast::glimpse_backward_region", mutates_args=())
-def backward_region_op(
-    grad: Tensor,
-    image: Tensor,
-    region: Tensor,
-    image_index: Tensor | None,
-    normalization: Tensor | None,
-    align_corners: bool,
-    padding_mode: str,
-    backend: str,
-    pool: Tensor | None = None,
-) -> Tensor:
-    return implementations.of(backend).glimpse_backward_region(
-        grad, image, region, image_index, normalization, align_corners, padding_mode,
-        *if_pooled(pool),
-    )  # fmt: skip
-
-
-@backward_region_op.register_fake
-def _(grad: Tensor, image: Tensor, region: Tensor, *others: Any) -> Tensor:
-    return torch.empty_like(region, memory_format=torch.contiguous_format)
-
-
-@torch.library.custom_op("mgnet_fast::glimpse_backward_image", mutates_args=())
-def backward_image_op(
-    grad: Tensor,
-    image: Tensor,
-    region: Tensor,
-    image_index: Tensor | None,
-    normalization: Tensor | None,
-    align_corners: bool,
-    padding_mode: str,
-    backend: str,
-) -> Tensor:
-    """``image`` gives shape, dtype and layout; its pixels are not read."""
-    return implementations.of(backend).glimpse_backward_image(
-        grad, image, region, image_index, normalization, align_corners, padding_mode
-    )
-
-
-@backward_image_op.register_fake
-def _(grad: Tensor, image: Tensor, *others: Any) -> Tensor:
-    return torch.empty_like(image)
-
-
-def refuse_second_derivative(ctx: Any, *grads: Tensor) -> None:
-    raise RuntimeError(NO_SECOND_DERIVATIVE)
-
-
-backward_region_op.register_autograd(refuse_second_derivative)
-backward_image_op.register_autograd(refuse_second_derivative)
-
-
-def _image_and_region_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    image, region, image_index, normalization, pool = ctx.saved_tensors
-    wants_image, wants_region = ctx.needs_input_grad[:2]
-    if wants_image and pool is not None:
-        raise RuntimeError(NO_GRADIENT_OF_POOLS)
-    arguments = (grad, image, region, image_index, normalization, *ctx.sampling)
-    # Under create_graph the ops must be seen, so that a second derivative is refused in words.
-    if ctx.dispatched or torch.is_grad_enabled():
-        to_image, to_region = backward_image_op, backward_region_op
-        arguments = (*arguments, ctx.backend)
-    else:
-        kernels = implementations.of(ctx.backend)
-        to_image, to_region = kernels.glimpse_backward_image, kernels.glimpse_backward_region
-    return (
-        to_image(*arguments) if wants_image else None,
-        to_region(*arguments, *if_pooled(pool)) if wants_region else None,
-    )
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], dispatched: bool) -> None:
-    ctx.save_for_backward(*inputs[:4], inputs[11])
-    ctx.sampling = inputs[6:8]
-    ctx.backend = inputs[10]
-    ctx.dispatched = dispatched
+def _(*values: Any) -> Tensor:
+    sampling, others = GLIMPSE.record(values)
+    return sampling.new_samples(others["region"].shape[0])
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _save(ctx, inputs, dispatched=True)
+    sampling, others = GLIMPSE.record(inputs)
+    ctx.saved = Saved(ctx, sampling, others["region"])
+
+
+def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    sampling, region = ctx.saved.restored(ctx)
+    wants_image, wants_region = ctx.needs_input_grad[:2]
+    return (
+        image_gradient(sampling, region, grad) if wants_image else None,
+        region_gradient(sampling, region, grad) if wants_region else None,
+    )
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return (*_image_and_region_gradients(ctx, grad), *[None] * (len(ctx.needs_input_grad) - 2))
+    return (*_gradients(ctx, grad), *[None] * (len(ctx.needs_input_grad) - 2))
 
 
 glimpse_op.register_autograd(_backward, setup_context=_setup_context)
 
 
 class _EagerGlimpse(torch.autograd.Function):
-    """``options`` is all that is no tensor, in one: autograd looks at each argument."""
+    """The op without the dispatcher; image and region are those of the gradients."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        image: Tensor,
-        region: Tensor,
-        image_index: Tensor | None,
-        normalization: Tensor | None,
-        pool: Tensor | None,
-        options: tuple[Any, ...],
-    ) -> Tensor:
-        tensors = (image, region, image_index, normalization)
-        _save(ctx, (*tensors, *options, pool), dispatched=False)
-        return implementations.of(options[-1]).glimpse(*tensors, *options[:-1], *if_pooled(pool))
+    def forward(ctx: Any, image: Tensor, region: Tensor, sampling: Sampling) -> Tensor:
+        ctx.saved = Saved(ctx, sampling, region)
+        return LAUNCHERS[sampling.options.backend].glimpse(sampling, region)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return (*_image_and_region_gradients(ctx, grads[0]), *[None] * 4)
-
-
-def glimpse(
-    image: Tensor,
-    region: Tensor,
-    image_index: Tensor | None,
-    normalization: Tensor | None,
-    *options: Any,
-    pool: Tensor | None = None,
-) -> Tensor:
-    """The op by its fastest way; ``options`` are those of ``glimpse_op`` from height to backend."""
-    if not is_plain_eager(image, region, image_index, normalization, pool):
-        refuse_tangents(image, region)
-        return glimpse_op(image, region, image_index, normalization, *options, pool)
-    if torch.is_grad_enabled() and (image.requires_grad or region.requires_grad):
-        return _EagerGlimpse.apply(image, region, image_index, normalization, pool, options)
-    return implementations.of(options[-1]).glimpse(
-        image, region, image_index, normalization, *options[:-1], *if_pooled(pool)
-    )
+        return (*_gradients(ctx, grads[0]), None)

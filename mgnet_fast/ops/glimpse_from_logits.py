@@ -1,185 +1,181 @@
-"""The registered ops of the glimpse from localization logits: sigmoid, gradient rescaling,
-range map and sampling in one, forward and backward.
+"""The glimpse from localization logits: sigmoid, gradient rescaling, range map and sampling in one.
 
-Two ways in, as in ops/glimpse.py: registered op or one autograd.Function, same kernels.
+As in ops/glimpse.py, a call runs as a registered op if a tracer or mode must see it, otherwise
+through one autograd.Function.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .backends import implementations
-from .backends.samples import empty_samples
-from .glimpse import (
-    NO_GRADIENT_OF_POOLS,
-    backward_image_op,
-    if_pooled,
-    refuse_second_derivative,
-)
-from .tracing import is_plain_eager, refuse_tangents
+from .arguments import check_range_map, is_half
+from .backends import reference
+from .backends.choice import LAUNCHERS
+from .gradients import Saved, image_gradient, refuse_second_derivative
+from .images.image_pool import ImagePool
+from .resolve import resolved
+from .sampling import FROM_LOGITS, LOGITS_GRADIENT, RangeMap, Sampling
+from .tracing import refuse_tangents
 
 
-@torch.library.custom_op("mgnet_fast::glimpse_from_logits", mutates_args=())
-def glimpse_from_logits_op(
-    image: Tensor,
+def glimpse_from_logits(
+    image: Tensor | ImagePool,
     logits: Tensor,
-    image_index: Tensor | None,
-    normalization: Tensor | None,
-    scale_min: float,
-    scale_max: float,
-    gradient_scale: float,
-    height: int,
-    width: int,
-    align_corners: bool,
-    padding_mode: str,
-    out_dtype: str,
-    channels_last: bool,
-    backend: str,
-    pool: Tensor | None = None,
+    size: int | tuple[int, int],
+    *,
+    scale_range: tuple[float, float] = (0.2, 0.5),
+    gradient_scale: float = 0.02,
+    image_index: Tensor | None = None,
+    align_corners: bool = True,
+    padding_mode: str = "zeros",
+    mean: Sequence[float] | Tensor | None = None,
+    std: Sequence[float] | Tensor | None = None,
+    dtype: torch.dtype | None = None,
+    memory_format: torch.memory_format | None = None,
+    backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """With ``pool`` (the table of an ImagePool) ``image`` is the pool's flat buffer."""
-    return implementations.of(backend).glimpse_from_logits(
-        image, logits, image_index, normalization, scale_min, scale_max, height, width,
-        align_corners, padding_mode, out_dtype, channels_last, *if_pooled(pool),
-    )  # fmt: skip
+    r"""The glimpse that the localization network asks for, and its region (MGNet, section 3.3).
+
+    With ``p = rescale_gradient(sigmoid(logits), gradient_scale)`` and
+    ``(s_min, s_max) = scale_range`` (eq. 4 and 5):
+
+    .. math:: s = p_0 (s_{max} - s_{min}) + s_{min}, \quad (x, y) = (2 (p_1, p_2) - 1)(1 - s)
+
+    so that a region with ``s_max <= 1`` never leaves the image. Then as :func:`glimpse`, all in
+    one kernel forward and one backward.
+
+    Args:
+        image (Tensor[B, C, H, W] or ImagePool): as in :func:`glimpse`.
+        logits (Tensor[N, 3]): outputs of the localization layer, any floating dtype; half
+            precision is raised to float32 before the sigmoid.
+        size: height and width of the glimpse in pixels, or one number for both.
+        scale_range: smallest and largest s.
+        gradient_scale: the paper's factor s of section 3.3 (.02 for ResNet-18, .01 for the
+            others); multiplies every gradient that reaches the logits.
+
+    The other arguments are those of :func:`glimpse`.
+
+    Returns:
+        The glimpse, Tensor[N, C, h, w], and the region, Tensor[N, 3], float32 (float64 for
+        float64 logits). Both are differentiable, once, in ``logits``; the glimpse in ``image``.
+
+    Raises:
+        TypeError, ValueError: as :func:`glimpse`; also a scale_range that is not two finite
+            numbers with s_min <= s_max.
+    """
+    range_map = RangeMap(*check_range_map(scale_range, gradient_scale))
+    if is_half(logits):
+        logits = logits.float()
+    given = (size, align_corners, padding_mode, mean, std, dtype, memory_format, backend)
+    sampling = resolved(image, "logits", (3,), logits, image_index, given)
+    if sampling.options.backend == "reference":
+        region = reference.region_from_logits(logits, range_map)
+        return reference.glimpse(sampling, region), region
+    if sampling.plans is None:
+        refuse_tangents(sampling.image, logits)
+        arguments = FROM_LOGITS.flat(sampling, logits=logits, **range_map._asdict())
+        return glimpse_from_logits_op(*arguments)
+    if torch.is_grad_enabled() and (sampling.image.requires_grad or logits.requires_grad):
+        return _EagerGlimpseFromLogits.apply(sampling.image, logits, sampling, range_map)
+    launcher = LAUNCHERS[sampling.options.backend]
+    return launcher.glimpse_from_logits(sampling, logits, range_map)
+
+
+def _range_map(others: dict[str, Any]) -> RangeMap:
+    return RangeMap(*[others[name] for name in RangeMap._fields])
+
+
+def _forward(*values: Any) -> tuple[Tensor, Tensor]:
+    sampling, others = FROM_LOGITS.record(values)
+    launcher = LAUNCHERS[sampling.options.backend]
+    return launcher.glimpse_from_logits(sampling, others["logits"], _range_map(others))
+
+
+glimpse_from_logits_op = torch.library.custom_op(
+    "mgnet_fast::glimpse_from_logits", _forward, mutates_args=(), schema=FROM_LOGITS.text
+)
 
 
 @glimpse_from_logits_op.register_fake
-def _(
-    image: Tensor, logits: Tensor, image_index: Tensor | None, normalization: Tensor | None,
-    scale_min: float, scale_max: float, gradient_scale: float, height: int, width: int,
-    align_corners: bool, padding_mode: str, out_dtype: str, channels_last: bool, backend: str,
-    pool: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    samples = empty_samples(image, logits.shape[0], height, width, out_dtype, channels_last)
-    return samples, torch.empty_like(logits, memory_format=torch.contiguous_format)
+def _(*values: Any) -> tuple[Tensor, Tensor]:
+    sampling, others = FROM_LOGITS.record(values)
+    logits = others["logits"]
+    return sampling.new_samples(logits.shape[0]), logits.new_empty(logits.shape)
 
 
-@torch.library.custom_op("mgnet_fast::glimpse_from_logits_backward", mutates_args=())
-def backward_logits_op(
-    grad_samples: Tensor,
-    grad_region: Tensor,
-    image: Tensor,
-    logits: Tensor,
-    region: Tensor,
-    image_index: Tensor | None,
-    normalization: Tensor | None,
-    scale_min: float,
-    scale_max: float,
-    gradient_scale: float,
-    align_corners: bool,
-    padding_mode: str,
-    backend: str,
-    pool: Tensor | None = None,
-) -> Tensor:
-    return implementations.of(backend).glimpse_from_logits_backward(
-        grad_samples, grad_region, image, logits, region, image_index, normalization, scale_min,
-        scale_max, gradient_scale, align_corners, padding_mode, *if_pooled(pool),
+def _logits_gradient(*values: Any) -> Tensor:
+    sampling, others = LOGITS_GRADIENT.record(values)
+    return LAUNCHERS[sampling.options.backend].logits_gradient(
+        sampling, others["logits"], others["region"], _range_map(others), others["grad_samples"],
+        others["grad_region"],
     )  # fmt: skip
 
 
-@backward_logits_op.register_fake
-def _(
-    grad_samples: Tensor, grad_region: Tensor, image: Tensor, logits: Tensor, *others: Any
-) -> Tensor:
-    return torch.empty_like(logits, memory_format=torch.contiguous_format)
+logits_gradient_op = torch.library.custom_op(
+    "mgnet_fast::glimpse_from_logits_backward",
+    _logits_gradient,
+    mutates_args=(),
+    schema=LOGITS_GRADIENT.text,
+)
+logits_gradient_op.register_autograd(refuse_second_derivative)
 
 
-backward_logits_op.register_autograd(refuse_second_derivative)
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], region: Tensor, dispatched: bool) -> None:
-    image, logits, image_index, normalization = inputs[:4]
-    ctx.save_for_backward(image, logits, image_index, normalization, region, inputs[14])
-    ctx.range_map = inputs[4:7]
-    ctx.sampling = inputs[9:11]
-    ctx.backend = inputs[13]
-    ctx.dispatched = dispatched
+@logits_gradient_op.register_fake
+def _(*values: Any) -> Tensor:
+    logits: Tensor = LOGITS_GRADIENT.record(values)[1]["logits"]
+    return logits.new_empty(logits.shape)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    _save(ctx, inputs, output[1], dispatched=True)
+    sampling, others = FROM_LOGITS.record(inputs)
+    ctx.range_map = _range_map(others)
+    ctx.saved = Saved(ctx, sampling, others["logits"], output[1])
 
 
-def _image_and_logits_gradients(
+def _gradients(
     ctx: Any, grad_samples: Tensor, grad_region: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
-    image, logits, image_index, normalization, region, pool = ctx.saved_tensors
+    sampling, logits, region = ctx.saved.restored(ctx)
     wants_image, wants_logits = ctx.needs_input_grad[:2]
-    if wants_image and pool is not None:
-        raise RuntimeError(NO_GRADIENT_OF_POOLS)
-    to_image: Any = backward_image_op
-    to_logits: Any = backward_logits_op
-    backend: tuple[str, ...] = (ctx.backend,)
-    if not (ctx.dispatched or torch.is_grad_enabled()):
-        kernels = implementations.of(ctx.backend)
-        to_image, to_logits = kernels.glimpse_backward_image, kernels.glimpse_from_logits_backward
-        backend = ()
-    image_gradient = logits_gradient = None
-    if wants_image:
-        image_gradient = to_image(
-            grad_samples, image, region, image_index, normalization, *ctx.sampling, *backend
-        )
-    if wants_logits:
-        logits_gradient = to_logits(
-            grad_samples, grad_region, image, logits, region, image_index, normalization,
-            *ctx.range_map, *ctx.sampling, *backend, *if_pooled(pool),
+    to_image = image_gradient(sampling, region, grad_samples) if wants_image else None
+    if not wants_logits:
+        return to_image, None
+    if sampling.plans is None or torch.is_grad_enabled():
+        arguments = LOGITS_GRADIENT.flat(
+            sampling, logits=logits, region=region, grad_samples=grad_samples,
+            grad_region=grad_region, **ctx.range_map._asdict(),
         )  # fmt: skip
-    return image_gradient, logits_gradient
+        return to_image, logits_gradient_op(*arguments)
+    to_logits = LAUNCHERS[sampling.options.backend].logits_gradient(
+        sampling, logits, region, ctx.range_map, grad_samples, grad_region
+    )
+    return to_image, to_logits
 
 
 def _backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-    return (*_image_and_logits_gradients(ctx, *grads), *[None] * (len(ctx.needs_input_grad) - 2))
+    return (*_gradients(ctx, *grads), *[None] * (len(ctx.needs_input_grad) - 2))
 
 
 glimpse_from_logits_op.register_autograd(_backward, setup_context=_setup_context)
 
 
 class _EagerGlimpseFromLogits(torch.autograd.Function):
-    """``options`` is all that is no tensor, in one: autograd looks at each argument."""
+    """The op without the dispatcher; image and logits are those of the gradients."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        image: Tensor,
-        logits: Tensor,
-        image_index: Tensor | None,
-        normalization: Tensor | None,
-        pool: Tensor | None,
-        options: tuple[Any, ...],
+        ctx: Any, image: Tensor, logits: Tensor, sampling: Sampling, range_map: RangeMap
     ) -> tuple[Tensor, Tensor]:
-        inputs = (image, logits, image_index, normalization, *options, pool)
-        samples, region = _run(inputs)
-        _save(ctx, inputs, region, dispatched=False)
+        launcher = LAUNCHERS[sampling.options.backend]
+        samples, region = launcher.glimpse_from_logits(sampling, logits, range_map)
+        ctx.range_map = range_map
+        ctx.saved = Saved(ctx, sampling, logits, region)
         return samples, region
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return (*_image_and_logits_gradients(ctx, *grads), *[None] * 4)
-
-
-def _run(inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
-    """Straight through the backend; the gradient factor is no business of the forward pass."""
-    kernels = implementations.of(inputs[13])
-    return kernels.glimpse_from_logits(*inputs[:6], *inputs[7:13], *if_pooled(inputs[14]))
-
-
-def glimpse_from_logits(
-    image: Tensor,
-    logits: Tensor,
-    image_index: Tensor | None,
-    normalization: Tensor | None,
-    *options: Any,
-    pool: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The op by its fastest way; ``options`` are those of the op from scale_min to backend."""
-    tensors = (image, logits, image_index, normalization)
-    if not is_plain_eager(*tensors, pool):
-        refuse_tangents(image, logits)
-        return glimpse_from_logits_op(*tensors, *options, pool)
-    if torch.is_grad_enabled() and (image.requires_grad or logits.requires_grad):
-        return _EagerGlimpseFromLogits.apply(*tensors, pool, options)
-    return _run((*tensors, *options, pool))
+        return (*_gradients(ctx, *grads), None, None)

@@ -1,8 +1,8 @@
 """When an eager call may skip the dispatcher and go straight to its backend.
 
 The dispatcher and a Python autograd registration cost 15 to 70 microseconds a call; a batch-1
-glimpse itself takes ten. So a plain eager call does without them; whatever has to *see* the
-call (compilers, export, dispatch and functorch modes, tensor subclasses) gets the registered op.
+glimpse takes about ten. A plain eager call therefore skips them. Compilers, export, dispatch and
+functorch modes, and tensor subclasses must see the call, so they get the registered op.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
-_PLAIN_TYPES = (Tensor, torch.nn.Parameter)
+_PLAIN_TYPES = (Tensor, type(None), torch.nn.Parameter)
 
 _functorch_level: Any = None
-try:  # questions that torch answers only through private names; without them, always dispatch
+try:  # only private names of torch tell; without them every call is dispatched
     from torch._C import _functorch, _get_tracing_state, _len_torch_dispatch_stack
 
     _functorch_level = _functorch.maybe_current_level
@@ -29,13 +29,13 @@ def is_plain_eager(*tensors: Tensor | None) -> bool:
     if torch.compiler.is_compiling() or _functorch_level is None:
         return False
     for tensor in tensors:
-        if tensor is not None and type(tensor) not in _PLAIN_TYPES:
+        if type(tensor) not in _PLAIN_TYPES:
             return False
     return (
         _len_torch_dispatch_stack() == 0
-        and not under_functorch()
+        and _functorch_level() is None
         and _get_tracing_state() is None
-        and not _under_forward_mode()
+        and getattr(forward_ad, "_current_level", 0) < 0
     )
 
 

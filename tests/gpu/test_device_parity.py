@@ -16,7 +16,6 @@ from support.tolerances import OUTPUT, Tolerance, assert_close
 from torch import Tensor
 
 from mgnet_fast import glimpse, glimpse_from_logits
-from mgnet_fast.ops.backends import reference
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
@@ -116,9 +115,7 @@ def test_memcheck_gradients(device: str, kernel: str, layout: str, dtype: torch.
     grad = random_image((3, 3, 19, 26), dtype, seed=5)
     exact_image = image.double().clone().requires_grad_()
     exact_region = region.double().clone().requires_grad_()
-    samples = reference.glimpse(
-        exact_image, exact_region, None, None, 19, 26, True, "zeros", torch.float64, False
-    )
+    samples = expected_glimpse(exact_image, exact_region, (19, 26))
     samples.backward(grad.double())
     ours_image = on(device, image).requires_grad_()
     ours_region = region.to(device).requires_grad_()
@@ -156,9 +153,7 @@ def test_memcheck_logits(device: str, kernel: str, dtype: torch.dtype) -> None:
     p = torch.sigmoid(exact)
     scale = p[:, :1] * 0.3 + 0.2
     expected_region = torch.cat([scale, (2 * p[:, 1:] - 1) * (1 - scale)], dim=1)
-    expected = reference.glimpse(
-        image.double(), expected_region, None, None, 21, 21, True, "zeros", torch.float64, False
-    )
+    expected = expected_glimpse(image, expected_region, (21, 21))
     expected.backward(grad.double())
     ours = logits.to(device).requires_grad_()
     samples, region = glimpse_from_logits(

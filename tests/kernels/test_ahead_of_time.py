@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from mgnet_fast.ops.backends import triton
+from mgnet_fast.ops.backends.triton import LAUNCHER
 from mgnet_fast.ops.fusion import triton_fusion
 from mgnet_fast.ops.fusion.fusion_weights import FoldedFusion, StepWeights
 from mgnet_fast.ops.fusion.slot_state import SlotState, admit, settle
+from mgnet_fast.ops.sampling import Options, RangeMap, Sampling
 
 pytest.importorskip("triton", reason="triton is not installed")
 ahead_of_time = pytest.importorskip(
@@ -29,6 +30,7 @@ SHIPPED = {
     "float16 pixels": (torch.float16, torch.float16, True, False, True),
     "float64 planes": (torch.float64, torch.float64, False, True, False),
 }
+RANGE = RangeMap(0.2, 0.5, 0.02)
 EVERYWHERE = ("float32 planes", "camera bytes to bfloat16", "float16 pixels")
 
 
@@ -50,24 +52,18 @@ def _runs(case: str, channels: int = 3) -> dict[str, Callable[[], Any]]:
     region = _meta((256, 3), torch.float64 if dtype == torch.float64 else torch.float32)
     index = _meta((256,), torch.int64) if indexed else None
     rows = _meta((2, channels), torch.float64) if constants else None
-    name = str(result).removeprefix("torch.")
-    sampling = (96, 96, True, "zeros", name, last)
+    options = Options(96, 96, True, "zeros", str(result).removeprefix("torch."), last, "triton")
+    sampling = Sampling(image, index, rows, None, options)
     runs: dict[str, Callable[[], Any]] = {
-        "glimpse": lambda: triton.glimpse(image, region, index, rows, *sampling),
-        "glimpse_from_logits": lambda: triton.glimpse_from_logits(
-            image, region, index, rows, 0.2, 0.5, *sampling
-        ),
-        "glimpse_backward_region": lambda: triton.glimpse_backward_region(
-            grad, image, region, index, rows, True, "zeros"
-        ),
-        "glimpse_from_logits_backward": lambda: triton.glimpse_from_logits_backward(
-            grad, region, image, region, region, index, rows, 0.2, 0.5, 0.02, True, "zeros"
+        "glimpse": lambda: LAUNCHER.glimpse(sampling, region),
+        "glimpse_from_logits": lambda: LAUNCHER.glimpse_from_logits(sampling, region, RANGE),
+        "region_gradient": lambda: LAUNCHER.region_gradient(sampling, region, grad),
+        "logits_gradient": lambda: LAUNCHER.logits_gradient(
+            sampling, region, region, RANGE, grad, region
         ),
     }
     if dtype != torch.uint8:
-        runs["glimpse_backward_image"] = lambda: triton.glimpse_backward_image(
-            grad, image, region, index, rows, True, "zeros"
-        )
+        runs["image_gradient"] = lambda: LAUNCHER.image_gradient(sampling, region, grad)
     return runs
 
 
@@ -107,7 +103,7 @@ def test_the_fusion_step_compiles_without_spills(
     launches = launches_of(
         lambda: triton_fusion.fusion_step(feature, region, tokens, length, weights)
     )
-    alone = launches_of(lambda: triton_fusion.fuse_glimpse(tokens, length, *weights.folded))
+    alone = launches_of(lambda: triton_fusion.fuse_glimpse(tokens, length, weights.folded))
     names = [launch.kernel.__name__ for launch in launches]
     assert names == ["append_kernel", "attend_kernel", "state_kernel"]
     for launch in (*launches, alone[0]):
@@ -143,17 +139,14 @@ def test_pools_compile_without_spills(dtype: torch.dtype, capability: int) -> No
     region, index = _meta((256, 3), torch.float32), _meta((256,), torch.int64)
     grad = _meta((256, 3, 96, 96), torch.float32)
     rows = _meta((2, 3), torch.float64)
+    options = Options(96, 96, True, "zeros", "bfloat16", False, "triton")
+    sampling = Sampling(buffer, index, rows, table, options)
     for launch in launches_of(
         lambda: (
-            triton.glimpse_from_logits(
-                buffer, region, index, rows, 0.2, 0.5, 96, 96, True, "zeros", "bfloat16", False,
-                table,
-            ),
-            triton.glimpse_backward_region(
-                grad, buffer, region, index, rows, True, "zeros", table
-            ),
+            LAUNCHER.glimpse_from_logits(sampling, region, RANGE),
+            LAUNCHER.region_gradient(sampling, region, grad),
         )
-    ):  # fmt: skip
+    ):
         used = ahead_of_time.usage(compiled(launch, capability), capability)
         name = launch.kernel.__name__
         assert used.spilled == 0, f"{name} spills {used.spilled} bytes"
@@ -176,10 +169,10 @@ def test_more_than_two_to_the_31_elements_are_addressed_in_64_bits() -> None:
         (_meta((2000, 3, 1024, 1024), torch.uint8), False),
     ):
         region = _meta((image.shape[0], 3), torch.float32)
+        options = Options(8, 8, True, "zeros", "float32", False, "triton")
+        sampling = Sampling(image, None, None, None, options)
         (launch,) = launches_of(
-            lambda image=image, region=region: triton.glimpse(
-                image, region, None, None, 8, 8, True, "zeros", "float32", False
-            )
+            lambda sampling=sampling, region=region: LAUNCHER.glimpse(sampling, region)
         )
         assert str(launch.constants["OFFSET"]) == ("int64" if wide else "int32")
         assert compiled(launch, 90).asm["cubin"]

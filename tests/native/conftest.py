@@ -41,33 +41,30 @@ class Call:
     def count(self) -> int:
         return self.region.shape[0]
 
-    def image_arguments(self) -> tuple[int, ...]:
-        t = self.image
-        return (t.data_ptr(), DTYPE_CODES[t.dtype], *t.shape, *t.stride(), 0)
+    def plan(self, glimpse: torch.Tensor, /, **groups: Any) -> Any:
+        """The plan of a call that writes or reads ``glimpse``; groups replace those made here."""
+        image, region = self.image, self.region
+        made = {
+            "image": (DTYPE_CODES[image.dtype], *image.shape, *image.stride(), 0),
+            "region": (DTYPE_CODES[region.dtype], region.shape[1], *region.stride(), self.count),
+            "glimpse": (DTYPE_CODES[glimpse.dtype], *self.size, *glimpse.stride()),
+            "grid": (int(self.align_corners), int(self.padding_mode == "border")),
+            "logits": None,
+            "gradient": None,
+        }
+        return self.native.glimpse_plan(*(made | groups).values())
 
-    def region_arguments(self, region: torch.Tensor) -> tuple[int, ...]:
+    def addresses(self, glimpse: torch.Tensor) -> tuple[int, ...]:
         index = 0 if self.image_index is None else self.image_index.data_ptr()
-        code = DTYPE_CODES[region.dtype]
-        shape = (region.shape[1], *region.stride())
-        return (region.data_ptr(), code, *shape, index, region.shape[0])
+        constants = 0
+        if self.scale is not None and self.bias is not None:
+            self.keep.append(torch.stack([self.scale, self.bias]))
+            constants = self.keep[-1].data_ptr()
+        addresses = (self.image.data_ptr(), 0, self.region.data_ptr(), index, constants)
+        return (*addresses, glimpse.data_ptr())
 
-    def glimpse_arguments(self, glimpse: torch.Tensor) -> tuple[int, ...]:
-        n_stride, *strides = glimpse.stride()
-        code = DTYPE_CODES[glimpse.dtype]
-        return (glimpse.data_ptr(), code, *self.size, n_stride, *strides)
-
-    def sampling_arguments(self) -> tuple[int, ...]:
-        scale = 0 if self.scale is None else self.scale.data_ptr()
-        bias = 0 if self.bias is None else self.bias.data_ptr()
-        return (scale, bias, int(self.align_corners), int(self.padding_mode == "border"))
-
-    def common(self, glimpse: torch.Tensor) -> tuple[int, ...]:
-        return (
-            *self.image_arguments(),
-            *self.region_arguments(self.region),
-            *self.glimpse_arguments(glimpse),
-            *self.sampling_arguments(),
-        )
+    def common(self, glimpse: torch.Tensor, /, **groups: Any) -> tuple[Any, ...]:
+        return (self.plan(glimpse, **groups), *self.addresses(glimpse))
 
     def new_glimpse(self) -> torch.Tensor:
         dtype = self.out_dtype
@@ -90,8 +87,8 @@ class Call:
 
     def backward_image(self, gradient: torch.Tensor) -> torch.Tensor:
         out = torch.empty_like(self.image).fill_(float("nan"))
-        where = (out.data_ptr(), DTYPE_CODES[out.dtype], *out.stride())
-        self.native.glimpse_backward_image(*self.common(gradient), *where, self.threads)
+        common = self.common(gradient, gradient=(DTYPE_CODES[out.dtype], *out.stride()))
+        self.native.glimpse_backward_image(*common, out.data_ptr(), self.threads)
         return out
 
     def reference(self, region: torch.Tensor, image: torch.Tensor) -> torch.Tensor:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from support.forking import forked
 from support.tolerances import FUSION
 from torch import Tensor, nn
 
 from mgnet_fast.models.mgnet.fusion import FeatureFusion
-from mgnet_fast.ops.backends import cpu
 from mgnet_fast.ops.fusion import fusion_step as in_torch
+from mgnet_fast.ops.fusion import native_fusion
 from mgnet_fast.ops.fusion.fusion_weights import StepWeights
 
 PLACES, CLASSES = 5, 11
@@ -53,7 +54,9 @@ def test_near_float64(isa: str, slots: int, width: int) -> None:
         feature.double(), region.double(), tokens.double(), length, weights(width, torch.float64)
     )
     for got, expected in zip(
-        cpu.fusion_step(feature, region, tokens, length, weights(width)), exact, strict=True
+        native_fusion.fusion_step(feature, region, tokens, length, weights(width)),
+        exact,
+        strict=True,
     ):
         assert float((got - expected).abs().max()) <= FUSION[torch.float32] * max(
             1.0, float(expected.abs().max())
@@ -67,14 +70,14 @@ def test_the_bits_of_a_slot_are_its_own(isa: str, width: int) -> None:
     feature, region, tokens, length = inputs(slots, width)
     step = weights(width)
     torch.set_num_threads(1)
-    together = cpu.fusion_step(feature, region, tokens.clone(), length, step)
+    together = native_fusion.fusion_step(feature, region, tokens.clone(), length, step)
     for first, last in ((0, 1), (5, 6), (2, 4), (4, 7), (1, 6), (3, 13)):
         some = [each[first:last] for each in (feature, region, tokens.clone(), length)]
-        for one, other in zip(cpu.fusion_step(*some, step), together, strict=True):
+        for one, other in zip(native_fusion.fusion_step(*some, step), together, strict=True):
             assert torch.equal(one, other[first:last])
     for threads in (2, 5):
         torch.set_num_threads(threads)
-        again = cpu.fusion_step(feature, region, tokens.clone(), length, step)
+        again = native_fusion.fusion_step(feature, region, tokens.clone(), length, step)
         assert all(torch.equal(one, other) for one, other in zip(again, together, strict=True))
 
 
@@ -84,12 +87,12 @@ def test_many_threads_share_a_wide_layer(isa: str) -> None:
     results = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        results.append(cpu.fusion_step(feature, region, tokens.clone(), length, step))
+        results.append(native_fusion.fusion_step(feature, region, tokens.clone(), length, step))
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
 def test_nothing_to_do(isa: str) -> None:
-    logits, following = cpu.fusion_step(*inputs(0, 19), weights(19))
+    logits, following = native_fusion.fusion_step(*inputs(0, 19), weights(19))
     assert logits.shape == (0, CLASSES)
     assert following.shape == (0, 3)
 
@@ -97,6 +100,22 @@ def test_nothing_to_do(isa: str) -> None:
 def test_shapes_that_do_not_fit() -> None:
     feature, region, tokens, length = inputs(4, 19)
     with pytest.raises(ValueError, match=r"must be \[4, 16\] and \[4, 3\], .* got \[4, 15\]"):
-        cpu.fusion_step(feature[:, 1:], region, tokens, length, weights(19))
+        native_fusion.fusion_step(feature[:, 1:], region, tokens, length, weights(19))
     with pytest.raises(ValueError, match=r"length must be \[4\], got \[3\]"):
-        cpu.fusion_step(feature, region, tokens, length[:3], weights(19))
+        native_fusion.fusion_step(feature, region, tokens, length[:3], weights(19))
+
+
+def test_a_forked_process_that_asks_for_two_threads_ends() -> None:
+    feature, region, tokens, length = inputs(64, 515)
+    step = weights(515)
+    torch.set_num_threads(2)
+    # Copied before the fork: torch's own operations on so many numbers would hang in the child.
+    before = tokens.clone()
+    together = native_fusion.fusion_step(feature, region, tokens, length, step)
+
+    def child() -> bool:
+        torch.set_num_threads(2)
+        again = native_fusion.fusion_step(feature, region, before, length, step)
+        return all(torch.equal(*pair) for pair in zip(again, together, strict=True))
+
+    assert forked(child) == 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 from typing import Any
 
 import pytest
 import torch
+from support.forking import forked
+
+from mgnet_fast import glimpse
 
 
 def test_image_index_out_of_range(call: Any) -> None:
@@ -23,13 +25,60 @@ def test_image_index_out_of_range(call: Any) -> None:
 
 
 def test_wrong_number_of_arguments(native: Any) -> None:
-    with pytest.raises(TypeError, match="takes 31 arguments, got 2"):
+    with pytest.raises(TypeError, match="takes 8 arguments, got 2"):
         native.glimpse_forward(1, 2)
+    with pytest.raises(TypeError, match="IMAGE takes 10 arguments, got 2"):
+        native.glimpse_plan((0, 1), None, None, None, None, None)
 
 
-def test_argument_that_is_no_integer(native: Any) -> None:
+def test_arguments_of_the_wrong_type(call: Any, native: Any) -> None:
+    for plan in (0, None, "plan", native.glimpse_forward):
+        with pytest.raises(TypeError, match="the first argument must be a plan"):
+            native.glimpse_forward(plan, *[0] * 7)
+    with pytest.raises(TypeError, match="IMAGE must be a tuple, got int"):
+        native.glimpse_plan(*[0] * 6)
+    glimpse = call(torch.randn(1, 1, 8, 8), torch.tensor([[1.0, 0, 0]]), (4, 4))
     with pytest.raises(TypeError):
-        native.glimpse_forward("image", *[0] * 30)
+        native.glimpse_forward(glimpse.plan(glimpse.new_glimpse()), "image", *[0] * 6)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"image": (9, 1, 1, 8, 8, 64, 64, 8, 1, 0)}, "image dtype code must be 0 to 4, got 9"),
+        ({"image": (0, 1, 1, 0, 8, 64, 64, 8, 1, 0)}, "image must have at least one pixel"),
+        ({"image": (2**40, 1, 1, 8, 8, 64, 64, 8, 1, 0)}, "image dtype code must be 0 to 4"),
+        ({"region": (0, 5, 3, 1, 1)}, "region must have 3 or 4 columns, got 5"),
+        ({"glimpse": (4, 4, 4, 16, 16, 4, 1)}, "glimpse dtype code must be 0 to 3, got 4"),
+        ({"glimpse": (0, -4, 4, 16, 16, 4, 1)}, "size must not be negative"),
+        ({"grid": (1, 2)}, "padding_mode code must be 0"),
+    ],
+)
+def test_plans_are_checked_when_they_are_made(
+    call: Any, groups: dict[str, Any], message: str
+) -> None:
+    glimpse = call(torch.randn(1, 1, 8, 8), torch.tensor([[1.0, 0, 0]]), (4, 4))
+    with pytest.raises(ValueError, match=message):
+        glimpse.plan(glimpse.new_glimpse(), **groups)
+
+
+def test_what_a_plan_or_a_call_lacks_is_named(call: Any, native: Any) -> None:
+    glimpse = call(torch.randn(1, 1, 8, 8), torch.tensor([[1.0, 0, 0]]), (4, 4))
+    out = glimpse.new_glimpse()
+    plan, *addresses = glimpse.common(out)
+    some = out.data_ptr()
+    for place, name in ((0, "image"), (2, "region"), (5, "glimpse")):
+        missing = [0 if k == place else address for k, address in enumerate(addresses)]
+        with pytest.raises(ValueError, match=f"{name} must have an address, got 0"):
+            native.glimpse_forward(plan, *missing, 1)
+    with pytest.raises(ValueError, match="region gradient must have an address"):
+        native.glimpse_backward_region(plan, *addresses, 0, 1)
+    with pytest.raises(ValueError, match="logits dtype must be float32 or float64"):
+        native.glimpse_from_logits_forward(plan, *addresses, some, 1)
+    with pytest.raises(ValueError, match="image gradient dtype code must be 0 to 3"):
+        native.glimpse_backward_image(plan, *addresses, some, 1)
+    with pytest.raises(ValueError, match="agree on whether there is a pool"):
+        native.glimpse_forward(plan, addresses[0], some, *addresses[2:], 1)
 
 
 def test_region_count_without_index(call: Any) -> None:
@@ -75,21 +124,19 @@ def test_same_bits_for_any_number_of_threads(
             assert torch.equal(a, b)
 
 
-def test_works_in_a_forked_child_after_threads_were_used(call: Any) -> None:
-    image = torch.randn(4, 3, 100, 100)
-    region = torch.rand(4, 3)
-    expected = call(image, region, (96, 96), threads=2).forward()
-    child = os.fork()
-    if child == 0:
-        same = torch.equal(call(image, region, (96, 96), threads=1).forward(), expected)
-        os._exit(0 if same else 1)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.usefixtures("native")
+def test_works_in_a_forked_child_after_threads_were_used(threads: int) -> None:
+    image, region = torch.randn(16, 3, 100, 100), torch.rand(16, 3)
+    torch.set_num_threads(2)
+    expected = glimpse(image, region, 96, backend="cpu").numpy()
 
+    def child() -> bool:
+        torch.set_num_threads(threads)
+        # Compared by NumPy: torch would start threads for so many numbers, and hang.
+        return bool((glimpse(image, region, 96, backend="cpu").numpy() == expected).all())
 
-def logits_arguments(logits: torch.Tensor, scale_range: tuple[float, float]) -> tuple[Any, ...]:
-    code = {torch.float32: 0, torch.float64: 1}[logits.dtype]
-    return (logits.data_ptr(), code, *logits.stride(), *scale_range)
+    assert forked(child) == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -101,14 +148,10 @@ def test_from_logits(call: Any, native: Any, dtype: torch.dtype) -> None:
     region = torch.empty(4, 3, dtype=dtype)
     glimpse = call(image, region, (20, 24))
     out = glimpse.new_glimpse()
-    arguments = (
-        *glimpse.image_arguments(),
-        *logits_arguments(logits, (scale_min, scale_max)),
-        *glimpse.region_arguments(region),
-        *glimpse.glimpse_arguments(out),
-        *glimpse.sampling_arguments(),
-    )
-    native.glimpse_from_logits_forward(*arguments, 1)
+    code = {torch.float32: 0, torch.float64: 1}[dtype]
+    group = (code, *logits.stride(), scale_min, scale_max, factor, *region.stride())
+    common = glimpse.common(out, logits=group)
+    native.glimpse_from_logits_forward(*common, logits.data_ptr(), 1)
 
     wanted = logits.double().requires_grad_()
     p = wanted.sigmoid()
@@ -121,20 +164,12 @@ def test_from_logits(call: Any, native: Any, dtype: torch.dtype) -> None:
     for with_glimpse, with_region in itertools.product((True, False), repeat=2):
         d_glimpse = torch.randn_like(out)
         d_region = torch.randn_like(region)
-        incoming = (d_region.data_ptr() if with_region else 0, *d_region.stride())
-        gradient_arguments = (
-            *arguments[:24],
-            *glimpse.glimpse_arguments(d_glimpse),
-            *arguments[32:],
-        )
-        gradient_arguments = (
-            *gradient_arguments[:24],
-            d_glimpse.data_ptr() if with_glimpse else 0,
-            *gradient_arguments[25:],
-        )
+        incoming = d_region.data_ptr() if with_region else 0
+        *common, _ = glimpse.common(d_glimpse, logits=group)
+        common.append(d_glimpse.data_ptr() if with_glimpse else 0)
         actual = torch.full_like(logits, float("nan"))
         native.glimpse_from_logits_backward(
-            *gradient_arguments, *incoming, factor, actual.data_ptr(), 1
+            *common, logits.data_ptr(), incoming, actual.data_ptr(), 1
         )
         total = torch.zeros((), dtype=torch.float64)
         if with_glimpse:
@@ -166,10 +201,7 @@ def test_pool_of_images_of_different_sizes(call: Any, native: Any, isa: str) -> 
     ]
     pooled = call(torch.empty(2, 3, 1, 1), region, (19, 22), image_index=index)
     out = pooled.new_glimpse()
-    common = pooled.common(out)
-    arguments = (
-        *(buffer.data_ptr(), 0, 2, 3, 0, buffer.numel(), 0, 0, 0, 0, table.data_ptr()),
-        *common[11:],
-    )
-    native.glimpse_forward(*arguments, 1)
+    image_group = (0, 2, 3, 0, buffer.numel(), 0, 0, 0, 0, 1)
+    plan, _, _, *rest = pooled.common(out, image=image_group)
+    native.glimpse_forward(plan, buffer.data_ptr(), table.data_ptr(), *rest, 1)
     assert torch.equal(out, torch.cat(single))

@@ -12,7 +12,9 @@ import torch
 
 import mgnet_fast
 from mgnet_fast import glimpse
+from mgnet_fast.ops import resolve
 from mgnet_fast.ops.backends import choice as backends
+from mgnet_fast.ops.backends import cpu, cuda, native
 
 IMAGE, REGION = torch.zeros(1, 1, 8, 8), torch.ones(1, 3)
 
@@ -32,10 +34,9 @@ def test_a_backend_that_cannot_run_says_why() -> None:
 
 
 def test_a_missing_extension_is_said_and_worked_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mgnet_fast.ops.backends import cpu
-
-    monkeypatch.setattr(cpu, "_native", None)
+    monkeypatch.setattr(native, "extension", None)
     monkeypatch.setattr(backends, "_first_choice", {})
+    monkeypatch.setattr(resolve, "_known", {})
     assert backends.choose("cpu", None) == "reference"
     assert "NOT IN USE" in cpu.describe()
     assert glimpse(IMAGE, REGION, 4).shape == (1, 1, 4, 4)
@@ -44,13 +45,11 @@ def test_a_missing_extension_is_said_and_worked_around(monkeypatch: pytest.Monke
 
 
 def test_cuda_kernels_say_why_they_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mgnet_fast.ops.backends import cpu, cuda
-
     with pytest.raises(ValueError, match=r"'cuda' cannot run on cpu tensors: it serves CUDA"):
         glimpse(IMAGE, REGION, 4, backend="cuda")
 
     def with_extension(extension: object) -> str | None:
-        monkeypatch.setattr(cpu, "_native", extension)
+        monkeypatch.setattr(native, "extension", extension)
         cuda._device_problem.cache_clear()
         return cuda.why_not("cuda")
 

@@ -11,6 +11,7 @@ from mgnet_fast.models.mgnet.fusion import FeatureFusion, FusionMemory
 from mgnet_fast.ops.backends import reference
 from mgnet_fast.ops.fusion.fusion_step import fusion_step
 from mgnet_fast.ops.fusion.fusion_weights import StepWeights
+from mgnet_fast.ops.sampling import RangeMap
 
 SCALE_RANGE = (0.2, 0.5)
 LENGTH = torch.tensor([1, 4, 2, 3, 4])
@@ -45,7 +46,7 @@ class Network(nn.Module):
                 state = double.fusion(tokens[slot : slot + 1, place].double(), memory)
             rows.append(state)
         state = torch.cat(rows)
-        region = reference.region_from_logits(double.locate(state), SCALE_RANGE, 1.0)
+        region = reference.region_from_logits(double.locate(state), RangeMap(*SCALE_RANGE, 1.0))
         return double.classify(state), region
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mgnet_fast import glimpse, glimpse_from_logits
 from mgnet_fast.ops.backends import reference
+from mgnet_fast.ops.sampling import RangeMap
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
@@ -120,7 +121,7 @@ def test_logits_gradient(backend: str, dtype: torch.dtype, gradient_scale: float
 
         exact = logits.double().clone().requires_grad_()
         # sampled at the rounded region, as the kernel does: only the slope is under test
-        exact_region = reference.region_from_logits(exact, (0.2, 0.5), gradient_scale)
+        exact_region = reference.region_from_logits(exact, RangeMap(0.2, 0.5, gradient_scale))
         rounded = exact_region + (region.detach().double() - exact_region.detach())
         expected = expected_glimpse(image, rounded, (14, 18))
         loss = (expected * grad.double()).sum() * use_glimpse

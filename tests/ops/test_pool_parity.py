@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mgnet_fast import ImagePool, glimpse, glimpse_from_logits
 from mgnet_fast.ops.backends import reference
+from mgnet_fast.ops.sampling import RangeMap
 
 SIZES = ((37, 53), (1, 1), (64, 2), (61, 47), (1, 40))
 INDEX = torch.tensor([3, 0, 0, 2, 1, 4])
@@ -79,7 +80,7 @@ def test_from_logits(backend: str) -> None:
     samples, region = glimpse_from_logits(ImagePool(images), ours, 12, backend=backend)
     samples.sum().backward()
     exact = logits.double().requires_grad_()
-    expected_region = reference.region_from_logits(exact, (0.2, 0.5), 0.02)
+    expected_region = reference.region_from_logits(exact, RangeMap(0.2, 0.5, 0.02))
     torch.testing.assert_close(region.double(), expected_region.detach(), rtol=0, atol=1e-7)
     for n, image in enumerate(images):
         expected = expected_glimpse(image[None], region[n : n + 1].detach(), (12, 12))

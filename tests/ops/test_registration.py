@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from support.cases import LAYOUTS, random_image, random_region
 from torch import Tensor, nn
 
 import mgnet_fast.functional  # noqa: F401  registers the ops
-from mgnet_fast import glimpse, glimpse_from_logits
+from mgnet_fast import FoldedFusion, ImagePool, fuse_glimpse, glimpse, glimpse_from_logits
+from mgnet_fast.ops.autocast import under_autocast, without_autocast
 from mgnet_fast.ops.tracing import is_plain_eager
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -214,3 +216,50 @@ def test_transforms_of_torch_func_take_the_reference() -> None:
     glimpse(image, region, 8).square().sum().backward()
     torch.testing.assert_close(to_image, image.grad)
     torch.testing.assert_close(to_region, region.grad)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_tensors_without_memory_go_through(grad: bool) -> None:
+    """On the meta device and in FakeTensorMode: shapes, dtypes and layouts, and no values."""
+    from torch._subclasses import FakeTensorMode
+
+    mode = FakeTensorMode()
+    with torch.device("meta"):
+        image, region, index = torch.zeros(2, 3, 9, 8), torch.zeros(4, 3), torch.zeros(4).long()
+        tokens, length, row = torch.zeros(5, 4, 6), torch.zeros(5).long(), torch.zeros(6)
+        folded = FoldedFusion(torch.zeros(6, 6), row, torch.zeros(6, 6), row)
+        pool = ImagePool([torch.zeros(3, 9, 8), torch.zeros(3, 4, 5)])
+    meta: tuple[Any, ...] = (image, region, index, tokens, length, folded, pool)
+    with mode:
+        fake = tuple(
+            FoldedFusion(*(torch.zeros(part.shape) for part in each))
+            if isinstance(each, FoldedFusion)
+            else torch.zeros(each.shape, dtype=each.dtype)
+            for each in meta[:-1]
+        )
+    for where, tensors in ((nullcontext(), meta), (mode, (*fake, None))):
+        image, region, index, tokens, length, folded, pool = tensors
+        image, region = image.requires_grad_(grad), region.requires_grad_(grad)
+        with where:
+            one = glimpse(image, region, (5, 6), image_index=index, dtype=torch.bfloat16)
+            two, chosen = glimpse_from_logits(image, region, 7, image_index=index, mean=MEAN)
+            fused = fuse_glimpse(tokens, length, folded)
+            if grad:
+                (one.sum() + two.sum() + chosen.sum()).backward()
+                assert image.grad is not None
+                assert image.grad.shape == image.shape
+            if pool is not None:
+                assert glimpse(pool, region, 5, image_index=index).shape == (4, 3, 5, 5)
+        assert (one.shape, one.dtype) == ((4, 3, 5, 6), torch.bfloat16)
+        assert (two.shape, chosen.shape, fused.shape) == ((4, 3, 7, 7), (4, 3), (5, 6))
+
+
+def test_devices_without_autocast_are_no_error() -> None:
+    for device in ("meta", "vulkan", "cpu"):
+        with without_autocast(device):
+            assert not under_autocast(device)
+    with torch.autocast("cpu"):
+        assert under_autocast("cpu")
+        with without_autocast("cpu"), without_autocast("meta"):
+            assert not under_autocast("cpu")
+            assert not under_autocast("meta")

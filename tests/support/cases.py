@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mgnet_fast.ops.backends import reference
+from mgnet_fast.ops.sampling import Options, Sampling
 
 
 def _sliced(image: Tensor) -> Tensor:
@@ -85,10 +86,9 @@ def expected_glimpse(
     if normalization is None and image.dtype == torch.uint8:
         normalization = torch.tensor([[1 / 255.0], [0.0]], dtype=torch.float64)
         normalization = normalization.repeat(1, image.shape[1])
-    return reference.glimpse(
-        image.double(), region.double(), image_index, normalization, *size, align_corners,
-        padding_mode, torch.float64, False,
-    )  # fmt: skip
+    options = Options(*size, align_corners, padding_mode, "float64", False, "reference")
+    sampling = Sampling(image.double(), image_index, normalization, None, options)
+    return reference.glimpse(sampling, region.double())
 
 
 def normalization_rows(mean: tuple[float, ...], std: tuple[float, ...], unit: float) -> Tensor:

@@ -1,1 +1,1 @@
-"""What computes the ops, and which of it runs where."""
+"""The implementations of the ops, and the choice among them."""

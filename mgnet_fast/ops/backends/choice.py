@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from . import cpu, cuda, triton
+from . import cpu, cuda, native, triton
 
 ENVIRONMENT_VARIABLE = "MGNET_FAST_BACKEND"
 
@@ -28,9 +28,14 @@ _ORDER: dict[str, tuple[str, ...]] = {
     "cuda": ("triton", "cuda", "reference"),
 }
 _ORDER_ELSEWHERE = ("reference",)
+LAUNCHERS: dict[str, native.Launcher | triton.Launcher] = {
+    "cpu": cpu.LAUNCHER,
+    "triton": triton.LAUNCHER,
+    "cuda": cuda.LAUNCHER,
+}
 _TAKES_POOLS = ("cpu", "triton", "reference")
 
-# (device, pooled) -> backend: looked up at every call, decided once
+# (device, pooled) -> backend, decided once per process
 _first_choice: dict[tuple[str, bool], str] = {}
 
 _requested_by_environment = os.environ.get(ENVIRONMENT_VARIABLE) or None
@@ -52,6 +57,11 @@ def can_run(name: str, device: str, raise_error: bool = False, pooled: bool = Fa
     Raises:
         ValueError: the name is no backend, or, with ``raise_error``, why it cannot run.
     """
+    if not isinstance(name, str):
+        raise TypeError(
+            f"backend must be one of {', '.join(_REFUSALS)}, got {name} of type "
+            f"{type(name).__name__}"
+        )
     if name not in _REFUSALS:
         raise ValueError(f"backend must be one of {', '.join(_REFUSALS)}, got {name!r}")
     reason = _REFUSALS[name](device)
@@ -68,7 +78,8 @@ def choose(device: str, requested: str | None, pooled: bool = False) -> str:
     Raises:
         ValueError: the requested backend cannot run, with the reason.
     """
-    requested = requested or _requested_by_environment
+    if requested is None or requested == "":
+        requested = _requested_by_environment
     if requested is not None:
         can_run(requested, device, raise_error=True, pooled=pooled)
         return requested

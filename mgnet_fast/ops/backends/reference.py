@@ -12,7 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..rescale_gradient import rescale_gradient
+from ..sampling import RESULT_DTYPES, RangeMap, Sampling
 from ..tracing import is_plain_eager
+
+NOT_TRACED = (
+    'the reference reads the table of a pool on the host, which cannot be traced; backend "cpu" can'
+)
 
 
 def sampling_dtype(image: Tensor) -> torch.dtype:
@@ -20,33 +25,26 @@ def sampling_dtype(image: Tensor) -> torch.dtype:
     return torch.float64 if image.dtype == torch.float64 else torch.float32
 
 
-def region_from_logits(
-    logits: Tensor, scale_range: tuple[float, float], gradient_scale: float
-) -> Tensor:
+def region_from_logits(logits: Tensor, range_map: RangeMap) -> Tensor:
     """Region (s, x, y) [N, 3] of localization logits [N, 3] (paper eq. 4 and 5).
 
     ``p = sigmoid(logits)`` with its gradient multiplied by ``gradient_scale``,
     ``s = p0 * (s_max - s_min) + s_min`` and ``(x, y) = (2 * (p1, p2) - 1) * (1 - s)``.
     """
-    low, high = scale_range
+    low, high, gradient_scale = range_map
     probability = rescale_gradient(torch.sigmoid(logits), gradient_scale)
     scale = probability[:, :1] * (high - low) + low
     return torch.cat([scale, (2 * probability[:, 1:] - 1) * (1 - scale)], dim=1)
 
 
-def glimpse(
-    image: Tensor,
-    region: Tensor,
-    image_index: Tensor | None,
-    normalization: Tensor | None,
-    height: int,
-    width: int,
-    align_corners: bool,
-    padding_mode: str,
-    out_dtype: torch.dtype,
-    channels_last: bool,
-) -> Tensor:
-    """Bilinear samples of ``image`` on the affine grid of each region, [N, C, height, width]."""
+def glimpse(sampling: Sampling, region: Tensor) -> Tensor:
+    """Bilinear samples on the affine grid of each region [N, C, height, width]; those of a pool
+    image after image."""
+    if sampling.pool is not None:
+        return _glimpse_of_pool(sampling, sampling.pool, region)
+    image, image_index, normalization, _, options, _ = sampling
+    height, width = options.height, options.width
+    out_dtype = RESULT_DTYPES[options.out_dtype]
     dtype = sampling_dtype(image)
     finite = torch.isfinite(region).all(dim=1, keepdim=True)
     source = image
@@ -61,7 +59,7 @@ def glimpse(
         source = source * scale + bias
 
     size = [region.shape[0], image.shape[1], height, width]
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+    layout = torch.channels_last if options.channels_last else torch.contiguous_format
     if region.shape[0] == 0 or image.shape[1] == 0:  # affine_grid refuses empty batches
         empty = source[:, :, :1, :1].expand(size) + region.sum(dim=1)[:, None, None, None]
         return empty.to(out_dtype).contiguous(memory_format=layout)
@@ -76,11 +74,47 @@ def glimpse(
         ],
         dim=1,
     )
-    grid = F.affine_grid(theta, size, align_corners=align_corners)
-    samples = F.grid_sample(source, grid, "bilinear", padding_mode, align_corners)
+    grid = F.affine_grid(theta, size, align_corners=options.align_corners)
+    samples = F.grid_sample(source, grid, "bilinear", options.padding_mode, options.align_corners)
     samples = torch.where(finite[:, :, None, None], samples, torch.zeros_like(samples))
     samples = samples + _poison(region, finite).to(dtype)[:, None, None, None]
     return samples.to(out_dtype).contiguous(memory_format=layout)
+
+
+def _glimpse_of_pool(sampling: Sampling, table: Tensor, region: Tensor) -> Tensor:
+    buffer = sampling.image
+    if region.shape[0] == 0 or table.device.type == "meta":  # no pixel is read
+        image = buffer.expand(region.shape[0], -1, -1, -1)
+        return glimpse(sampling._replace(image=image, image_index=None, pool=None), region)
+    if torch.compiler.is_compiling():
+        raise NotImplementedError(NOT_TRACED)
+    entries, index = table.tolist(), sampling.image_index
+    images = range(len(entries)) if index is None else index.tolist()
+    return torch.cat(
+        [
+            glimpse(
+                sampling._replace(
+                    image=_image_of_pool(buffer, entries, image, n),
+                    image_index=None,
+                    pool=None,
+                ),
+                region[n : n + 1],
+            )
+            for n, image in enumerate(images)
+        ]
+    )
+
+
+def _image_of_pool(buffer: Tensor, entries: list[list[int]], image: int, n: int) -> Tensor:
+    if not 0 <= image < len(entries):
+        raise ValueError(f"image_index must be in [0, {len(entries)}), got {image} at position {n}")
+    offset, height, width, *strides = entries[image]
+    if height == 0:
+        raise ValueError(
+            f"image_index must name images that the pool holds, got {image} at position {n}, "
+            "an empty place"
+        )
+    return buffer.as_strided((1, buffer.shape[1], height, width), (0, *strides), offset)
 
 
 def _check_index(image_index: Tensor, inside: Tensor, count: int) -> None:

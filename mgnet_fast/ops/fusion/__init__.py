@@ -1,1 +1,1 @@
-"""The ops of a step behind the backbone."""
+"""The inference ops that follow the backbone: fusion, heads and next region."""

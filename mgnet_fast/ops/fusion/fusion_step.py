@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..autocast import without_autocast
-from ..backends import cpu
 from ..tracing import is_plain_eager
-from . import fuse_glimpse, triton_fusion
+from . import fuse_glimpse, native_fusion, triton_fusion
 from .fusion_weights import StepWeights
 
 
@@ -29,7 +28,7 @@ def reference(
     tokens.copy_(torch.where(newest, token.unsqueeze(1), tokens))
     # Unused places may hold anything, NaN included, and 0 * NaN is NaN.
     known = tokens.masked_fill((places > count).unsqueeze(2), 0.0)
-    fused = fuse_glimpse.attended(known, token, count, *weights.folded)
+    fused = fuse_glimpse.attended(known, token, count, weights.folded)
     state = F.relu(F.layer_norm(fused, fused.shape[1:], *weights.norm, weights.epsilon))
     low, high = weights.scale_range
     probability = F.linear(state, *weights.locate).double().sigmoid()
@@ -42,10 +41,10 @@ def _on_cpu(
     feature: Tensor, region: Tensor, tokens: Tensor, length: Tensor, weights: StepWeights
 ) -> tuple[Tensor, Tensor]:
     """In C++ where that serves these tensors and nothing but the result is wanted."""
-    if is_plain_eager(feature, region, tokens, length) and cpu.takes_step(
+    if is_plain_eager(feature, region, tokens, length) and native_fusion.takes_step(
         region, tokens, length, weights
     ):
-        return cpu.fusion_step(feature, region, tokens, length, weights)
+        return native_fusion.fusion_step(feature, region, tokens, length, weights)
     return reference(feature, region, tokens, length, weights)
 
 

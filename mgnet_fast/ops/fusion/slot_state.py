@@ -1,4 +1,4 @@
-"""The small numbers of slots that decide for themselves, before and after a glimpse."""
+"""The state of slots that stays on the device, and its update before and after each glimpse."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-MOST_SLOTS = 1024  # that one program of the Triton kernel takes
+MOST_SLOTS = 1024  # one program of the Triton kernel handles no more
 
 
 class SlotState(NamedTuple):
     """S slots of a network with K classes that takes T glimpses; contiguous, on one device.
 
     Attributes:
-        control (int64[3 + 2 S]): how many images had left the line where the part of it that is
-            given begins, how many there have been in all, the place that free slots look at, and
-            the places of the images in the part.
+        control (int64[3 + 2 S]): the number of images that entered a slot before the first one
+            listed here, the number of images so far, the place that free slots look at, then the
+            places of the images that wait next.
         length (int64[S]): glimpses taken, the next one included; 0: the slot is free.
         place (int64[S]): of the slot's image.
         region (float32[S, 3]): where the next glimpse is taken.
         first_region (float32[1, 3]): where an image's first one is.
-        seen (float32[S, T, 3]): where they were.
-        admitted (int64[1]): images that have ever left the line.
-        turn (int64[1]): which of the records is the newest.
-        records (float32[TURNS, S, K + 3 T + 2]): written in turn; a slot's row is its logits, the
-            regions that it has looked at, the place of its image and its length, negative if the
-            image leaves.
+        seen (float32[S, T, 3]): the regions of the glimpses taken.
+        admitted (int64[1]): the number of images that have entered a slot so far.
+        turn (int64[1]): the index of the newest record.
+        records (float32[TURNS, S, K + 3 T + 2]): written in rotation; a slot's row holds its
+            logits, its past regions, the place of its image, and its length, negated when the
+            image is done.
     """
 
     control: Tensor
@@ -48,8 +48,10 @@ def _kernels() -> Any:
 
 
 def admit(state: SlotState, backend: str) -> None:
-    """Gives each free slot, in the order of the slots, the next image of the line, and the turn to
-    the next record. Nothing waits for the device."""
+    """Gives each free slot, in slot order, the next waiting image, and moves on to the next record.
+
+    Nothing waits for the device.
+    """
     if backend == "triton" and len(state.length) <= MOST_SLOTS:
         _kernels().run_admit(state)
         return
@@ -70,13 +72,13 @@ def admit(state: SlotState, backend: str) -> None:
 def settle(
     state: SlotState, logits: Tensor, following: Tensor, leaves: Tensor, backend: str
 ) -> None:
-    """Writes the record of a glimpse, and makes the slots ready for the next one.
+    """Writes the record of a glimpse and prepares the slots for the next one.
 
     Args:
         state: the slots.
         logits (float32[S, K]): after the glimpse.
         following (float32[S, 3]): where the next one would be.
-        leaves (bool[S]): which images leave; none of a free slot does.
+        leaves (bool[S]): which images are done; False for a free slot.
         backend: as :func:`mgnet_fast.ops.backends.choice.choose` gives it.
 
     Nothing waits for the device.

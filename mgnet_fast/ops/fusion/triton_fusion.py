@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..autocast import without_autocast
-from .fusion_weights import StepWeights
+from .fusion_weights import FoldedFusion, StepWeights
 
 
 @cache
@@ -18,17 +18,10 @@ def _kernels() -> Any:
     return importlib.import_module("mgnet_fast.kernels.fusion")
 
 
-def fuse_glimpse(
-    tokens: Tensor,
-    length: Tensor,
-    key_query: Tensor,
-    key_bias: Tensor,
-    out_value: Tensor,
-    out_bias: Tensor,
-) -> Tensor:
+def fuse_glimpse(tokens: Tensor, length: Tensor, folded: FoldedFusion) -> Tensor:
     newest = _contiguous(tokens)
     _kernels().run_append(newest, tokens, length.contiguous())
-    return _attended(newest, tokens, length, key_query, key_bias, out_value, out_bias)
+    return _attended(newest, tokens, length, folded)
 
 
 def fusion_step(
@@ -37,7 +30,7 @@ def fusion_step(
     newest = _contiguous(tokens)
     length = length.contiguous()
     _kernels().run_append(newest, tokens, length, feature, region)
-    fused = _attended(newest, tokens, length, *weights.folded)
+    fused = _attended(newest, tokens, length, weights.folded)
     state = torch.empty_like(fused)
     following = region.new_empty(region.shape)
     _kernels().run_state(
@@ -52,17 +45,9 @@ def _contiguous(tokens: Tensor) -> Tensor:
     return tokens.new_empty(tokens.shape[0], tokens.shape[2])
 
 
-def _attended(
-    newest: Tensor,
-    tokens: Tensor,
-    length: Tensor,
-    key_query: Tensor,
-    key_bias: Tensor,
-    out_value: Tensor,
-    out_bias: Tensor,
-) -> Tensor:
+def _attended(newest: Tensor, tokens: Tensor, length: Tensor, folded: FoldedFusion) -> Tensor:
     with without_autocast(tokens.device.type):
-        query = torch.addmm(key_bias, newest, key_query.T)
+        query = torch.addmm(folded.key_bias, newest, folded.key_query.T)
         mixed = torch.empty_like(newest)
         _kernels().run_attention(mixed, tokens, query, length.contiguous())
-        return torch.addmm(out_bias, mixed, out_value.T)
+        return torch.addmm(folded.out_bias, mixed, folded.out_value.T)

@@ -127,7 +127,7 @@ class ImagePool:
         with torch.inference_mode(False):  # or pools made there could serve no training
             self.buffer = torch.empty(1, channels, 1, pixels, dtype=dtype, device=device)
             self.table = torch.zeros(places, len(ENTRY), dtype=torch.int64, device=device)
-        # The table again, for the host; None where there is no image.
+        # A copy of the table on the host; None for a place without an image.
         self._entries: list[tuple[int, ...] | None] = [None] * places
 
     def _view(self, entry: tuple[int, ...]) -> Tensor:

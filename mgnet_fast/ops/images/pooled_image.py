@@ -1,4 +1,4 @@
-"""What may be put into a pool: a tensor [C, H, W], or a NumPy array [H, W, C] of uint8."""
+"""The images that a pool accepts: tensors [C, H, W], or NumPy uint8 arrays [H, W, C]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// What the kernels of a GPU get by value. All addresses are of the device.
+// The arguments of the GPU kernels, passed by value. All addresses are on the device.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Forward pass: a block computes one tile of up to kPlanesOfBlock planes of one glimpse.
 #pragma once
 
-#include "gpu/gpu_squash.h"
+#include "gpu/logits.h"
 
 namespace mgnet {
 namespace MGNET_ISA {

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "gpu/gpu_axis.h"
+#include "gpu/axis.h"
 
 namespace mgnet {
 namespace MGNET_ISA {

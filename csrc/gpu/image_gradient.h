@@ -3,7 +3,7 @@
 // map is separable and monotone: the samples that touch a row or column of pixels are consecutive.
 #pragma once
 
-#include "gpu/gpu_axis.h"
+#include "gpu/axis.h"
 
 namespace mgnet {
 namespace MGNET_ISA {

@@ -3,8 +3,8 @@
 
 #include "element.h"
 #include "glimpse_math.h"
-#include "gpu/gpu_block.h"
-#include "gpu/gpu_job.h"
+#include "gpu/block.h"
+#include "gpu/calls.h"
 #include "region.h"
 
 namespace mgnet {

@@ -1,7 +1,7 @@
 // Backward to the region: a block adds up one tile of one glimpse, all its planes, in fixed order.
 #pragma once
 
-#include "gpu/gpu_axis.h"
+#include "gpu/axis.h"
 
 namespace mgnet {
 namespace MGNET_ISA {

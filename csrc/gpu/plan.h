@@ -1,7 +1,7 @@
-// How a call is cut into blocks of threads: host code, shared by the launches and their tests.
+// Divides a call into blocks of threads. Host code of the launches and their tests.
 #pragma once
 
-#include "gpu/gpu_job.h"
+#include "gpu/calls.h"
 
 namespace mgnet {
 namespace {

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         rescale_gradient,
     )
     from .models import (
+        GlimpseNetwork,
         MGNet,
         MGNetConfig,
         count_multiply_adds,
@@ -43,6 +44,7 @@ __all__ = [
     "Engine",
     "Entropy",
     "FoldedFusion",
+    "GlimpseNetwork",
     "ImagePool",
     "ImageRing",
     "MGNet",
@@ -69,6 +71,7 @@ _HOME = {
     "Engine": "engine",
     "Entropy": "engine",
     "FoldedFusion": "functional",
+    "GlimpseNetwork": "models",
     "ImagePool": "ops.images.image_pool",
     "ImageRing": "ops.images.image_ring",
     "MGNet": "models",

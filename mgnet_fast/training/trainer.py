@@ -16,12 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 from mgnet_fast.data.labelled_images import LabelledImages
 from mgnet_fast.evaluation.accuracy import Accuracy, check_fit, evaluate
 from mgnet_fast.models import MGNet
+from mgnet_fast.models.mgnet.objective import Objective
 from mgnet_fast.training.averaging import WeightAverage
 from mgnet_fast.training.distributed import Workers
 from mgnet_fast.training.gradient_factor import GradientFactor
 from mgnet_fast.training.gradient_ratio import GradientRatio
 from mgnet_fast.training.loss_sums import LossSums
-from mgnet_fast.training.objective import Objective
 from mgnet_fast.training.optimizers import new_optimizer
 from mgnet_fast.training.recipe import Recipe
 from mgnet_fast.training.run.epoch_report import PARTS, EpochReport

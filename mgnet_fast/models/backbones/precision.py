@@ -1,22 +1,9 @@
-"""In which precision and memory layout the parts of a network want their inputs."""
+"""The memory layout in which a backbone wants its glimpses."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from torch import nn
-
-
-def full_precision(device_type: str) -> AbstractContextManager[object]:
-    """Switches autocast off inside, where it is on.
-
-    A region rounded to bfloat16 moves by a pixel in 256, so nothing between the backbone's
-    feature and the next glimpse may be lowered; it is a few per cent of the work.
-    """
-    if torch.is_autocast_enabled(device_type):
-        return torch.autocast(device_type, enabled=False)
-    return nullcontext()
 
 
 def glimpse_memory_format(backbone: nn.Module) -> torch.memory_format:

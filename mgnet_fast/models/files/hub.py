@@ -10,24 +10,24 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from ..mgnet.config import MGNetConfig
+from ..mgnet.from_files import provides
+from ..mgnet.network import MGNet
 from .checkpoints import save_checkpoint
 from .weights import load_weights
-
-if TYPE_CHECKING:
-    from ..mgnet.network import MGNet
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 INSTALL_HINT = "pip install 'mgnet-fast[hub]'"
 _BACKBONE = "backbone"
 
 
+@provides("save_pretrained")
 def save_pretrained(model: MGNet, directory: str | os.PathLike[str], **options: Any) -> str | None:
     """See :meth:`MGNet.save_pretrained`."""
     shared = _shared_class()(model)
@@ -36,6 +36,7 @@ def save_pretrained(model: MGNet, directory: str | os.PathLike[str], **options: 
     return url
 
 
+@provides("from_pretrained")
 def from_pretrained(
     source: str | os.PathLike[str],
     *,
@@ -70,7 +71,6 @@ def _shared_class() -> Any:
         raise ImportError(
             f"sharing networks needs huggingface_hub ({error}): {INSTALL_HINT}"
         ) from error
-    from ..mgnet.network import MGNet
 
     class Shared(  # type: ignore[misc, call-arg, unused-ignore]
         PyTorchModelHubMixin,  # type: ignore[misc, unused-ignore]

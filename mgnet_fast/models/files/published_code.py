@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..mgnet.config import MGNetConfig
+from ..mgnet.from_files import provides
 from ..mgnet.network import POSITION_DIM, MGNet
 from .blueprint import Blueprint, identified_backbone
 from .weights import load_weights
@@ -69,6 +70,7 @@ def config_from_hparams(hparams: Any, in_chans: int) -> MGNetConfig:
     return config
 
 
+@provides("from_hparams")
 def network_from_hparams(hparams: Any, backbone: nn.Module, dim: int) -> MGNet:
     """See :meth:`MGNet.from_hparams`."""
     model = MGNet(config_from_hparams(hparams, _in_chans(backbone)), backbone, dim)
@@ -79,6 +81,7 @@ def network_from_hparams(hparams: Any, backbone: nn.Module, dim: int) -> MGNet:
     return model
 
 
+@provides("from_reference")
 def network_from_reference(module: nn.Module) -> MGNet:
     """See :meth:`MGNet.from_reference`."""
     parts = ("hparams", "backbone", "feat_fusion", "loc_network", "global_fc")

@@ -57,6 +57,33 @@ class FeatureFusion(nn.Module):
         attended = _attend(query, memory)
         return F.relu(self.norm(self.mha.out_proj(attended)))
 
+    def fuse_rows(self, token: Tensor, tokens: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        r"""The same for rows that may have seen different numbers of glimpses.
+
+        With raw tokens instead of keys and values in memory:
+        :math:`q \cdot k_j = (W_k^T q) \cdot x_j + q \cdot b_k`, of which the last term is the
+        same for all j and drops out of the softmax, and
+        :math:`\sum_j a_j v_j = W_v \sum_j a_j x_j + b_v`. Differentiable.
+
+        Args:
+            token: [B, D], the newest token of each row.
+            tokens: [B, T, D], the earlier ones; places from ``length`` on hold finite numbers.
+            length: int64 [B], how many earlier tokens there are, at most T - 1.
+
+        Returns:
+            F_t [B, D], and ``tokens`` with the newest in place ``length``.
+        """
+        place = torch.arange(tokens.shape[1], device=tokens.device)
+        tokens = torch.where((place == length[:, None])[..., None], token[:, None], tokens)
+        query_weight, key_weight, value_weight = self.mha.in_proj_weight.chunk(3)
+        query_bias, _, value_bias = self.mha.in_proj_bias.chunk(3)
+        query = F.linear(token, query_weight, query_bias) @ key_weight
+        scores = (tokens @ query.unsqueeze(-1)).squeeze(-1) / math.sqrt(tokens.shape[-1])
+        weights = scores.masked_fill(place > length[:, None], -math.inf).softmax(dim=-1)
+        mean = (weights.unsqueeze(1) @ tokens).squeeze(1)
+        attended = F.linear(mean, value_weight, value_bias)
+        return F.relu(self.norm(self.mha.out_proj(attended))), tokens
+
 
 def _attend(query: Tensor, memory: FusionMemory) -> Tensor:
     if len(memory.keys) == 1:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ... import functional
+from ...ops.backends.reference import region_from_logits
 from ...ops.rescale_gradient import rescale_gradient_by
 
 
@@ -53,12 +54,9 @@ class LocalizationNetwork(nn.Module):
 
         Both are differentiable with respect to ``fused``.
         """
-        logits = self.fc(fused)
-        if self.gradient_factor is not None:
-            logits = rescale_gradient_by(logits, self.gradient_factor)
         return functional.glimpse_from_logits(
             images,
-            logits,
+            self._logits(fused),
             size,
             scale_range=self.scale_range,
             gradient_scale=self.gradient_scale,
@@ -67,6 +65,22 @@ class LocalizationNetwork(nn.Module):
             dtype=dtype,
             memory_format=memory_format,
         )
+
+    def region(self, fused: Tensor) -> Tensor:
+        """The region [B, 3] that ``fused`` [B, D] asks for, without its glimpse; differentiable.
+
+        float64 for a float64 layer, else float32.
+        """
+        logits = self._logits(fused)
+        if logits.dtype != torch.float64:
+            logits = logits.float()
+        return region_from_logits(logits, self.scale_range, self.gradient_scale)
+
+    def _logits(self, fused: Tensor) -> Tensor:
+        logits: Tensor = self.fc(fused)
+        if self.gradient_factor is not None:
+            logits = rescale_gradient_by(logits, self.gradient_factor)
+        return logits
 
     def extra_repr(self) -> str:
         return f"scale_range={self.scale_range}, gradient_scale={self.gradient_scale}"

@@ -27,14 +27,18 @@ def published_forward(
     Returns:
         The same dict as :meth:`MGNet.forward`, equal up to rounding.
 
+    Raises:
+        TypeError, ValueError: as :meth:`MGNet.forward`.
+
     Source: paper, sections 3.1 to 3.4.
     """
+    steps = model.checked_steps(num_glimpses)
+    model.check_images(images)
     images = _normalised(model, images)
     region = images.new_tensor([1.0, 0.0, 0.0]).repeat(images.shape[0], 1)
     n_logit: list[Tensor] = []
     n_affparam: list[Tensor] = []
     n_feature: list[Tensor] = []
-    steps = model.config.num_glimpses if num_glimpses is None else num_glimpses
     for _ in range(steps):
         n_affparam.append(region)
         n_feature.append(model.backbone(_sampled(model, images, region)))

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..objective import stepwise_cross_entropy
+
 CONFIDENT_BELOW = 0.4
 
 
@@ -66,26 +68,18 @@ class Objective:
             ValueError: labels do not fit the logits.
         """
         logits = output["n_logit"]
-        if labels.shape != logits.shape[1:2]:
-            raise ValueError(
-                f"labels must have shape [{logits.shape[1]}], got {list(labels.shape)}"
-            )
-        at_each = self._cross_entropy(logits, labels)
+        at_each = stepwise_cross_entropy(logits, labels, self.label_smoothing)
         parts = {"global": at_each, "glimpse": at_each.new_zeros(()), "size": at_each.new_zeros(())}
         alpha = 0.0
         if "n_aux_logit" in output and len(output["n_aux_logit"]):
             alpha = self.alpha
-            parts["glimpse"] = self._cross_entropy(output["n_aux_logit"], labels)
+            parts["glimpse"] = stepwise_cross_entropy(
+                output["n_aux_logit"], labels, self.label_smoothing
+            )
         if self.size_weight and len(logits) > 1:
             parts["size"] = self._size(logits[-1], output["n_affparam"][-1, :, 0], labels)
         loss = alpha * parts["glimpse"] + (1 - alpha) * parts["global"]
         return {"loss": loss + self.size_weight * parts["size"], **parts}
-
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        rows = logits.flatten(0, 1)
-        return F.cross_entropy(
-            rows, labels.repeat(len(logits)), label_smoothing=self.label_smoothing
-        )
 
     def _size(self, last_logits: Tensor, last_scale: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():

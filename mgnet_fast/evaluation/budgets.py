@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mgnet_fast.engine import Confidence, Engine, ExitRule, Never
 from mgnet_fast.evaluation.accuracy import wilson_interval
-from mgnet_fast.models import MGNet
+from mgnet_fast.models import GlimpseNetwork
 from mgnet_fast.models.multiply_adds import Convention, count_multiply_adds
 
 CONVENTIONS: tuple[Convention, Convention] = ("cached", "paper")
@@ -54,7 +54,7 @@ class BudgetPoint:
 
 
 def measure_budgets(
-    networks: Sequence[tuple[str, MGNet]],
+    networks: Sequence[tuple[str, GlimpseNetwork]],
     images: Tensor,
     labels: Tensor,
     *,
@@ -103,7 +103,7 @@ def measure_budgets(
     runs = [
         _Setting(name, engine.with_exit(rule), kind, setting)
         for name, model in networks
-        for engine in [Engine(model, device, slots=slots)]
+        for engine in [Engine(model, device, slots=slots)]  # type: ignore[arg-type, unused-ignore]
         for kind, setting, rule in _rules(model, thresholds)
     ]
     done = 0
@@ -117,7 +117,7 @@ def measure_budgets(
     return [run.point((height, width), slots) for run in runs]
 
 
-def count_runs(models: Sequence[MGNet], thresholds: Sequence[float], rounds: int) -> int:
+def count_runs(models: Sequence[GlimpseNetwork], thresholds: Sequence[float], rounds: int) -> int:
     """How many runs :func:`measure_budgets` makes."""
     return (rounds + 1) * sum(len(_rules(model, thresholds)) for model in models)
 
@@ -134,7 +134,7 @@ def write_budgets(points: Sequence[BudgetPoint], path: str | Path) -> Path:
     return path
 
 
-def _rules(model: MGNet, thresholds: Sequence[float]) -> list[tuple[str, float, ExitRule]]:
+def _rules(model: GlimpseNetwork, thresholds: Sequence[float]) -> list[tuple[str, float, ExitRule]]:
     steps = model.config.num_glimpses
     rules: list[tuple[str, float, ExitRule]] = [
         ("glimpses", t, Never(max_glimpses=t)) for t in range(1, steps + 1)

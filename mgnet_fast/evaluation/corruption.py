@@ -12,7 +12,7 @@ from mgnet_fast.data.labelled_images import LabelledImages
 from mgnet_fast.evaluation.accuracy import check_fit, evaluate, wilson_interval
 from mgnet_fast.evaluation.fingerprint import fingerprint
 from mgnet_fast.evaluation.row_file import RowFile
-from mgnet_fast.models import MGNet
+from mgnet_fast.models import GlimpseNetwork
 
 Part = tuple[str, int]
 
@@ -89,7 +89,7 @@ def corrupted_sets(
 
 
 def evaluate_corruptions(
-    model: MGNet,
+    model: GlimpseNetwork,
     sets: Mapping[Part, LabelledImages],
     *,
     batch_size: int = 100,

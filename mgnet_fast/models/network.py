@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -148,16 +148,28 @@ class GlimpseNetwork(nn.Module, ABC):
         checkpoint_glimpses: in training, keep only the glimpse and its feature for the backward
             pass and run the backbone a second time there: the same gradients in less memory and
             more time. May be changed at any time.
+        backbone_name: by which the package makes the backbone again; None if it has no name.
     """
 
     config: Any
     backbone: nn.Module
     checkpoint_glimpses: bool = False
+    backbone_name: str | None = None
 
     @property
     def looks(self) -> tuple[int, ...]:
         """Number of looks per image at each step, one entry per step."""
         return (1,) * int(self.config.num_glimpses)
+
+    def looks_within(self, steps: int) -> tuple[int, ...]:
+        """``looks`` of a forward pass of so many steps.
+
+        Raises:
+            ValueError: the network has fewer steps.
+        """
+        if steps > len(self.looks):
+            raise ValueError(f"num_glimpses must be at most {len(self.looks)}, got {steps}")
+        return self.looks[:steps]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -261,14 +273,13 @@ class GlimpseNetwork(nn.Module, ABC):
             ValueError: ``images`` has the wrong shape, or ``num_glimpses`` is out of range.
         """
         steps = self.checked_steps(num_glimpses)
-        if steps > len(self.looks):
-            raise ValueError(f"num_glimpses must be at most {len(self.looks)}, got {steps}")
+        looks_by_step = self.looks_within(steps)
         self.check_images(images)
         count, device_type = images.shape[0], images.device.type
         n_logit, n_affparam = [], []
         with without_autocast(device_type):
             state = self.start(count)
-        for step, looks in enumerate(self.looks[:steps]):
+        for step, looks in enumerate(looks_by_step):
             with without_autocast(device_type):
                 region, row = self.looks_at_step(state, step)
                 glimpses = self.sample(images, region, row)
@@ -373,8 +384,3 @@ def config_values(config: NetworkConfig) -> dict[str, Any]:
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
         raise TypeError(f"config must be a dataclass, got {type(config).__name__}")
     return dataclasses.asdict(config)
-
-
-def last_look_of_each_step(looks: Sequence[int], steps: int) -> list[int]:
-    """Where in ``n_affparam`` the last look of step 1..``steps`` stands, counted from 0."""
-    return [sum(looks[: step + 1]) - 1 for step in range(steps)]

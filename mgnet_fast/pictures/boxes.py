@@ -1,4 +1,4 @@
-"""Where a region lies on an image, in pixels."""
+"""Regions as rectangles in pixels."""
 
 from __future__ import annotations
 

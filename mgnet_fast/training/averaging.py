@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from mgnet_fast.models import MGNet
+from mgnet_fast.models import GlimpseNetwork
 
 
 class WeightAverage:
@@ -20,7 +20,7 @@ class WeightAverage:
         steps: updates so far.
     """
 
-    def __init__(self, model: MGNet, decay: float) -> None:
+    def __init__(self, model: GlimpseNetwork, decay: float) -> None:
         self.decay = decay
         self.steps = 0
         self._source = model

@@ -89,7 +89,7 @@ def test_others_may_read_what_the_user_lets_them_read(tmp_path: Path) -> None:
 
 
 def test_only_networks_of_this_package_are_saved(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="model must be an MGNet, got Linear"):
+    with pytest.raises(TypeError, match="model must be a GlimpseNetwork, got Linear"):
         save_checkpoint(nn.Linear(1, 1), tmp_path / "net.safetensors")
 
 

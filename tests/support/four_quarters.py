@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from mgnet_fast.models.network import GlimpseNetwork, Looks, State
+from mgnet_fast.models.stored_config import StoredConfig
 
 
 @dataclass(frozen=True)
-class QuartersConfig:
+class QuartersConfig(StoredConfig):
     """The numbers of a :class:`FourQuarters`.
 
     Attributes:

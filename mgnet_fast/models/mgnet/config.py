@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..stored_config import StoredConfig
 
 GlimpseLoss = Literal["reference", "paper"]
 
 
 @dataclass(frozen=True)
-class MGNetConfig:
+class MGNetConfig(StoredConfig):
     """Every number that defines an MGNet, apart from its backbone.
 
     Attributes:
@@ -100,39 +101,6 @@ class MGNetConfig:
                 f"image height must be at least down_factor = {self.down_factor}, got {height}"
             )
         return side, side
-
-    def to_dict(self) -> dict[str, Any]:
-        """The config as plain values that JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> MGNetConfig:
-        """The inverse of :meth:`to_dict`; lists are accepted for tuples.
-
-        Raises:
-            ValueError: a key is unknown or a value is out of range.
-        """
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ValueError(f"config has unknown keys {unknown}; known are {known}")
-        return cls(**values)
-
-    def to_json(self) -> str:
-        """The config as one line of JSON."""
-        return json.dumps(self.to_dict())
-
-    @classmethod
-    def from_json(cls, text: str) -> MGNetConfig:
-        """The inverse of :meth:`to_json`.
-
-        Raises:
-            ValueError: not a JSON object, or not one of a config.
-        """
-        values = json.loads(text)
-        if not isinstance(values, dict):
-            raise ValueError(f"config must be a JSON object, got {type(values).__name__}")
-        return cls.from_dict(values)
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

@@ -63,7 +63,6 @@ class MGNet(FromFiles, GlimpseNetwork):
         super().__init__()
         self.config = config
         self.checkpoint_glimpses = checkpoint_glimpses
-        self.backbone_name: str | None = None
         if isinstance(backbone, str):
             self.backbone_name = backbone
             backbone = create_backbone(backbone, config.in_chans, config.stem_pool)
@@ -174,6 +173,10 @@ class MGNet(FromFiles, GlimpseNetwork):
             self.global_fc,
             (self.backbone, self.feat_fusion),
         )
+
+    def looks_within(self, steps: int) -> tuple[int, ...]:
+        """One look a step; its own forward pass may take more steps than the config's."""
+        return (1,) * steps
 
     def start(self, count: int) -> State:
         """(next region [B, 3], tokens [B, T, D], tokens so far int64 [B], F_t [B, D])."""

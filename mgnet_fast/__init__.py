@@ -1,7 +1,8 @@
 """mgnet_fast: images classified by a few small, learned glimpses, fast.
 
 The op on its own: :func:`glimpse`, :func:`glimpse_from_logits`. The network:
-:func:`create_model`, :class:`MGNet`. Classifying streams of images: :class:`Engine`.
+:func:`create_model`, :class:`MGNet`. A network of your own: :class:`GlimpseNetwork`. Classifying
+streams of images: :class:`Engine`.
 What runs here and why: :func:`backends`, ``python -m mgnet_fast.env``.
 
 Names are looked up at first use, so that the commands answer without waiting for torch; the ops

@@ -16,8 +16,7 @@ from mgnet_fast.data.digits.translated_mnist import TranslatedMNIST
 from mgnet_fast.evaluation.accuracy import check_fit, wilson_interval
 from mgnet_fast.evaluation.attack_settings import AttackSettings
 from mgnet_fast.evaluation.attacks import attack_steps, worse_for_the_network
-from mgnet_fast.evaluation.fingerprint import fingerprint
-from mgnet_fast.evaluation.row_file import RowFile
+from mgnet_fast.evaluation.row_file import RowFile, fingerprint
 from mgnet_fast.models import GlimpseNetwork
 from mgnet_fast.models.network import evaluation_mode
 

@@ -1,4 +1,4 @@
-"""Networks that classify by glimpses, their backbones, checkpoints and costs."""
+"""Glimpse networks: the protocol, its families (mgnet/), backbones, files and cost counts."""
 
 from .files import hub, published_code  # noqa: F401 - their functions enter themselves: see FromFiles
 from .files.checkpoints import load_checkpoint, save_checkpoint

@@ -6,6 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -174,13 +175,12 @@ class GlimpseNetwork(nn.Module, ABC):
     @property
     def dtype(self) -> torch.dtype:
         """The floating-point type of everything but the backbone, which may have another."""
-        fallback = torch.float32
-        for name, parameter in self.named_parameters():
+        heads = [module for name, module in self.named_children() if name != "backbone"]
+        own = self.parameters(recurse=False)
+        for parameter in chain(own, *(module.parameters() for module in (*heads, self.backbone))):
             if parameter.is_floating_point():
-                fallback = parameter.dtype
-                if not name.startswith("backbone."):
-                    break
-        return fallback
+                return parameter.dtype
+        return torch.float32
 
     @property
     def localization(self) -> Localization | None:

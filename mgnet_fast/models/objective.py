@@ -1,4 +1,4 @@
-"""What training minimises unless a network says otherwise."""
+"""The default loss of training: cross-entropy averaged over the steps."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from .files.weights import load_weights
 from .mgnet.family import FFNET, MGNET
 from .network import GlimpseNetwork
 
-# A new family is a folder beside mgnet/ and an entry here. Of two families of one class the first
-# stands for both in files.
+# A new family is a folder beside mgnet/ and an entry here. If two families share a class, files
+# name the first.
 FAMILIES: tuple[Family, ...] = (MGNET, FFNET)
 
 

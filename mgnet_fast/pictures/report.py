@@ -20,9 +20,8 @@ from torch import Tensor
 from mgnet_fast.models.regions import region_scale
 
 from .boxes import region_box
-from .colours import RIGHT, UNKNOWN, WRONG
 from .looks import Look
-from .report_style import STYLE
+from .style import RIGHT, STYLE, UNKNOWN, WRONG
 
 _PNG_BELOW = 64 * 64  # pixels; small glimpses are stored without loss
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .boxes import region_box
-from .colours import FRAME, INK, MUTED, RIGHT, UNKNOWN, WRONG
+from .style import FRAME, INK, MUTED, RIGHT, UNKNOWN, WRONG
 
 # Sizes in pixels of the picture. 224 is a multiple of 112 (scenes) and 28 (glimpses of digits), so
 # their pixels stay sharp.

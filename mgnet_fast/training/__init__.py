@@ -1,4 +1,4 @@
-"""Training: objective, recipes, the loop, and whole runs."""
+"""Training: recipes, the loop and its parts; run/ has complete runs with files and logs."""
 
 from mgnet_fast.models.mgnet.objective import Objective
 from mgnet_fast.training.recipe import RECIPES, Recipe, get_recipe

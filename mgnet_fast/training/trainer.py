@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,12 @@ from mgnet_fast.training.distributed import Workers
 from mgnet_fast.training.gradient_factor import GradientFactor
 from mgnet_fast.training.gradient_ratio import GradientRatio
 from mgnet_fast.training.loss_sums import LossSums
-from mgnet_fast.training.optimizers import new_optimizer
 from mgnet_fast.training.recipe import Recipe
 from mgnet_fast.training.run.epoch_report import PARTS, EpochReport
 from mgnet_fast.training.run.log import RunLog
 from mgnet_fast.training.run.progress import Progress
 from mgnet_fast.training.run.snapshot import write_snapshot
-from mgnet_fast.training.schedule import OneCycle
+from mgnet_fast.training.schedule import OneCycle, new_optimizer
 
 
 class TrainingDivergedError(RuntimeError):
@@ -159,8 +158,19 @@ class Trainer:
             "rng": torch.get_rng_state(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restores :meth:`state`, for the same model and recipe."""
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Restores :meth:`state`, for the same model and recipe.
+
+        Raises:
+            TypeError: ``state`` is not a mapping.
+            ValueError: it lacks an entry.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a mapping, got {type(state).__name__}")
+        wanted = ("model", "average", "average_steps", "optimizer", "epochs_done", "rng")
+        missing = [name for name in wanted if name not in state]
+        if missing:
+            raise ValueError(f"state must be one of Trainer.state(), got none of {missing}")
         self.model.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]

@@ -12,8 +12,17 @@ from support.four_quarters import FourQuarters, QuartersConfig
 
 from mgnet_fast.assets import digit_paths
 from mgnet_fast.data import TEST_SEED, TranslatedMNIST, read_digits
-from mgnet_fast.evaluation import AttackSettings, evaluate, evaluate_attack, fgsm, pgd
-from mgnet_fast.evaluation.fingerprint import fingerprint
+from mgnet_fast.evaluation import (
+    AttackSettings,
+    evaluate,
+    evaluate_attack,
+    fgsm,
+    fit_temperature,
+    pgd,
+)
+from mgnet_fast.evaluation.budgets import count_runs
+from mgnet_fast.evaluation.exit_thresholds import mean_cost, one_bar, step_bars
+from mgnet_fast.evaluation.row_file import fingerprint
 from mgnet_fast.models import count_multiply_adds, create_model
 from mgnet_fast.models.network import evaluation_mode
 from mgnet_fast.models.regions import is_at_the_border, region_scale
@@ -125,6 +134,22 @@ def test_multiply_adds_are_counted_from_the_operators(model: FourQuarters) -> No
         count_multiply_adds(model, 112, num_glimpses=9)
 
 
+def test_thresholds_and_budgets(model: FourQuarters, scenes: TranslatedMNIST) -> None:
+    images, labels = scenes.scenes(torch.arange(40)), scenes.labels
+    steps = len(model.looks)
+    costs = [count_multiply_adds(model, 112, num_glimpses=t + 1) for t in range(steps)]
+    assert costs == sorted(set(costs))
+    with torch.no_grad():
+        logits = model.eval()(images)["n_logit"]
+    assert 0.05 <= fit_temperature(logits[-1], labels) <= 20
+    score = logits.softmax(2).amax(2).numpy()
+    budget = (costs[0] + costs[-1]) / 2
+    bars = step_bars(one_bar(score, costs, budget), steps)
+    assert costs[0] < mean_cost(score, bars, costs) <= budget
+    # Without and with a warm-up, each number of steps and one exit.
+    assert count_runs([model], [0.9], rounds=1) == 2 * (steps + 1)
+
+
 @pytest.mark.parametrize("name", ["mgnet_toy", "ffnet_toy"])
 def test_what_the_methods_of_mgnet_run_is_what_cached_counts(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -158,6 +183,16 @@ def test_training(model: FourQuarters, scenes: TranslatedMNIST, tmp_path: Path) 
     assert row["glimpse"] == row["size"] == 0
     assert "gradient_ratio" not in row
     assert not any(map(torch.equal, before, model.parameters()))
+
+
+def test_a_state_that_is_none_of_a_trainer_is_refused(scenes: TranslatedMNIST) -> None:
+    trainer = Trainer(FourQuarters(), scenes, scenes, Recipe(epochs=1, batch_size=20))
+    other: Any = ["model"]
+    with pytest.raises(TypeError, match="state must be a mapping, got list"):
+        trainer.load_state(other)
+    with pytest.raises(ValueError, match=r"state must be .*, got none of \['average', "):
+        trainer.load_state({"model": trainer.model.state_dict()})
+    trainer.load_state(trainer.state())
 
 
 def test_the_fingerprint_tells_networks_apart() -> None:

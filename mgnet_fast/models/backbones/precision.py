@@ -7,10 +7,10 @@ from torch import nn
 
 
 def glimpse_memory_format(backbone: nn.Module) -> torch.memory_format:
-    """channels_last if the backbone's convolutions are stored so, else contiguous.
+    """channels_last if the backbone's convolution kernels are, else contiguous.
 
-    Looks at the first kernel whose layout is not ambiguous (one input channel or one pixel looks
-    the same either way), at every call: a layout can change after construction.
+    Decided by the first kernel with more than one input channel and more than one pixel, since
+    others are both. Decided at every call, since a layout can change after construction.
     """
     for parameter in backbone.parameters():
         if parameter.dim() == 4 and parameter.shape[1] > 1 and parameter.shape[2:].numel() > 1:

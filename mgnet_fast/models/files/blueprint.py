@@ -1,4 +1,4 @@
-"""What a checkpoint says about the network that it holds."""
+"""The family, config and backbone of the network in a checkpoint."""
 
 from __future__ import annotations
 

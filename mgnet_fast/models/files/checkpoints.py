@@ -66,7 +66,7 @@ def save_checkpoint(
     }
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        # Not save_file, which lets nobody but the owner read the file.
+        # Not save_file, which makes the file readable by its owner only.
         unfinished.write_bytes(save(tensors, metadata=header))
         os.replace(unfinished, path)
     except (SafetensorError, OSError) as error:
@@ -119,8 +119,8 @@ def load_checkpoint(
         chosen = blueprint.backbone if backbone is None else backbone
         if chosen is None or blueprint.config is None:
             raise ValueError(
-                f"checkpoint {path} has a backbone that this package has no name for: "
-                "give the module as backbone"
+                f"checkpoint {path} does not name its backbone: "
+                "pass the backbone module as backbone"
             )
         model = blueprint.family.build(blueprint.config, chosen, dim).eval()
     elif overrides or backbone is not None or dim is not None:
@@ -132,14 +132,14 @@ def load_checkpoint(
     return model
 
 
-def checked_path(path: object) -> Path:
+def checked_path(path: object, name: str = "path") -> Path:
     """``path`` as a Path.
 
     Raises:
-        TypeError: it is neither a str nor a path.
+        TypeError: it is neither a str nor a path; the message calls it ``name``.
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path must be a str or a path, got {type(path).__name__}")
+        raise TypeError(f"{name} must be a str or a path, got {type(path).__name__}")
     return Path(path)
 
 

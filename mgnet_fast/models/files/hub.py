@@ -1,8 +1,8 @@
-"""Networks as folders that ``huggingface_hub`` shares: ``model.safetensors`` and ``config.json``.
+"""Networks as folders for Hugging Face's hub: ``model.safetensors`` and ``config.json``.
 
-Its ``PyTorchModelHubMixin`` does the finding, downloading, uploading and the model card. Reading
-and writing are this package's, so ``load_checkpoint`` reads ``model.safetensors`` as well. The
-library is imported when one of these functions is called.
+``huggingface_hub.PyTorchModelHubMixin`` finds, downloads and uploads the folders and writes the
+model card. This package reads and writes the files, so ``load_checkpoint`` can read
+``model.safetensors`` too. The library is imported at the first call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 from ..mgnet.config import MGNetConfig
 from ..mgnet.from_files import provides
 from ..mgnet.network import MGNet
-from .checkpoints import save_checkpoint
+from .checkpoints import checked_path, save_checkpoint
 from .weights import load_weights
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
@@ -45,7 +45,7 @@ def from_pretrained(
     **options: Any,
 ) -> MGNet:
     """See :meth:`MGNet.from_pretrained`."""
-    kind, source = _shared_class(), os.fspath(source)
+    kind, source = _shared_class(), os.fspath(checked_path(source, "source"))
     if os.path.isdir(source):
         for name in (CONFIG_FILE, WEIGHTS_FILE):
             if not os.path.isfile(os.path.join(source, name)):
@@ -60,7 +60,7 @@ def from_pretrained(
 
 @functools.cache
 def _shared_class() -> Any:
-    """The mixin with this package's way to read and write.
+    """huggingface_hub's mixin around a network, with this package's file formats.
 
     Raises:
         ImportError: huggingface_hub is not installed.
@@ -114,8 +114,7 @@ def _shared_class() -> Any:
         numbers.pop(_BACKBONE, None)
         if chosen is None:
             raise ValueError(
-                f"{source} has a backbone that this package has no name for: give the module as "
-                "backbone"
+                f"{source} does not name its backbone: pass the backbone module as backbone"
             )
         network = MGNet(MGNetConfig.from_dict(numbers), chosen, dim).eval()
         try:

@@ -35,26 +35,29 @@ class FromFiles:
 
     @classmethod
     def from_hparams(cls, hparams: Any, backbone: nn.Module, dim: int) -> Self:
-        """The network from the published code's own constructor arguments.
+        """Makes the network from constructor arguments of the published code.
 
         Args:
             hparams: a namespace or mapping with at least ``num_class``, ``n_iter`` and ``scale``.
             backbone: maps [B, C, h, w] to [B, dim].
-            dim: features of the backbone.
+            dim: number of features of the backbone.
 
         Raises:
-            ValueError: a name is missing, or asks for an option that this package does not have.
+            TypeError: ``hparams`` is neither a mapping nor a namespace.
+            ValueError: a name is missing, or an option has a value that this package does not
+                support.
         """
         return _provided("from_hparams", hparams, backbone, dim)
 
     @classmethod
     def from_reference(cls, module: nn.Module) -> Self:
-        """Takes over a live model of the published code: its backbone module and its parameters.
+        """Makes the network from a live model of the published code, with its backbone module.
 
-        Parameters are shared, not copied, so an optimiser built on them goes on working.
+        Parameters are shared, not copied, so optimisers that hold them stay valid.
 
         Raises:
-            ValueError: ``module`` is no such model, or uses an option that this package has not.
+            ValueError: ``module`` is not such a model, or uses an option that this package does
+                not support.
         """
         return _provided("from_reference", module)
 
@@ -62,12 +65,12 @@ class FromFiles:
         """Writes ``model.safetensors``, ``config.json`` and a model card for Hugging Face's hub.
 
         Args:
-            directory: made if it does not exist.
+            directory: created if it does not exist.
             **options: of huggingface_hub's ``ModelHubMixin.save_pretrained``: ``push_to_hub=True``
-                and ``repo_id`` upload the folder, for which one must be logged in.
+                and ``repo_id`` upload the folder, which requires a login.
 
         Returns:
-            The address of the upload, None without one.
+            The address of the upload, or None.
 
         Raises:
             ImportError: huggingface_hub is not installed.
@@ -83,13 +86,13 @@ class FromFiles:
         dim: int | None = None,
         **options: Any,
     ) -> Self:
-        """The network in a folder of :meth:`save_pretrained`, or on Hugging Face's hub.
+        """Loads a network from a folder of :meth:`save_pretrained` or from Hugging Face's hub.
 
         Args:
-            source: a folder, which needs no network; or ``OWNER/NAME``, which is downloaded, or
-                taken from the cache alone with ``HF_HUB_OFFLINE=1``.
-            backbone: for a network whose backbone has no name in this package: the module.
-            dim: its number of features, where it does not say so itself.
+            source: a folder; or ``OWNER/NAME`` on the hub, which is downloaded (with
+                ``HF_HUB_OFFLINE=1``: taken from the cache).
+            backbone: the backbone module, if it has no name in this package.
+            dim: its number of features, if it has no attribute ``num_features`` or ``dim``.
             **options: of huggingface_hub's ``ModelHubMixin.from_pretrained``, such as ``revision``,
                 ``cache_dir``, ``token``, ``local_files_only``.
 
@@ -98,7 +101,8 @@ class FromFiles:
 
         Raises:
             ImportError: huggingface_hub is not installed.
-            FileNotFoundError: there is no such folder, or it holds no network.
-            ValueError: the files do not fit each other.
+            FileNotFoundError: there is no such folder, or no network in it.
+            TypeError: ``source`` is not a str or a path.
+            ValueError: config and weights do not fit each other.
         """
         return _provided("from_pretrained", source, backbone=backbone, dim=dim, **options)

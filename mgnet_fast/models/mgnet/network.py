@@ -1,4 +1,4 @@
-"""The Multi-Glimpse Network: the way of an image from its first glimpse to its label."""
+"""The Multi-Glimpse Network."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from torch import Tensor, nn
 from ...ops.autocast import without_autocast
 from ..backbones.by_name import backbone_dim, create_backbone
 from ..network import GlimpseNetwork, Localization, Looks, State
-from .classifier import Classifier
 from .config import MGNetConfig
 from .from_files import FromFiles
 from .fusion import FeatureFusion, FusionMemory
-from .localization import LocalizationNetwork
+from .heads import Classifier, LocalizationNetwork
 from .objective import Objective
 
 POSITION_DIM = 3  # a region is the three numbers (s, x, y)
 
 
 class MGNet(FromFiles, GlimpseNetwork):
-    r"""Classifies an image by T small glimpses, each placed by what the earlier ones showed.
+    r"""Classifies an image by T small glimpses, each placed according to the earlier ones.
 
     For t = 1..T, with the region :math:`a_1 = (1, 0, 0)`, the whole image::
 
@@ -31,18 +30,18 @@ class MGNet(FromFiles, GlimpseNetwork):
         logits  = global_fc(F_t)                       # [B, K]
         a_{t+1} = locate(F_t)                          # [B, 3]
 
-    The feed-forward twin (FF-Net) is the case T = 1 with glimpses of the image's own size.
+    The feed-forward twin (FF-Net) is the case T = 1 with glimpses of the image's own size. The
+    methods of the protocol (``start``, ``next_looks``, ``take_in``, ``answer``) compute the same as
+    ``forward``, up to rounding, for rows at different steps.
 
     Args:
-        config: everything but the backbone.
+        config: all numbers but the backbone's.
         backbone: a name (one of :func:`mgnet_fast.models.backbones.list_backbones`) or any module
             that maps [B, C, h, w] to [B, dim].
-        dim: features of the backbone; found by itself for a name and for a module with an int
-            attribute ``num_features`` or ``dim``.
-        checkpoint_glimpses: in training, keep of each glimpse only the small image and its
-            feature, and run the backbone once more in the backward pass: the same gradients, bit
-            for bit, in less memory and more time. An attribute that may be changed at any time; no
-            part of the config.
+        dim: number of features of the backbone. Default: the module's int attribute
+            ``num_features`` or ``dim``.
+        checkpoint_glimpses: see :class:`GlimpseNetwork`; the gradients are the same bit for bit.
+            Not part of the config.
 
     Raises:
         ValueError: the name is unknown, or the backbone's dim cannot be found.
@@ -50,7 +49,7 @@ class MGNet(FromFiles, GlimpseNetwork):
     Source: paper, sections 3.1 to 3.4.
     """
 
-    gem: Any  # only for the published training script, which logs from it: see from_hparams
+    gem: Any  # set by from_hparams, for the published training script, which logs from it
 
     def __init__(
         self,
@@ -77,26 +76,26 @@ class MGNet(FromFiles, GlimpseNetwork):
         )
 
     def forward(self, images: Tensor, *, num_glimpses: int | None = None) -> dict[str, Tensor]:
-        """Looks at ``images`` glimpse by glimpse.
+        """Takes T glimpses of every image.
 
         Args:
-            images: [B, C, H, W], any size and layout. uint8 is divided by 255 and normalised by
-                the config's mean and std while sampling; floating point is taken as it is.
-            num_glimpses: T of this call (default: the config's).
+            images: [B, C, H, W], of any size and strides. uint8 is divided by 255 and normalised
+                by the config's mean and std while sampling; floating point is used as given.
+            num_glimpses: T of this call, which may exceed the config's (the default).
 
         Returns:
-            ``n_logit`` [T, B, K], the class logits after each glimpse; ``n_affparam`` [T, B, 3],
-            the regions (s, x, y) looked at, differentiable from the second on; ``n_feature``
-            [T, B, dim], the backbone's features. In training mode with a glimpse head also
-            ``n_aux_logit``: [T-1, B, K], the glimpse head's logits of glimpses 2..T, or [T, B, K]
-            of all with ``glimpse_loss="paper"``; left out if there is no such glimpse.
+            ``n_logit`` [T, B, K], class logits after each glimpse; ``n_affparam`` [T, B, 3], the
+            regions (s, x, y), differentiable from the second on; ``n_feature`` [T, B, dim], the
+            backbone's features. In training mode with a glimpse head also ``n_aux_logit``, its
+            logits: [T-1, B, K] of glimpses 2..T, or [T, B, K] with ``glimpse_loss="paper"``; left
+            out if that is none.
 
             Under autocast only the backbone runs in the lower precision: regions, fusion and
-            heads keep the precision of their parameters.
+            heads keep that of their parameters.
 
         Raises:
-            ValueError: ``images`` has the wrong shape or ``num_glimpses`` is below 1.
-            TypeError: ``images`` has a dtype that no image has.
+            TypeError: ``images`` is not a tensor, or has a dtype that no image has.
+            ValueError: ``images`` has the wrong shape, or ``num_glimpses`` is below 1.
         """
         steps = self.checked_steps(num_glimpses)
         self.check_images(images)
@@ -125,7 +124,7 @@ class MGNet(FromFiles, GlimpseNetwork):
         return result
 
     def first_glimpse(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The whole image made small, [B, C, h, w], and its region (1, 0, 0), [B, 3]."""
+        """The glimpse of the whole image, [B, C, h, w], and its region (1, 0, 0), [B, 3]."""
         dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
         region = torch.eye(1, POSITION_DIM, dtype=dtype, device=images.device)
         region = region.repeat(images.shape[0], 1)
@@ -152,8 +151,8 @@ class MGNet(FromFiles, GlimpseNetwork):
     ) -> Tensor:
         """Glimpses [B, C, h, w] of ``images`` at ``region`` [B, 3] = (s, x, y).
 
-        ``is_whole_image`` promises that every region is (1, 0, 0): a glimpse of the image's own
-        size is then the image itself, and nothing is sampled.
+        With ``is_whole_image`` every region must be (1, 0, 0): a glimpse of the image's own size
+        is then the image itself, without sampling.
         """
         if is_whole_image and self.glimpse_shape(images) == tuple(images.shape[-2:]):
             return self.as_glimpse(images)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .autocast import under_autocast
 from .backends import choice as backends
 from .fusion.fusion_weights import FoldedFusion
 from .tracing import is_plain_eager, under_functorch
@@ -141,7 +140,7 @@ def raised_under_autocast(region: Tensor) -> Tensor:
     """Half-precision regions are an error, but for those that autocast made: float32."""
     if not isinstance(region, Tensor) or region.dtype not in (torch.float16, torch.bfloat16):
         return region
-    return region.float() if under_autocast(region.device.type) else region
+    return region.float() if torch.is_autocast_enabled(region.device.type) else region
 
 
 def _check_region(name: str, rows: Tensor, image: Tensor, columns: tuple[int, ...]) -> None:

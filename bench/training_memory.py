@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_iter
 
 from mgnet_fast import create_model
 from mgnet_fast.models import MGNet, published_forward
-from mgnet_fast.training.objective import Objective
+from mgnet_fast.models.mgnet.objective import Objective
 
 CASES = {
     "mgnet_toy, T = 3, batch 256": ("mgnet_toy", 3, 256, 112),

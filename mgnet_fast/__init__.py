@@ -1,7 +1,8 @@
 """mgnet_fast: images classified by a few small, learned glimpses, fast.
 
 The op on its own: :func:`glimpse`, :func:`glimpse_from_logits`. The network:
-:func:`create_model`, :class:`MGNet`. Classifying streams of images: :class:`Engine`.
+:func:`create_model`, :class:`MGNet`. A network of your own: :class:`GlimpseNetwork`. Classifying
+streams of images: :class:`Engine`.
 What runs here and why: :func:`backends`, ``python -m mgnet_fast.env``.
 
 Names are looked up at first use, so that the commands answer without waiting for torch; the ops
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         rescale_gradient,
     )
     from .models import (
+        GlimpseNetwork,
         MGNet,
         MGNetConfig,
         count_multiply_adds,
@@ -43,6 +45,7 @@ __all__ = [
     "Engine",
     "Entropy",
     "FoldedFusion",
+    "GlimpseNetwork",
     "ImagePool",
     "ImageRing",
     "MGNet",
@@ -69,6 +72,7 @@ _HOME = {
     "Engine": "engine",
     "Entropy": "engine",
     "FoldedFusion": "functional",
+    "GlimpseNetwork": "models",
     "ImagePool": "ops.images.image_pool",
     "ImageRing": "ops.images.image_ring",
     "MGNet": "models",

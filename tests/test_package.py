@@ -102,6 +102,58 @@ def test_floors_import_only_downwards() -> None:
             assert height[target] <= height[inside[0]], f"{'/'.join(inside)} imports {target}"
 
 
+def _imported_modules() -> dict[str, set[str]]:
+    """The modules of the package that each of them imports, inside functions too."""
+
+    def dotted(path: Path) -> str:
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+    paths = {dotted(path): path for path in PACKAGE.rglob("*.py")}
+    found = {}
+    for module, path in paths.items():
+        package = module.split(".")[: None if path.name == "__init__.py" else -1]
+        targets = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                base = package[: len(package) - node.level + 1] if node.level else []
+                source = ".".join([*base, *([node.module] if node.module else [])])
+                names = {alias.name: f"{source}.{alias.name}" for alias in node.names}
+                targets |= {full if full in paths else source for full in names.values()}
+        found[module] = (targets & set(paths)) - {module}
+    return found
+
+
+def _circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Sets of modules that import each other, directly or through others."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for target in edges[waiting.pop()] - seen:
+                seen.add(target)
+                waiting.append(target)
+        return seen
+
+    beyond = {module: reached(module) for module in edges}
+    circles = {
+        tuple(sorted(other for other in beyond[module] if module in beyond[other]))
+        for module in edges
+        if module in beyond[module]
+    }
+    return [list(circle) for circle in sorted(circles)]
+
+
+def test_circles_are_found() -> None:
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"a"}}
+    assert _circles(edges) == [["b", "c"]]
+
+
+def test_no_modules_import_each_other() -> None:
+    assert _circles(_imported_modules()) == []
+
+
 @pytest.mark.parametrize("named", [False, True], ids=["not named", "named in PYTHONPATH"])
 def test_python_m_pytest_does_not_put_the_source_tree_first(tmp_path: Path, named: bool) -> None:
     shutil.copy(Path(__file__).resolve().parent.parent / "conftest.py", tmp_path)

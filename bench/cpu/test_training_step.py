@@ -8,7 +8,7 @@ import torch
 from bench.conftest import Versus
 from mgnet_fast import create_model
 from mgnet_fast.models import published_forward
-from mgnet_fast.training.objective import Objective
+from mgnet_fast.models.mgnet.objective import Objective
 
 BATCH, STEPS_TO_COMPARE = 256, 1
 

@@ -1,4 +1,4 @@
-"""Evaluation: what a network gets right, glimpse by glimpse, and when to stop looking."""
+"""Evaluation: accuracy, attacks, corruptions, costs, and the calibration of early exits."""
 
 from mgnet_fast.evaluation.accuracy import Accuracy, check_fit, evaluate, wilson_interval
 from mgnet_fast.evaluation.attack_settings import AttackSettings

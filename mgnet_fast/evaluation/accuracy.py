@@ -1,4 +1,4 @@
-"""Accuracy after each glimpse."""
+"""Accuracy after each step of a network."""
 
 from __future__ import annotations
 
@@ -12,21 +12,30 @@ import torch
 from torch import Tensor
 
 from mgnet_fast.data.labelled_images import LabelledImages, epoch_batches
-from mgnet_fast.models import MGNet
-from mgnet_fast.models.borders import is_at_the_border
+from mgnet_fast.models import GlimpseNetwork
+from mgnet_fast.models.network import check_network, evaluation_mode
+from mgnet_fast.models.regions import is_at_the_border, region_scale
 
-TOP5_ABOVE = 10  # classes; with fewer, five guesses say little
+TOP5_ABOVE = 10  # classes; with ten or fewer, five guesses mean little
 
 
 def wilson_interval(correct: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share, here of correct answers.
+    r"""Wilson score interval of a proportion, here of the accuracy.
 
-    Unlike the normal approximation it stays inside [0, 1] and is not empty at 0 % or 100 %.
+    With :math:`\hat p` = correct / count, n = count and z the normal quantile of ``confidence``:
+
+    .. math:: \frac{\hat p + z^2 / 2n \pm z \sqrt{\hat p (1 - \hat p) / n + z^2 / 4 n^2}}
+        {1 + z^2 / n}
+
+    Unlike the normal approximation it stays inside [0, 1] and has a width at 0 % and 100 %.
 
     Args:
-        correct: right answers, 0..count.
-        count: answers, at least 1.
-        confidence: of the two-sided interval, in (0, 1).
+        correct: number of right answers, 0..count.
+        count: number of answers, at least 1.
+        confidence: level of the two-sided interval, in (0, 1).
+
+    Returns:
+        (low, high), in [0, 1].
 
     Raises:
         ValueError: a number is out of range.
@@ -46,17 +55,20 @@ def wilson_interval(correct: int, count: int, confidence: float = 0.95) -> tuple
 
 @dataclass(frozen=True)
 class Accuracy:
-    """What a network gets right after 1, 2, ... T glimpses.
+    """How often a network is right after each of its T steps.
+
+    A step is one glimpse, or several where a network takes several at once.
 
     Attributes:
-        correct: right answers after each glimpse.
-        count: scenes.
-        mean_scale: mean region scale s of each glimpse; the first is 1.
-        confidence: of the intervals.
-        correct_top5: scenes whose class is among the five most likely, after each glimpse; None
-            with ten classes or fewer.
-        at_the_border: share of the scenes whose region of each glimpse ends at an edge of the
-            image, see :func:`mgnet_fast.models.borders.is_at_the_border`.
+        correct: number of right answers after each step.
+        count: number of scenes.
+        mean_scale: mean scale of the regions of each step (1 is the whole image), see
+            :func:`mgnet_fast.models.regions.region_scale`.
+        confidence: level of the intervals.
+        correct_top5: number of scenes whose class is among the five most likely, after each
+            step; None with ten classes or fewer.
+        at_the_border: share of the regions of each step that reach an edge of the image, see
+            :func:`mgnet_fast.models.regions.is_at_the_border`.
     """
 
     correct: tuple[int, ...]
@@ -68,24 +80,24 @@ class Accuracy:
 
     @property
     def accuracy(self) -> tuple[float, ...]:
-        """Share of right answers in [0, 1] after each glimpse."""
+        """Share of right answers, in [0, 1], after each step."""
         return tuple(correct / self.count for correct in self.correct)
 
     @property
     def interval(self) -> tuple[tuple[float, float], ...]:
-        """Wilson's interval of each accuracy."""
+        """Wilson interval of each accuracy."""
         return self._intervals(self.correct)
 
     @property
     def top5(self) -> tuple[float, ...] | None:
-        """Share of scenes whose class is among the five most likely, after each glimpse."""
+        """Share of scenes whose class is among the five most likely, after each step."""
         if self.correct_top5 is None:
             return None
         return tuple(correct / self.count for correct in self.correct_top5)
 
     @property
     def top5_interval(self) -> tuple[tuple[float, float], ...] | None:
-        """Wilson's interval of each `top5`."""
+        """Wilson interval of each :attr:`top5`."""
         return None if self.correct_top5 is None else self._intervals(self.correct_top5)
 
     def _intervals(self, correct: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
@@ -109,7 +121,7 @@ class Accuracy:
 
 @torch.no_grad()
 def evaluate(
-    model: MGNet,
+    model: GlimpseNetwork,
     scenes: LabelledImages,
     *,
     batch_size: int = 500,
@@ -121,26 +133,28 @@ def evaluate(
     world_size: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Accuracy:
-    """Runs every scene through the network and counts right answers after each glimpse.
+    """Classifies every scene and counts right answers after each step.
 
-    The model is left in the mode (training or not) in which it was given.
+    The network runs in evaluation mode; afterwards every module is in its mode of before.
 
     Args:
-        model: on ``device`` already, or moved there if one is given.
-        scenes: what to classify. Images that it leaves out are not counted.
-        batch_size: scenes at a time, at least 1; the result does not depend on it but for the
-            last bit of a logit.
-        num_glimpses: T, default the model's own.
-        device: default where the model's parameters are.
-        epoch: of the scenes; the fixed test set is epoch 0.
-        confidence: of the intervals.
-        rank, world_size: of this process among those of torch.distributed's default group that
-            share the work. Each takes whole batches, and all of them get the figures that one
-            process alone would get, bit for bit.
+        model: the network. It is moved to ``device`` if one is given.
+        scenes: labelled images. Images that cannot be read are left out of the count.
+        batch_size: scenes per batch, at least 1. It changes the result by at most the rounding
+            of the logits.
+        num_glimpses: number of steps T. Default: the network's own.
+        device: default: that of the network's parameters.
+        epoch: which epoch of the scenes; the fixed test set is epoch 0.
+        confidence: level of the intervals, in (0, 1).
+        rank, world_size: this process and the number of processes of torch.distributed's default
+            group that share the work. Each takes whole batches; all return what one process
+            alone would return, bit for bit.
+        progress: called with the number of scenes done.
 
     Raises:
-        ValueError: there are no scenes, they do not fit the model's channels or classes, or
-            batch_size < 1.
+        TypeError: ``model`` is not a glimpse network, or ``scenes`` are not labelled images.
+        ValueError: there are no scenes, they do not fit the network's channels or classes, or
+            ``batch_size`` or ``num_glimpses`` is out of range.
     """
     check_fit(model, scenes)
     if len(scenes) == 0:
@@ -150,55 +164,69 @@ def evaluate(
     if device is not None:
         model.to(device)
     target = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    steps = model.config.num_glimpses if num_glimpses is None else num_glimpses
+    steps = model.checked_steps(num_glimpses)
+    looks = model.looks_within(steps)
     batches = epoch_batches(len(scenes), batch_size)
     mine = range(rank, len(batches), world_size)
-    # A row a batch, so that sums over all batches do not depend on who computed which.
+    # One row per batch: the sums are then the same whichever process computed which batch.
     correct = torch.zeros(2, len(batches), steps, dtype=torch.int64, device=target)
     scale = torch.zeros(len(batches), steps, dtype=torch.float64, device=target)
     border = torch.zeros(len(batches), steps, dtype=torch.int64, device=target)
     counts = torch.zeros(len(batches), dtype=torch.int64, device=target)
     loaded = scenes.load([batches[at] for at in mine], epoch)
-    try:
+    with evaluation_mode(model):
         for batch, (images, labels) in zip(mine, loaded, strict=True):
             if len(labels) == 0:
                 continue
             output = model(images.to(target), num_glimpses=num_glimpses)
             correct[:, batch] = _hits(output["n_logit"], labels.to(target))
-            scale[batch] = output["n_affparam"][:, :, 0].double().sum(1)
-            border[batch] = is_at_the_border(output["n_affparam"]).sum(1)
+            regions = output["n_affparam"]
+            scale[batch] = _by_step(region_scale(regions).double().sum(1), looks)
+            border[batch] = _by_step(is_at_the_border(regions).sum(1), looks)
             counts[batch] = len(labels)
             if progress is not None:
                 progress(int(counts.sum()))
-    finally:
-        model.train(was_training)
     if world_size > 1:
         for counted in (correct, scale, border, counts):
             torch.distributed.all_reduce(counted)
     count = int(counts.sum())
     if count == 0:
         raise ValueError(f"scenes must hold an image that can be read, got {len(scenes)} of none")
+    seen = count * torch.tensor(looks, device=target)
     first, top5 = (tuple(sums) for sums in correct.sum(1).tolist())
     return Accuracy(
         correct=first,
         count=count,
-        mean_scale=tuple((scale.sum(0) / count).tolist()),
+        mean_scale=tuple((scale.sum(0) / seen).tolist()),
         confidence=confidence,
         correct_top5=top5 if model.config.num_classes > TOP5_ABOVE else None,
-        at_the_border=tuple((border.sum(0) / count).tolist()),
+        at_the_border=tuple((border.sum(0) / seen).tolist()),
     )
 
 
+def _by_step(values: Tensor, looks: tuple[int, ...]) -> Tensor:
+    """Sums over the looks of each step: [sum of looks] to [T]."""
+    return torch.stack([part.sum() for part in values.split(looks)])
+
+
 def _hits(logits: Tensor, labels: Tensor) -> Tensor:
-    """int64 [2, T]: images whose class is the likeliest one, and among the five likeliest."""
+    """int64 [2, T]: images whose class is the most likely, and among the five most likely."""
     best = logits.topk(min(5, logits.shape[2]), dim=2).indices == labels[:, None]
     return torch.stack([(logits.argmax(2) == labels).sum(1), best.any(2).sum(1)])
 
 
-def check_fit(model: MGNet, scenes: LabelledImages) -> None:
-    """Raises ValueError where the model's channels or classes are not those of the scenes."""
+def check_fit(model: GlimpseNetwork, scenes: LabelledImages) -> None:
+    """Checks that a network can classify scenes.
+
+    Raises:
+        TypeError: ``model`` is not a glimpse network, or ``scenes`` are not labelled images.
+        ValueError: their numbers of channels or classes differ.
+    """
+    check_network(model)
+    if not hasattr(scenes, "load"):
+        raise TypeError(
+            f"scenes must be labelled images such as TranslatedMNIST, got {type(scenes).__name__}"
+        )
     config = model.config
     for name, wanted in (("in_chans", scenes.channels), ("num_classes", scenes.num_classes)):
         got = getattr(config, name)

@@ -1,4 +1,4 @@
-"""What an attack may do: how far, in which space, how often, and through which gradient."""
+"""Settings of an attack: radius, space, steps, and which gradient it follows."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ Space = Literal["normalised", "pixels"]
 class AttackSettings:
     """All numbers of an attack within an L-infinity ball.
 
-    :meth:`paper`, :meth:`honest` and :meth:`worst` are the modes; the fields let each of their
-    differences be changed on its own.
+    The modes :meth:`paper`, :meth:`honest` and :meth:`worst` are combinations of the fields.
 
     Attributes:
         eps: radius of the ball, in units of ``space``; at least 0.
-        step: length of a step in each pixel, in the same units; at least 0.
-        steps: gradient steps; at least 1.
-        random_start: begin at a uniformly random point of the ball instead of the image.
-        restarts: how often to begin anew; the worst result for the network counts, image by
-            image. More than one needs ``random_start``.
+        step: size of a step in each pixel, in the same units; at least 0.
+        steps: number of gradient steps; at least 1.
+        random_start: start at a uniformly random point of the ball instead of the image.
+        restarts: number of starts. For each image the worst result for the network counts. More
+            than one needs ``random_start``.
         space: "pixels" in [0, 1], or "normalised", pixels minus mean divided by std.
         clamp: keep pixels in [0, 1].
         gradient_scales: factors on the gradient between region and localization layer during the
-            attack. None is the network's own, which masks that path. Each of several is a whole
-            attack, and the worst result counts.
+            attack. None is the network's own factor, which masks that path. With several factors
+            each is a complete attack, and the worst result counts. A network without a
+            localization layer has nothing to scale and takes (1.0,) only.
         seed: of the random starts; at least 0.
 
     Raises:
-        ValueError: a number out of range.
-        TypeError: a wrong type.
+        TypeError: a value has the wrong type.
+        ValueError: a value is out of range.
     """
 
     eps: float = 4 / 255
@@ -73,8 +73,11 @@ class AttackSettings:
 
     @classmethod
     def paper(cls, **changes: Any) -> AttackSettings:
-        """The attack of the published code: normalised space, eps 4/255, steps of 1/255, from the
-        image itself, pixels may leave [0, 1], the localization gradient scaled as in training."""
+        """The attack of the published code.
+
+        In normalised space with eps 4/255 and steps of 1/255, starting at the image. Pixels may
+        leave [0, 1], and the localization gradient is scaled as in training.
+        """
         published = cls(
             random_start=False, space="normalised", clamp=False, gradient_scales=(None,)
         )
@@ -82,16 +85,17 @@ class AttackSettings:
 
     @classmethod
     def honest(cls, **changes: Any) -> AttackSettings:
-        """An attack in pixel space, within [0, 1], from a random start, through the whole
-        gradient of the region."""
+        """An attack in pixel space, within [0, 1], from a random start, that follows the whole
+        gradient through the regions."""
         return cls(**changes)
 
     @classmethod
     def worst(cls, **changes: Any) -> AttackSettings:
-        """:meth:`honest`, and the same with the network's own gradient factor and with none.
+        """:meth:`honest` three times: with the whole gradient through the regions, with the
+        network's own factor on it, and without it.
 
-        Where the whole gradient of the region points astray, an attack without it is stronger;
-        a network is no more robust than against the best of them.
+        The gradient through the regions can mislead an attack; one without it is then stronger. A
+        network is only as robust as against the strongest of them.
         """
         return replace(cls(gradient_scales=(1.0, None, 0.0)), **changes)
 
@@ -100,7 +104,7 @@ class AttackSettings:
         """:meth:`paper`, :meth:`honest` or :meth:`worst` by name.
 
         Raises:
-            ValueError: no such mode.
+            ValueError: the mode is unknown.
         """
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
@@ -109,11 +113,11 @@ class AttackSettings:
 
     @property
     def ways(self) -> int:
-        """Whole attacks of each image: restarts times gradient factors."""
+        """Number of complete attacks on each image: restarts times gradient factors."""
         return self.restarts * len(self.gradient_scales)
 
     def single_step(self) -> AttackSettings:
-        """The same as FGSM: one step of eps, from the image itself."""
+        """These settings as FGSM: one step of eps, starting at the image."""
         return replace(self, step=self.eps, steps=1, random_start=False, restarts=1)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,28 +1,29 @@
-"""FGSM and PGD on a network of glimpses, through the gradient of every glimpse to the image."""
+"""FGSM and PGD attacks on glimpse networks, through the gradient of every glimpse."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mgnet_fast.evaluation.attack_settings import AttackSettings
-from mgnet_fast.models import MGNet
+from mgnet_fast.models import GlimpseNetwork
+from mgnet_fast.models.network import check_network, evaluation_mode
 
-_ROUNDING = 1e-4  # of pixels that were normalised in float32 and are taken back
+_ROUNDING = 1e-4  # error of pixels normalised in float32 and converted back
 
 
 class Attacked(NamedTuple):
-    """Images after an attack, and what the network says of them.
+    """Images after an attack, and the network's answers to them.
 
     Attributes:
-        images: [B, C, H, W], floating point, normalised as the network takes float images.
-        n_logit: [T, B, K], logits after each glimpse.
+        images: [B, C, H, W], floating point, normalised as the network expects floats.
+        n_logit: [T, B, K], class logits after each step.
     """
 
     images: Tensor
@@ -30,60 +31,63 @@ class Attacked(NamedTuple):
 
 
 def fgsm(
-    model: MGNet, images: Tensor, labels: Tensor, settings: AttackSettings | None = None
+    model: GlimpseNetwork, images: Tensor, labels: Tensor, settings: AttackSettings | None = None
 ) -> Attacked:
-    r"""The fast gradient sign method: one step of eps up the loss of the last glimpse.
+    r"""The fast gradient sign method: one step of eps that increases the last step's loss.
 
     .. math:: x' = x + \epsilon \, sign(\nabla_x CE(logits_T(x), y))
 
-    Of ``settings`` (default: :meth:`AttackSettings.honest`) step, steps, random start and restarts
-    are ignored. Arguments and errors are those of :func:`pgd`.
+    Ignores step, steps, random start and restarts of ``settings`` (default:
+    :meth:`AttackSettings.honest`). Arguments and errors are those of :func:`pgd`.
 
     Source: Goodfellow et al., "Explaining and harnessing adversarial examples", 2015.
     """
     settings = AttackSettings.honest() if settings is None else settings
+    _check_settings(settings)
     return pgd(model, images, labels, settings.single_step())
 
 
 def pgd(
-    model: MGNet,
+    model: GlimpseNetwork,
     images: Tensor,
     labels: Tensor,
     settings: AttackSettings | None = None,
     *,
     first_index: int = 0,
 ) -> Attacked:
-    r"""Projected gradient descent on the loss of the last glimpse, within an L-infinity ball.
+    r"""Projected gradient descent on the last step's loss, within an L-infinity ball.
 
     .. math:: x_{k+1} = P(x_k + \alpha \, sign(\nabla_x CE(logits_T(x_k), y)))
 
-    P moves each pixel to the nearest point within eps of where it was and, with ``clamp``, in
-    [0, 1]. The gradient reaches the image through the pixels of all glimpses and through the
-    regions at which they were taken; the position that the fusion is told has none, as in
-    training. The model is put in evaluation mode meanwhile; its modes, parameters and their
-    gradients are left as they were.
+    P projects each pixel onto the ball of radius eps around its first value and, with ``clamp``,
+    onto [0, 1]. The gradient flows to the image through the pixels of all glimpses and through
+    the regions they were taken at. The network runs in evaluation mode; afterwards its modes,
+    parameters and their gradients are as before.
 
     Args:
-        model: whose labels to change. Not to be used elsewhere meanwhile.
-        images: [B, C, H, W] on its device, uint8, or floating point normalised by the config's
-            mean and std (if it has none: pixels in [0, 1]).
+        model: the network under attack. Do not use it in another thread meanwhile.
+        images: [B, C, H, W] on the network's device: uint8, or floating point normalised by the
+            config's mean and std (without these: pixels in [0, 1]).
         labels: int64 [B], the true classes.
         settings: default :meth:`AttackSettings.honest`.
-        first_index: the random start of image i depends on ``settings.seed`` and
-            ``first_index + i`` alone, so batches of a larger set get the same as one call.
+        first_index: index of the first image in a larger set. The random start of image i
+            depends only on ``settings.seed`` and ``first_index + i``, so several calls attack
+            a set as one call would.
 
     Returns:
-        The images after the last step, of the way (restart and gradient factor) that is worst
-        for the network.
+        The images after the last step. With several restarts or gradient factors: for each
+        image the result that is worst for the network.
 
     Raises:
-        ValueError: shapes or labels do not fit the model, or images are not in [0, 1] once their
-            normalisation is undone.
-        TypeError: labels or images of a wrong dtype.
+        TypeError: an argument has the wrong type or dtype.
+        ValueError: shapes or labels do not fit the network; images leave [0, 1] once the
+            normalisation is undone; or ``settings`` scale a localization gradient (modes paper
+            and worst) that the network does not have.
 
     Source: Madry et al., "Towards deep learning models resistant to adversarial attacks", 2018.
     """
     settings = AttackSettings.honest() if settings is None else settings
+    _check_settings(settings)
     found = []
     for way in range(settings.ways):
         with closing(
@@ -96,7 +100,7 @@ def pgd(
 
 
 def attack_steps(
-    model: MGNet,
+    model: GlimpseNetwork,
     images: Tensor,
     labels: Tensor,
     settings: AttackSettings,
@@ -104,12 +108,12 @@ def attack_steps(
     way: int = 0,
     first_index: int = 0,
 ) -> Generator[tuple[int, Tensor, Tensor], None, None]:
-    """The way of one PGD: step 0 (where it starts), 1, ... ``settings.steps``.
+    """The steps of one PGD attack: 0 (its start), 1, ... ``settings.steps``.
 
-    Each item is the number of the step, the images there and their logits [T, B, K]: what the
-    network says at every number of steps costs nothing beyond the attack itself. The model is in
-    evaluation mode until the last item was taken or the iterator is closed. Arguments and errors
-    are those of :func:`pgd`, ``way`` one of ``settings.ways``.
+    Yields the number of the step, the images after it and their logits [T, B, K], so one attack
+    gives the accuracy after every number of steps. The network is in evaluation mode until the
+    iterator is exhausted or closed. Arguments and errors are those of :func:`pgd`; ``way``, in
+    0..``settings.ways`` - 1, selects restart and gradient factor.
     """
     check_images(model, images, labels)
     mean, std = _constants(model, images)
@@ -139,30 +143,32 @@ def attack_steps(
                 now = (now.detach() + settings.step * gradient.sign()).clamp(low, high)
 
 
-def check_images(model: MGNet, images: Tensor, labels: Tensor) -> None:
-    """Raises where images or labels are not ones that ``model`` classifies."""
-    config = model.config
-    if images.dim() != 4 or images.shape[1] != config.in_chans:
-        raise ValueError(
-            f"images must have shape [B, {config.in_chans}, H, W], got {list(images.shape)}"
-        )
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise TypeError(f"images must be uint8 or floating point, got {images.dtype}")
+def check_images(model: GlimpseNetwork, images: Tensor, labels: Tensor) -> None:
+    """Raises TypeError or ValueError if images or labels do not fit ``model``."""
+    check_network(model)
+    model.check_images(images)
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"labels must be a Tensor int64 [B], got {type(labels).__name__}")
     if labels.dtype != torch.int64:
         raise TypeError(f"labels must be int64, got {labels.dtype}")
     if labels.shape != images.shape[:1]:
         raise ValueError(f"labels must have shape [{len(images)}], got {list(labels.shape)}")
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < config.num_classes:
+    classes = model.config.num_classes
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise ValueError(
-            f"labels must be in 0..{config.num_classes - 1}, "
-            f"got {int(labels.min())}..{int(labels.max())}"
+            f"labels must be in 0..{classes - 1}, got {int(labels.min())}..{int(labels.max())}"
         )
 
 
-def worse_for_the_network(before: Tensor, n_logit: Tensor, labels: Tensor) -> Tensor:
-    """Of which images ``n_logit`` [T, B, K] is worse than ``before``: bool [B].
+def _check_settings(settings: object) -> None:
+    if not isinstance(settings, AttackSettings):
+        raise TypeError(f"settings must be AttackSettings, got {type(settings).__name__}")
 
-    A wrong label after the last glimpse is worse than a right one, then a higher loss.
+
+def worse_for_the_network(before: Tensor, n_logit: Tensor, labels: Tensor) -> Tensor:
+    """For which images ``n_logit`` [T, B, K] is worse than ``before``: bool [B].
+
+    Compares the last step: a wrong label is worse than a right one, then a higher loss decides.
     """
     wrong = [logits[-1].argmax(1) != labels for logits in (before, n_logit)]
     loss = [
@@ -180,8 +186,8 @@ def _worse(first: Attacked, second: Attacked, labels: Tensor) -> Attacked:
     )
 
 
-def _constants(model: MGNet, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and std as [C, 1, 1] in the precision of the attack."""
+def _constants(model: GlimpseNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and std, [C, 1, 1] each, in the dtype of the attack."""
     dtype = images.dtype if images.is_floating_point() else torch.float32
     channels = model.config.in_chans
     mean = model.config.mean or (0.0,) * channels
@@ -191,7 +197,7 @@ def _constants(model: MGNet, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _start(images: Tensor, settings: AttackSettings, mean: Tensor, std: Tensor) -> Tensor:
-    """The images in the space of the attack."""
+    """The images, converted to the space of the attack."""
     if settings.space == "normalised":
         return images.detach() if images.is_floating_point() else (images / 255.0 - mean) / std
     pixels = images.detach() * std + mean if images.is_floating_point() else images / 255.0
@@ -204,7 +210,7 @@ def _start(images: Tensor, settings: AttackSettings, mean: Tensor, std: Tensor) 
 
 
 def _random(start: Tensor, seed: int, restart: int, first_index: int) -> Tensor:
-    """U(-1, 1) for each pixel, drawn for each image by itself."""
+    """U(-1, 1) for each pixel, with a random stream of its own for each image."""
     noise = np.empty(start.shape, np.float32)
     for index in range(len(noise)):
         draws = np.random.default_rng([seed, restart, first_index + index])
@@ -213,16 +219,29 @@ def _random(start: Tensor, seed: int, restart: int, first_index: int) -> Tensor:
 
 
 @contextmanager
-def under_attack(model: MGNet, gradient_scale: float | None) -> Iterator[None]:
-    """Evaluation mode and another gradient factor, for a while."""
-    modes = [(module, module.training) for module in model.modules()]
-    own = model.loc_network.gradient_scale
-    model.eval()
+def under_attack(model: GlimpseNetwork, gradient_scale: float | None) -> Iterator[None]:
+    """Evaluation mode, and ``gradient_scale`` (None: the network's own) at the localization layer.
+
+    Raises:
+        ValueError: a network without a localization layer is asked for another factor than 1.
+    """
+    path = model.localization
+    if path is None:
+        if gradient_scale != 1.0:
+            raise ValueError(
+                "gradient_scales must be (1.0,), as in the mode honest, for "
+                f"{type(model).__name__}, which has no localization layer whose gradient could "
+                f"be scaled; got {gradient_scale}"
+            )
+        with evaluation_mode(model):
+            yield
+        return
+    layer: Any = path.layer
+    own = layer.gradient_scale
     if gradient_scale is not None:
-        model.loc_network.gradient_scale = gradient_scale
+        layer.gradient_scale = gradient_scale
     try:
-        yield
+        with evaluation_mode(model):
+            yield
     finally:
-        model.loc_network.gradient_scale = own
-        for module, is_training in modes:
-            module.training = is_training
+        layer.gradient_scale = own

@@ -1,4 +1,4 @@
-"""Accuracy against what it costs: every number of glimpses, and exits at run time."""
+"""Accuracy against cost, for each number of steps and for early exits."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from mgnet_fast.engine import Confidence, Engine, ExitRule, Never
 from mgnet_fast.evaluation.accuracy import wilson_interval
-from mgnet_fast.models import MGNet
+from mgnet_fast.models import GlimpseNetwork
 from mgnet_fast.models.multiply_adds import Convention, count_multiply_adds
+from mgnet_fast.models.network import check_network
 
 CONVENTIONS: tuple[Convention, Convention] = ("cached", "paper")
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
@@ -23,19 +24,19 @@ THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 
 @dataclass(frozen=True)
 class BudgetPoint:
-    """What a number of glimpses or an exit rule brings, and what it costs; all of it measured.
+    """Measured accuracy and cost of a number of glimpses or of an exit rule.
 
     Attributes:
-        network: its name.
-        kind: "glimpses" (every image takes as many) or "exit" (by confidence).
+        network: name of the network.
+        kind: "glimpses" (the same number for every image) or "exit" (by confidence).
         setting: the number of glimpses, or the threshold.
-        mean_glimpses: taken by an image.
-        correct, count: right labels, images.
-        accuracy, low, high: share of right labels, with Wilson's 95 % interval.
-        multiply_adds: of an image, on average, in the convention "cached" (what is computed).
-        paper_multiply_adds: the same in the convention "paper".
-        milliseconds: of an image, the median of the rounds.
-        slots: images in flight while the time was taken.
+        mean_glimpses: mean number of glimpses per image.
+        correct, count: number of right labels and of images.
+        accuracy, low, high: share of right labels with its Wilson 95 % interval.
+        multiply_adds: mean per image in the convention "cached", which is what runs.
+        paper_multiply_adds: mean per image in the convention "paper".
+        milliseconds: time per image, the median over the rounds.
+        slots: number of images in flight during the measurement.
     """
 
     network: str
@@ -54,7 +55,7 @@ class BudgetPoint:
 
 
 def measure_budgets(
-    networks: Sequence[tuple[str, MGNet]],
+    networks: Sequence[tuple[str, GlimpseNetwork]],
     images: Tensor,
     labels: Tensor,
     *,
@@ -64,25 +65,26 @@ def measure_budgets(
     device: torch.device | str = "cpu",
     on_run: Callable[[int], None] | None = None,
 ) -> list[BudgetPoint]:
-    """Runs every setting of every network through the engine, and counts and times it.
+    """Runs every setting of every network in the engine, and measures accuracy and time.
 
-    The images of one round go through all settings in turn, so that a machine that slows down
-    meanwhile slows all of them; the time of a setting is the median over the rounds. Labels,
-    exits and numbers of glimpses are those of these runs, not computed from logits.
+    Each round runs all settings in turn, so that a slower machine slows them alike. The time of
+    a setting is its median over the rounds. Labels and numbers of glimpses are taken from these
+    runs, not computed from logits.
 
     Args:
         networks: names and networks.
         images: [N, C, H, W], as the networks take them.
         labels: int64 [N].
-        thresholds: of the confidence exit; used for networks of more than one glimpse.
-        slots: images in flight; 1 gives the time of an image on its own.
-        rounds: how often each setting is timed.
+        thresholds: of the confidence exit, for networks of more than one step.
+        slots: images in flight; 1 measures the time of single images.
+        rounds: number of timed rounds; one more warms up.
         device: where the engine runs.
-        on_run: told how many runs of a setting are done, of :func:`count_runs`.
+        on_run: called with the number of finished runs, of :func:`count_runs`.
 
     Raises:
-        ValueError: no images or networks, thresholds outside (0, 1], rounds below 1, or images
-            that do not fit a network; nothing has run then.
+        TypeError: a network is not a glimpse network.
+        ValueError: there are no images or networks, thresholds are outside (0, 1], rounds are
+            below 1, or images do not fit a network. Nothing has run then.
     """
     if not networks or not len(images) or labels.shape != images.shape[:1]:
         raise ValueError(
@@ -95,6 +97,7 @@ def measure_budgets(
         if not 0 < threshold <= 1:
             raise ValueError(f"thresholds must lie in (0, 1], got {threshold}")
     for name, model in networks:
+        check_network(model)
         if model.config.in_chans != images.shape[1]:
             raise ValueError(
                 f"{name} must have in_chans = {images.shape[1]} for these images, "
@@ -103,11 +106,11 @@ def measure_budgets(
     runs = [
         _Setting(name, engine.with_exit(rule), kind, setting)
         for name, model in networks
-        for engine in [Engine(model, device, slots=slots)]
+        for engine in [Engine(model, device, slots=slots)]  # type: ignore[arg-type, unused-ignore]
         for kind, setting, rule in _rules(model, thresholds)
     ]
     done = 0
-    for turn in range(rounds + 1):  # the first one warms up and gives the labels
+    for turn in range(rounds + 1):  # the first round warms up and gives the labels
         for run in runs:
             run.measure(images, labels, keep=turn > 0)
             done += 1
@@ -117,13 +120,13 @@ def measure_budgets(
     return [run.point((height, width), slots) for run in runs]
 
 
-def count_runs(models: Sequence[MGNet], thresholds: Sequence[float], rounds: int) -> int:
-    """How many runs :func:`measure_budgets` makes."""
+def count_runs(models: Sequence[GlimpseNetwork], thresholds: Sequence[float], rounds: int) -> int:
+    """The number of runs that :func:`measure_budgets` makes."""
     return (rounds + 1) * sum(len(_rules(model, thresholds)) for model in models)
 
 
 def write_budgets(points: Sequence[BudgetPoint], path: str | Path) -> Path:
-    """Writes a row a point, with the fields of :class:`BudgetPoint` as columns, as CSV."""
+    """Writes one CSV row per point, with the fields of :class:`BudgetPoint` as columns."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -134,7 +137,7 @@ def write_budgets(points: Sequence[BudgetPoint], path: str | Path) -> Path:
     return path
 
 
-def _rules(model: MGNet, thresholds: Sequence[float]) -> list[tuple[str, float, ExitRule]]:
+def _rules(model: GlimpseNetwork, thresholds: Sequence[float]) -> list[tuple[str, float, ExitRule]]:
     steps = model.config.num_glimpses
     rules: list[tuple[str, float, ExitRule]] = [
         ("glimpses", t, Never(max_glimpses=t)) for t in range(1, steps + 1)
@@ -145,7 +148,7 @@ def _rules(model: MGNet, thresholds: Sequence[float]) -> list[tuple[str, float, 
 
 
 class _Setting:
-    """One network with one exit rule: what came out, and how long it took."""
+    """The results and times of one network with one exit rule."""
 
     def __init__(self, name: str, engine: Engine, kind: str, setting: float) -> None:
         self._name, self._engine, self._kind, self._setting = name, engine, kind, setting

@@ -1,4 +1,4 @@
-"""Accuracy on corrupted images, by corruption, severity and number of glimpses (paper, Table 2)."""
+"""Accuracy on corrupted images, by corruption, severity and step (paper, Table 2)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from typing import Any
 from mgnet_fast.data.corruptions import CORRUPTIONS, SEVERITIES, CorruptedImages, check_corruption
 from mgnet_fast.data.labelled_images import LabelledImages
 from mgnet_fast.evaluation.accuracy import check_fit, evaluate, wilson_interval
-from mgnet_fast.evaluation.fingerprint import fingerprint
-from mgnet_fast.evaluation.row_file import RowFile
-from mgnet_fast.models import MGNet
+from mgnet_fast.evaluation.row_file import RowFile, fingerprint
+from mgnet_fast.models import GlimpseNetwork
 
 Part = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class CorruptionAccuracy:
-    """What a network gets right of corrupted images.
+    """How often a network is right on corrupted images.
 
     Attributes:
-        correct: right answers after each glimpse, [T], of each (corruption, severity).
-        counts: images of each.
+        correct: for each (corruption, severity) the number of right answers after each step, [T].
+        counts: for each (corruption, severity) the number of images.
     """
 
     correct: Mapping[Part, tuple[int, ...]]
@@ -31,7 +30,7 @@ class CorruptionAccuracy:
 
     @property
     def corruptions(self) -> tuple[str, ...]:
-        """Their names, in the order of the paper's table where it has them."""
+        """The names of the corruptions, those of the paper's table first and in its order."""
         found = dict.fromkeys(name for name, _ in self.correct)
         known = [name for name in CORRUPTIONS if name in found]
         return (*known, *(name for name in found if name not in CORRUPTIONS))
@@ -41,7 +40,7 @@ class CorruptionAccuracy:
         return len(next(iter(self.correct.values())))
 
     def accuracy(self, name: str, glimpse: int = -1, severity: int | None = None) -> float:
-        """Share in [0, 1] at a glimpse counted from 0; the mean over the severities, or of one."""
+        """Accuracy in [0, 1] of a corruption, averaged over the severities unless one is given."""
         parts = [part for part in self.correct if part[0] == name and severity in (None, part[1])]
         return sum(self.correct[p][glimpse] / self.counts[p] for p in parts) / len(parts)
 
@@ -51,7 +50,7 @@ class CorruptionAccuracy:
         return sum(shares) / len(shares)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A plain row for each corruption, severity and number of glimpses, with its interval."""
+        """One row for each corruption, severity and step, with its Wilson interval."""
         found = []
         for (name, severity), correct in self.correct.items():
             count = self.counts[name, severity]
@@ -76,10 +75,10 @@ def corrupted_sets(
     names: Sequence[str] = CORRUPTIONS,
     severities: Sequence[int] = SEVERITIES,
 ) -> dict[Part, LabelledImages]:
-    """``images`` with each corruption at each severity, made when they are loaded.
+    """``images`` with each corruption at each severity, applied while loading.
 
     Raises:
-        ValueError: an unknown corruption or severity.
+        ValueError: a corruption or severity is unknown.
         ImportError: the library of corruptions is not installed.
     """
     for name in names:
@@ -89,7 +88,7 @@ def corrupted_sets(
 
 
 def evaluate_corruptions(
-    model: MGNet,
+    model: GlimpseNetwork,
     sets: Mapping[Part, LabelledImages],
     *,
     batch_size: int = 100,
@@ -97,20 +96,22 @@ def evaluate_corruptions(
     described: Mapping[str, Any] | None = None,
     on_image: Callable[[Part, int], None] | None = None,
 ) -> CorruptionAccuracy:
-    """Evaluates every set after every glimpse.
+    """Evaluates the network on every set after each step.
 
     Args:
-        model: on the device to run on.
-        sets: labelled images by (corruption, severity): :func:`corrupted_sets`, or what lies in
-            the folders of a prepared data set.
-        batch_size: images at a time.
-        rows: file in which finished sets are kept; a run that finds it goes on from there.
-        described: what the sets are made of. A file that says otherwise, or belongs to another
-            network or other numbers of images, is refused.
-        on_image: told the set, and how many images of all sets are done.
+        model: the network, on the device to run on.
+        sets: labelled images by (corruption, severity): from :func:`corrupted_sets`, or from the
+            folders of a prepared data set.
+        batch_size: images per batch.
+        rows: a file that keeps finished sets, so that an interrupted run can be resumed.
+        described: plain values that describe the sets. A file with another description, of
+            another network or with other numbers of images is refused.
+        on_image: called with the set and the number of images of all sets that are done.
 
     Raises:
-        ValueError: there are no sets, they do not fit the model, or the file is of another run.
+        TypeError: ``model`` is not a glimpse network.
+        ValueError: there are no sets, they do not fit the network, or the file belongs to
+            another run.
     """
     if not sets:
         raise ValueError("sets must hold at least one set of corrupted images, got 0")

@@ -1,4 +1,4 @@
-"""Plots of accuracy: under attack by the number of steps, and against what it costs."""
+"""Plots of accuracy: against the steps of an attack, and against cost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 
-from mgnet_fast.pictures.colours import FRAME, INK, MUTED
+from mgnet_fast.pictures.style import FRAME, INK, MUTED
 
 COLORS = (
     "#2457c5",
@@ -39,18 +39,16 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of a plot: positions, shares in [0, 1] there, and perhaps their intervals.
+    """A curve of a plot.
 
     Attributes:
-        name: in the legend; lines without a name share the colour of the one before.
+        name: in the legend. A curve without a name has the colour of the one before.
         x: positions.
-        share: accuracy in [0, 1].
-        interval: (low, high) of each share, drawn as a band; as bars where x goes back and forth,
-            as measured times may.
-        notes: written beside the points.
-        dashed: draw it dashed.
-        color: the number of its colour, where curves of several panels belong together; None for
-            the next one.
+        share: accuracies in [0, 1].
+        interval: (low, high) of each accuracy: a band, or bars if ``x`` is not ascending.
+        notes: text beside the points.
+        dashed: whether the line is dashed.
+        color: index of the colour, so that curves of several panels can match. None: the next.
     """
 
     name: str
@@ -67,12 +65,12 @@ class Panel:
     """One pair of axes.
 
     Attributes:
-        x_label: what goes along x.
+        x_label: label of the x axis.
         curves: at least one.
-        counts: x counts something.
-        log: x is drawn by its logarithm.
-        stretched: accuracy is drawn by its logit, so that 99 and 99.5 % are as far apart as 95 and
-            98 %.
+        counts: whether x takes whole numbers only.
+        log: whether the x axis is logarithmic.
+        stretched: whether the y axis is the logit of the accuracy, which spreads values near
+            100 %.
     """
 
     x_label: str
@@ -83,11 +81,11 @@ class Panel:
 
 
 def draw_curves(panels: Sequence[Panel], path: str | Path, title: str) -> Path:
-    """Draws the panels side by side; accuracy in per cent is the y axis of all.
+    """Draws panels side by side with a common y axis, the accuracy in per cent.
 
     Args:
         panels: at least one.
-        path: where to write; the suffix chooses the format (.png, .pdf, .svg).
+        path: the file to write; the suffix selects the format (.png, .pdf, .svg).
         title: one line above.
 
     Raises:
@@ -132,7 +130,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
             else:
                 axes.vlines(curve.x, below, above, color=color, alpha=0.35, linewidth=1)
         for note, x, y in zip(curve.notes, curve.x, shares, strict=False):
-            # Notes of the dashed curve of a pair go to the other side, out of the way.
+            # In a pair of curves the notes of the dashed one go to the other side.
             offset, align = ((-4, 5), "right") if curve.dashed else ((4, -11), "left")
             axes.annotate(
                 note,
@@ -169,7 +167,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
         fontsize=8.5,
         ncols=2,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.13),  # below the label of the x axis, where no curve is
+        bbox_to_anchor=(0.5, -0.13),  # below the label of the x axis, clear of the curves
         borderaxespad=0.0,
     )
 

@@ -1,4 +1,4 @@
-"""Choosing an exit rule for a mean budget, and what each choice would bring."""
+"""Chooses an exit rule for a mean budget and predicts its accuracy."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Unit = Literal["multiply-adds", "milliseconds"]
 
 @dataclass(frozen=True)
 class ExitOutcome:
-    """What a rule brings on the images it was calibrated on.
+    """Results of an exit rule on the images that it was calibrated on.
 
     Attributes:
-        rule: when images leave.
-        mean_glimpses: taken by an image.
-        accuracy: share of right labels.
-        multiply_adds: of an image, on average, in the convention "cached".
-        images_per_second: of a stream, measured; NaN where it was not.
+        rule: decides when an image leaves.
+        mean_glimpses: mean number of glimpses per image.
+        accuracy: share of right labels, in [0, 1].
+        multiply_adds: mean per image, in the convention "cached".
+        images_per_second: measured on a stream; NaN if not measured.
     """
 
     rule: ExitRule
@@ -49,14 +49,15 @@ class ExitCalibration:
     """The result of :func:`calibrate_exit`.
 
     Attributes:
-        rule: the rule with one threshold that spends the budget.
-        rule_by_glimpse: the one with a threshold for each glimpse (budgeted batch classification).
-        temperature: of both.
-        calibration_error: expected, after each glimpse, of the network's own probabilities.
-        scaled_calibration_error: with the temperature.
-        costs: of 1..T glimpses, in the budget's unit.
-        table: of rules with one threshold, from the cheapest to the dearest.
-        outcome, outcome_by_glimpse: of the two rules.
+        rule: the rule with one threshold that meets the budget.
+        rule_by_glimpse: the rule with a threshold per glimpse (budgeted batch classification).
+        temperature: of both rules.
+        calibration_error: expected calibration error of the network's own probabilities after
+            each glimpse.
+        scaled_calibration_error: the same with the temperature.
+        costs: cost of 1..T glimpses, in the budget's unit.
+        table: outcomes of rules with one threshold, from the cheapest to the most expensive.
+        outcome, outcome_by_glimpse: outcomes of the two rules.
     """
 
     rule: ExitRule
@@ -80,23 +81,24 @@ def calibrate_exit(
     rows: int = 7,
     rounds: int = 3,
 ) -> ExitCalibration:
-    """Finds the exit rule that spends a mean budget an image, and shows what others would.
+    """Finds the exit rule that meets a mean budget per image, and tabulates alternatives.
 
     Args:
-        engine: its network, slots and runner.
-        loader: batches (images [B, C, H, W], labels int64 [B]) of images that were not trained on;
-            they are kept in memory.
-        budget: mean cost of an image.
-        unit: "multiply-adds", in the convention "cached", or "milliseconds" of an image in a
+        engine: gives network, slots and runner.
+        loader: batches (images [B, C, H, W], labels int64 [B]) of images that the network was not
+            trained on; they are kept in memory.
+        budget: mean cost per image.
+        unit: "multiply-adds", in the convention "cached"; or "milliseconds" per image of a
             stream, measured here for each number of glimpses.
-        rule: its kind, ``min_glimpses`` and ``max_glimpses`` are taken over (default: the
-            engine's; Confidence where that never leaves).
-        rows: of the table, evenly over the costs.
-        rounds: how often each row's stream is measured, in turn; the median counts. 0 measures
-            none.
+        rule: gives the kind of rule, ``min_glimpses`` and ``max_glimpses``. Default: the engine's
+            rule, or Confidence if the engine's never lets an image go.
+        rows: number of rows of the table, spread evenly over the costs.
+        rounds: number of measurements of each row's stream, of which the median counts; 0:
+            nothing is measured.
 
     Raises:
-        ValueError: no images, or a budget below what every image costs.
+        ValueError: there are no images, ``unit`` is unknown, or the budget is below the cost of
+            the fewest glimpses.
     """
     if unit not in get_args(Unit):
         raise ValueError(f"unit must be one of {', '.join(get_args(Unit))}, got {unit!r}")
@@ -131,7 +133,7 @@ def calibrate_exit(
 
 
 class _Calibration:
-    """Scores of all images after each glimpse, and what rules on them bring."""
+    """Scores of all images after each glimpse, and the outcomes of rules on them."""
 
     def __init__(
         self,
@@ -170,7 +172,7 @@ class _Calibration:
         ]
 
     def milliseconds(self, rounds: int) -> list[float]:
-        """Of an image of a stream, by number of glimpses."""
+        """Time per image of a stream, for each number of glimpses."""
         rules = [Never(max_glimpses=t + 1) for t in range(self._steps)]
         return [1e3 / rate for rate in self._rates(rules, rounds)]
 
@@ -195,8 +197,8 @@ class _Calibration:
         )
 
     def _rates(self, rules: Sequence[ExitRule], rounds: int) -> list[float]:
-        """Images a second of each rule's stream; measured in turn, so that a machine that slows
-        down meanwhile slows all of them."""
+        """Images per second of each rule's stream, measured in turn so that a slower machine
+        slows all of them alike."""
         engines = [self._engine.with_exit(rule) for rule in rules]
         seconds = np.zeros((rounds, len(engines)))
         for images, _ in self._batches[:1]:

@@ -1,4 +1,4 @@
-"""Bars on scores that spend a mean budget, from the scores of many images after each glimpse."""
+"""Thresholds (bars) on scores that meet a mean budget, from scores after each glimpse."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Bars = Sequence[float]
 
 
 def glimpses_taken(score: np.ndarray, bars: Bars) -> np.ndarray:
-    """int64 [N]: after how many glimpses each image leaves.
+    """The number of glimpses after which each image leaves, int64 [N].
 
     Args:
-        score: [T, N], after each glimpse; NaN reaches no bar.
-        bars: one for each glimpse but the last, which is the last.
+        score: [T, N], scores after each glimpse; NaN reaches no bar.
+        bars: [T - 1], one for each glimpse but the last.
     """
     reached = score[:-1] >= np.asarray(bars, np.float64)[:, None]
     all_taken = np.ones((1, score.shape[1]), bool)
@@ -25,17 +25,17 @@ def one_bar(score: np.ndarray, costs: Sequence[float], budget: float, least: int
     """The highest bar, the same after every glimpse, whose mean cost is within the budget.
 
     Args:
-        score: [T, N].
-        costs: of taking 1..T glimpses.
-        budget: mean cost of an image.
-        least: glimpses before which no image leaves.
+        score: [T, N], scores after each glimpse.
+        costs: [T], cost of 1..T glimpses.
+        budget: mean cost per image.
+        least: number of glimpses that every image takes.
 
     Raises:
         ValueError: the budget is below the cost of ``least`` glimpses.
     """
     _check_budget(costs, budget, least)
     known = np.unique(score[np.isfinite(score)].astype(np.float64))
-    # Between two scores, not on one: a last bit must not decide whether an image leaves.
+    # Bars lie between scores, so that rounding cannot decide whether an image leaves.
     between = (known[1:] + known[:-1]) / 2
     ends = (known[:1] - 1, known[-1:] + 1) if len(known) else ([0.0], [0.0])
     bars = np.concatenate([ends[0], between, ends[1]])
@@ -50,7 +50,7 @@ def one_bar(score: np.ndarray, costs: Sequence[float], budget: float, least: int
 
 
 def step_bars(bar: float, steps: int, least: int = 1) -> list[float]:
-    """The bars of glimpses 1..steps-1 of a rule with one bar."""
+    """The bars after glimpses 1..steps-1 of a rule with one bar."""
     return [np.inf if t < least else bar for t in range(1, steps)]
 
 
@@ -61,11 +61,10 @@ def mean_cost(score: np.ndarray, bars: Bars, costs: Sequence[float]) -> float:
 def bars_by_glimpse(
     score: np.ndarray, costs: Sequence[float], budget: float, least: int = 1
 ) -> list[float]:
-    """Bars by which fixed shares of the images leave after each glimpse, the surest first.
+    """Bars that let a fixed share of the images go after each glimpse, the most certain first.
 
-    The shares are p_t ~ q^t, with the q whose mean cost is the budget.
-
-    Arguments and errors are those of :func:`one_bar`.
+    The shares are p_t ~ q^t, with q such that the mean cost is the budget. Arguments and errors
+    are those of :func:`one_bar`.
 
     Source: Huang et al., "Multi-scale dense networks", 2018, section 4.2 (budgeted batch).
     """
@@ -93,7 +92,7 @@ def bars_by_glimpse(
 
 
 def _shares(costs: np.ndarray, budget: float) -> np.ndarray:
-    """p_t ~ q^t with sum p_t c_t = budget, or as near below as q in [1e-9, 1e9] comes."""
+    """p_t ~ q^t with sum p_t c_t = budget, or as close below as q in [1e-9, 1e9] allows."""
     low, high = -9.0, 9.0  # of log10 q
     shares = np.zeros(len(costs))
     for _ in range(60):

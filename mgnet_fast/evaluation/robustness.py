@@ -1,4 +1,4 @@
-"""Accuracy under attack, after each step of the attack and each glimpse."""
+"""Accuracy under attack, after each step of the attack and each step of the network."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import torch
 from mgnet_fast.data.digits.translated_mnist import TranslatedMNIST
 from mgnet_fast.evaluation.accuracy import check_fit, wilson_interval
 from mgnet_fast.evaluation.attack_settings import AttackSettings
-from mgnet_fast.evaluation.attacks import attack_steps, under_attack, worse_for_the_network
-from mgnet_fast.evaluation.fingerprint import fingerprint
-from mgnet_fast.evaluation.row_file import RowFile
-from mgnet_fast.models import MGNet
+from mgnet_fast.evaluation.attacks import attack_steps, worse_for_the_network
+from mgnet_fast.evaluation.row_file import RowFile, fingerprint
+from mgnet_fast.models import GlimpseNetwork
+from mgnet_fast.models.network import evaluation_mode
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """What a network gets right while it is attacked.
+    """How often a network is right under attack.
 
     Attributes:
         settings: of the attack.
-        clean: right answers after each glimpse without an attack, [T].
-        correct: right answers after step k = 1..steps of the attack, [steps][T].
-        count: images.
-        confidence: of the intervals.
+        clean: number of right answers after each step of the network without an attack, [T].
+        correct: the same after step k = 1..steps of the attack, [steps][T].
+        count: number of images.
+        confidence: level of the intervals.
     """
 
     settings: AttackSettings
@@ -41,15 +41,15 @@ class Robustness:
 
     @property
     def by_steps(self) -> tuple[tuple[int, ...], ...]:
-        """Right answers at 0 steps (no attack), 1, ... steps: [steps + 1][T]."""
+        """Right answers after 0 (no attack), 1, ... steps of the attack: [steps + 1][T]."""
         return (self.clean, *self.correct)
 
     def accuracy(self, steps: int, glimpse: int = -1) -> float:
-        """Share in [0, 1] after so many steps (0: clean) and at a glimpse counted from 0."""
+        """Accuracy in [0, 1] after ``steps`` of the attack (0: clean); glimpses count from 0."""
         return self.by_steps[steps][glimpse] / self.count
 
     def interval(self, steps: int, glimpse: int = -1) -> tuple[float, float]:
-        """Wilson's interval of :meth:`accuracy`."""
+        """Wilson interval of :meth:`accuracy`."""
         return wilson_interval(self.by_steps[steps][glimpse], self.count, self.confidence)
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Robustness:
 
 
 def evaluate_attack(
-    model: MGNet,
+    model: GlimpseNetwork,
     scenes: TranslatedMNIST,
     settings: AttackSettings,
     *,
@@ -74,23 +74,24 @@ def evaluate_attack(
     on_batch: Callable[[int], None] | None = None,
     confidence: float = 0.95,
 ) -> Robustness:
-    """Attacks every scene and counts what the network gets right on the way.
+    """Attacks every scene and counts right answers after each step of the attack.
 
-    After k steps an image counts as the worst of its ways leaves it (wrong after the last
-    glimpse, then by loss); all glimpses are counted on that image.
+    With several restarts or gradient factors, the one that is worst for the network after k
+    steps counts, image by image (see :func:`~mgnet_fast.evaluation.attacks.pgd`).
 
     Args:
-        model: on the device to run on.
-        scenes: the fixed test set, epoch 0.
+        model: the network, on the device to run on.
+        scenes: epoch 0 of these, the fixed test set, is attacked.
         settings: of the attack.
-        count: only the first so many scenes.
-        batch_size: scenes at a time.
-        rows: file in which finished batches are kept; a run that finds it goes on from there.
-        on_batch: told how many scenes are done, those of earlier runs included.
-        confidence: of the intervals.
+        count: attack only the first ``count`` scenes.
+        batch_size: scenes per batch.
+        rows: a file that keeps finished batches, so that an interrupted run can be resumed.
+        on_batch: called with the number of scenes done, those of earlier runs included.
+        confidence: level of the intervals, in (0, 1).
 
     Raises:
-        ValueError: scenes, count, batch_size or the file do not fit; nothing has run then.
+        TypeError: ``model`` is not a glimpse network.
+        ValueError: scenes, count, batch_size or the file do not fit. Nothing has run then.
     """
     check_fit(model, scenes)
     count = len(scenes) if count is None else count
@@ -126,13 +127,13 @@ def evaluate_attack(
 
 
 def _batch(
-    model: MGNet, scenes: TranslatedMNIST, settings: AttackSettings, indices: np.ndarray
+    model: GlimpseNetwork, scenes: TranslatedMNIST, settings: AttackSettings, indices: np.ndarray
 ) -> torch.Tensor:
-    """Right answers [steps + 1, T]; row 0 without an attack."""
+    """Right answers [steps + 1, T]; row 0 is without an attack."""
     device = next(model.parameters()).device
     images = scenes.scenes(indices).to(device)
     labels = scenes.labels[torch.from_numpy(indices)].to(device)
-    with under_attack(model, None), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         worst = [model(images)["n_logit"]]
     first = int(indices[0])
     for way in range(settings.ways):
@@ -151,7 +152,7 @@ def _batch(
 
 
 def _digest(scenes: TranslatedMNIST) -> str:
-    """The same for the same digits."""
+    """A digest of the digits."""
     some = scenes.scenes(np.arange(min(len(scenes), 100)))
     digest = hashlib.sha256(some.numpy().tobytes())
     digest.update(scenes.labels.numpy().tobytes())

@@ -1,27 +1,40 @@
-"""A file of JSON rows that an interrupted evaluation goes on from."""
+"""Rows of finished work on disk, so that an interrupted evaluation can be resumed."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+from mgnet_fast.models import GlimpseNetwork
+from mgnet_fast.models.network import config_values
+
+
+def fingerprint(model: GlimpseNetwork) -> str:
+    """16 hex digits from the config and all weights; equal for equal networks only."""
+    digest = hashlib.sha256(json.dumps(config_values(model.config)).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().double().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
 
 class RowFile:
-    """The first row says what is evaluated, each other one is a finished part of it.
+    """A file of JSON lines: a first row that describes the run, then one row per finished part.
 
-    A last line cut by an interruption is dropped. Without a path rows are kept in memory only.
+    A last line that an interruption cut off is dropped.
 
     Args:
-        path: the file; made if it is not there.
-        run: what is evaluated, plain values. A file of another run is refused.
+        path: the file, created if missing. None: rows are kept in memory only.
+        run: plain values that describe the run. A file with another description is refused.
 
     Attributes:
-        rows: finished parts, in the order in which they were written.
+        rows: the finished parts, in the order of writing.
 
     Raises:
-        ValueError: the file belongs to another run, or is none of these.
-        OSError: it cannot be read or written.
+        ValueError: the file belongs to another run, or is not such a file.
+        OSError: the file cannot be read or written.
     """
 
     def __init__(self, path: Path | None, run: dict[str, Any]) -> None:
@@ -41,12 +54,12 @@ class RowFile:
         self.rows = rows[1:]
         lines = "".join(json.dumps(row) + "\n" for row in [run, *self.rows])
         if lines != text:
-            rewritten = path.with_name(path.name + ".partial")  # a kill here costs no row
+            rewritten = path.with_name(path.name + ".partial")  # an interruption here loses no row
             rewritten.write_text(lines, encoding="utf-8")
             rewritten.replace(path)
 
     def append(self, row: dict[str, Any]) -> None:
-        """Keeps a finished part, on disk before this returns."""
+        """Adds a finished part; it is on disk when the method returns."""
         self.rows.append(row)
         if self.path is not None:
             with self.path.open("a", encoding="utf-8") as file:

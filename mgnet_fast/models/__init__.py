@@ -1,13 +1,16 @@
-"""Networks that classify by glimpses, their backbones, checkpoints and costs."""
+"""Glimpse networks: the protocol, its families (mgnet/), backbones, files and cost counts."""
 
+from .files import hub, published_code  # noqa: F401 - their functions enter themselves: see FromFiles
 from .files.checkpoints import load_checkpoint, save_checkpoint
 from .mgnet.config import MGNetConfig
 from .mgnet.network import MGNet
 from .mgnet.published import published_forward
 from .multiply_adds import count_multiply_adds
+from .network import GlimpseNetwork
 from .registry import create_model, list_models
 
 __all__ = [
+    "GlimpseNetwork",
     "MGNet",
     "MGNetConfig",
     "count_multiply_adds",

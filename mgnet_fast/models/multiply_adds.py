@@ -1,4 +1,4 @@
-"""What a network costs in multiply-adds, without running it on data."""
+"""Counts the multiply-adds of a network without running it on data."""
 
 from __future__ import annotations
 
@@ -10,88 +10,116 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .mgnet.network import POSITION_DIM, MGNet
+from .network import GlimpseNetwork, check_network, evaluation_mode
 
 Convention = Literal["paper", "table3", "cached"]
 
 
 def count_multiply_adds(
-    model: MGNet,
+    model: GlimpseNetwork,
     image_size: int | tuple[int, int],
     convention: Convention = "paper",
     *,
     num_glimpses: int | None = None,
 ) -> int:
-    r"""Multiply-adds of classifying one image with all T glimpses.
+    r"""Multiply-adds of classifying one image with all T steps.
 
-    With C the convolutions and linear layers of the backbone at one glimpse, D = dim + 3:
+    With C the convolutions and linear layers of the backbone for one glimpse, D = dim + 3, an
+    MGNet costs:
 
-    - ``"paper"`` (tables 1, 2 and 4): convolutions and linear layers only; the fusion projects all
-      t tokens again at step t and the localization layer runs at every step:
+    - ``"paper"`` (tables 1, 2 and 4): convolutions and linear layers only. The fusion projects
+      all t tokens again at step t, and the localization layer runs at every step:
       :math:`T C + 4 D^2 T (T + 1) / 2 + T (D K + 3 D)`.
     - ``"table3"``: also the attention products (:math:`2 t^2 D` at step t), 2 per element of a
       batch norm, 5 per element of a layer norm, one per input element of a global average pool
       and 4 per sampled pixel.
-    - ``"cached"``: as ``"paper"``, but each token projected once with one query a step, which is
-      what this package does: :math:`T C + 4 D^2 T + T (D K + 3 D)`.
+    - ``"cached"``: as ``"paper"``, but each token is projected once and each step has one query,
+      which is what this package runs: :math:`T C + 4 D^2 T + T (D K + 3 D)`.
 
-    Bias, activation and max-pool count nothing. Traced on shapes only: no memory, no arithmetic,
-    and the model is left as it is.
+    For other networks the operators outside the backbone are counted as they run: convolutions
+    and linear layers, and with ``"table3"`` also the operators listed there.
+
+    Biases, activations and max-pools count nothing. The network runs on shapes only (the meta
+    device), without memory or arithmetic, and is left as it is.
 
     Args:
         model: the network.
         image_size: H and W of the image in pixels (one number: square).
         convention: which operations count.
-        num_glimpses: T (default: the config's).
+        num_glimpses: number of steps T. Default: the config's.
 
     Raises:
-        ValueError: the convention is unknown, or ``image_size`` or ``num_glimpses`` is below 1.
-        TypeError: ``model`` is no MGNet.
+        TypeError: ``model`` is not a glimpse network, or ``image_size`` is not one or two ints.
+        ValueError: ``convention`` is unknown, or ``image_size`` or ``num_glimpses`` is out of
+            range.
 
     Source: paper, tables 1 to 4.
     """
-    if not isinstance(model, MGNet):
-        raise TypeError(f"model must be an MGNet, got {type(model).__name__}")
+    check_network(model)
     if convention not in get_args(Convention):
         raise ValueError(f"convention must be one of {get_args(Convention)}, got {convention!r}")
-    image_shape = (image_size, image_size) if isinstance(image_size, int) else image_size
-    if min(image_shape) < 1:
-        raise ValueError(f"image_size must be at least 1 pixel each way, got {image_size}")
-    steps = model.config.num_glimpses if num_glimpses is None else num_glimpses
-    if steps < 1:
-        raise ValueError(f"num_glimpses must be at least 1, got {steps}")
-
+    image_shape = _checked_size(image_size)
+    steps = model.checked_steps(num_glimpses)
+    looks = sum(model.looks_within(steps))
     glimpse = (model.config.in_chans, *model.config.glimpse_shape(image_shape))
-    costs = _backbone_costs(model.backbone, glimpse)
-    dim = model.dim + POSITION_DIM
-    triangle = steps * (steps + 1) // 2
-    projected = steps if convention == "cached" else triangle
-    total = steps * costs["weights"]
-    total += 4 * dim**2 * projected
-    total += steps * (dim * model.config.num_classes + POSITION_DIM * dim)
+    with evaluation_mode(model), torch.no_grad():
+        costs, dim = _backbone_costs(model, glimpse)
+        others = model.published_multiply_adds(steps, convention)
+        if others is None:
+            traced = _costs_outside_backbone(model, steps, dim)
+            others = traced["weights"] + (traced["others"] if convention == "table3" else 0)
+    total = looks * costs["weights"] + others
     if convention == "table3":
-        sampled = 4 * glimpse[0] * glimpse[1] * glimpse[2]
-        total += steps * (costs["others"] + sampled)
-        total += sum(2 * t**2 * dim + 5 * t * dim for t in range(1, steps + 1))
+        total += looks * (costs["others"] + 4 * glimpse[0] * glimpse[1] * glimpse[2])
     return total
 
 
-def _backbone_costs(backbone: nn.Module, shape: tuple[int, int, int]) -> Counter[str]:
-    """Costs of one pass over one image of ``shape``: of layers with weights, and of the others."""
-    tensors = dict(backbone.named_parameters()) | dict(backbone.named_buffers())
-    shadows = {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
+def _checked_size(image_size: object) -> tuple[int, int]:
+    sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if not isinstance(sides, (tuple, list)) or [type(side) for side in sides] != [int, int]:
+        raise TypeError(f"image_size must be an int or (height, width), got {image_size!r}")
+    if min(sides) < 1:
+        raise ValueError(f"image_size must be at least 1 pixel each way, got {image_size}")
+    return sides[0], sides[1]
+
+
+def _backbone_costs(model: GlimpseNetwork, shape: tuple[int, int, int]) -> tuple[Counter[str], int]:
+    """Costs of the backbone for one glimpse of ``shape``; the number of its features."""
+    shadows = _on_meta(model.backbone)
     dtype = next((t.dtype for t in shadows.values() if t.is_floating_point()), torch.float32)
-    modes = [(module, module.training) for module in backbone.modules()]
-    backbone.eval()
-    try:
-        with torch.no_grad(), _CostCounter() as counter:
-            image = torch.empty((1, *shape), dtype=dtype, device="meta")
-            functional_call(backbone, shadows, (image,))
-    finally:
-        for module, is_training in modes:
-            module.training = is_training
+    with _CostCounter() as counter:
+        image = torch.empty((1, *shape), dtype=dtype, device="meta")
+        feature = functional_call(model.backbone, shadows, (image,))
+    return counter.costs, feature.shape[1]
+
+
+def _costs_outside_backbone(model: GlimpseNetwork, steps: int, dim: int) -> Counter[str]:
+    """Costs of choosing regions, taking in features and answering, over all steps of an image."""
+    steps_of = _StepsWithoutBackbone(model)
+    shadows = {f"model.{name}": tensor for name, tensor in _on_meta(model).items()}
+    with _CostCounter() as counter:
+        functional_call(steps_of, shadows, (steps, dim))
     costs: Counter[str] = counter.costs
     return costs
+
+
+def _on_meta(module: nn.Module) -> dict[str, Tensor]:
+    tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+    return {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
+
+
+class _StepsWithoutBackbone(nn.Module):
+    def __init__(self, model: GlimpseNetwork) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, steps: int, dim: int) -> None:
+        state = self.model.start(1)
+        for step in range(steps):
+            _, row = self.model.looks_at_step(state, step)
+            feature = torch.empty((len(row), dim), dtype=self.model.dtype, device="meta")
+            state = self.model.take_in(state, feature)
+            self.model.answer(state)
 
 
 class _CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Networks by name, each with the defaults that its name stands for."""
+"""The families of networks, and networks by name."""
 
 from __future__ import annotations
 
@@ -9,99 +9,89 @@ from typing import Any
 from safetensors.torch import load_file
 
 from ..assets import asset_path
-from .backbones.by_name import list_backbones
+from .family import Family
 from .files.weights import load_weights
-from .mgnet.config import MGNetConfig
-from .mgnet.network import MGNet
+from .mgnet.family import FFNET, MGNET
+from .network import GlimpseNetwork
 
-_TOY: dict[str, Any] = {
-    "num_classes": 10,
-    "in_chans": 1,
-    "num_glimpses": 3,
-    "glimpse_size": 28,
-    "gradient_scale": 0.02,
-    "mean": (0.1307,),
-    "std": (0.3081,),
-}
-_IMAGENET: dict[str, Any] = {
-    "num_classes": 1000,
-    "in_chans": 3,
-    "num_glimpses": 4,
-    "glimpse_size": 96,
-    "gradient_scale": 0.01,
-    "mean": (0.485, 0.456, 0.406),
-    "std": (0.229, 0.224, 0.225),
-}
-_SHIPPED = ("mgnet_toy",)
-_FEED_FORWARD: dict[str, Any] = {"num_glimpses": 1, "glimpse_size": None}
+# A new family is a folder beside mgnet/ and an entry here. If two families share a class, files
+# name the first.
+FAMILIES: tuple[Family, ...] = (MGNET, FFNET)
 
 
 def list_models() -> list[str]:
     """The names that :func:`create_model` knows."""
-    return [f"{kind}_{name}" for kind in ("mgnet", "ffnet") for name in list_backbones()]
+    return [name for family in FAMILIES for name in family.names]
 
 
-def create_model(name: str, pretrained: bool = False, **overrides: Any) -> MGNet:
-    """A network by name.
+def create_model(name: str, pretrained: bool = False, **overrides: Any) -> Any:
+    """Makes a network by name, with random or pretrained weights.
 
     Args:
         name: one of :func:`list_models`, or ``mgnet_`` or ``ffnet_`` followed by
             ``timm:<name>`` or ``torchvision:<name>``. ``ffnet_*`` is the feed-forward twin:
-            T = 1 and the image's own size.
-        pretrained: load the weights that the package brings (``mgnet_toy`` only).
-        **overrides: fields of :class:`MGNetConfig` that shall differ from the name's defaults.
-            With ``in_chans`` overridden, mean and std have no default (uint8 is only divided by
-            255). With ``down_factor`` given, ``glimpse_size`` has none.
+            T = 1 and glimpses of the image's own size.
+        pretrained: load the weights that the package contains (``mgnet_toy`` only).
+        **overrides: fields of the network's config (:class:`MGNetConfig`) that replace the
+            defaults of the name. With ``in_chans`` overridden, mean and std have no default
+            (uint8 is only divided by 255). With ``down_factor`` given, ``glimpse_size`` has none.
+
+    Returns:
+        The network, a :class:`GlimpseNetwork` on the CPU in training mode: an :class:`MGNet` for
+        ``mgnet_*`` and ``ffnet_*``.
 
     Raises:
-        ValueError: the name or an override is unknown, or there are no weights for the name.
+        TypeError: ``name`` is not a string, or an override has the wrong type.
+        ValueError: the name or an override is unknown or out of range, or there are no weights
+            for the name.
         FileNotFoundError: the package was installed without its weights.
         ImportError: the name asks for a library that is not installed.
     """
-    kind, backbone = _split(name)
-    known = [field.name for field in fields(MGNetConfig)]
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str such as 'mgnet_toy', got {type(name).__name__}")
+    family, backbone = _split(name)
+    known = [field.name for field in fields(family.config)]
     unknown = sorted(set(overrides) - set(known))
     if unknown:
         close = difflib.get_close_matches(unknown[0], known, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise ValueError(f"create_model got unknown options {unknown}{hint}; known are {known}")
-    if pretrained and name not in _SHIPPED:
-        raise ValueError(
-            f"pretrained weights are shipped for {', '.join(_SHIPPED)} only, got {name!r}"
-        )
-    config = MGNetConfig(**(name_defaults(kind, backbone, overrides) | overrides))
-    model = MGNet(config, backbone)
+    if pretrained and name not in family.shipped:
+        shipped = ", ".join(each for kind in FAMILIES for each in kind.shipped)
+        raise ValueError(f"pretrained weights are shipped for {shipped} only, got {name!r}")
+    config = family.config(**(family.defaults(backbone, overrides) | overrides))
+    model = family.build(config, backbone, None)
     if pretrained:
-        _load_shipped(model, name)
+        _load_shipped(model, family, name)
     return model
 
 
-def _split(name: str) -> tuple[str, str]:
-    kind, _, backbone = name.partition("_")
-    is_foreign = backbone.startswith(("timm:", "torchvision:"))
-    if name in list_models() or (kind in ("mgnet", "ffnet") and is_foreign):
-        return kind, backbone
+def family_of(model: GlimpseNetwork) -> Family | None:
+    """The first family whose class ``model`` is of; None for a network made elsewhere."""
+    return next((family for family in FAMILIES if isinstance(model, family.network)), None)
+
+
+def family_named(prefix: str) -> Family | None:
+    """The family with this prefix."""
+    return next((family for family in FAMILIES if family.prefix == prefix), None)
+
+
+def _split(name: str) -> tuple[Family, str]:
+    prefix, _, backbone = name.partition("_")
+    family = family_named(prefix)
+    if family is not None:
+        is_foreign = backbone.startswith(("timm:", "torchvision:"))
+        if backbone in family.backbones() or (family.takes_foreign and is_foreign):
+            return family, backbone
     close = difflib.get_close_matches(name, list_models(), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise ValueError(f"model {name!r} is unknown: {hint}known are {', '.join(list_models())}")
 
 
-def _load_shipped(model: MGNet, name: str) -> None:
+def _load_shipped(model: GlimpseNetwork, family: Family, name: str) -> None:
     weights = load_file(asset_path(f"{name}.safetensors"))
-    if not model.config.has_glimpse_head:  # the head serves training only
-        weights = {key: weights[key] for key in weights if not key.startswith("glimpse_fc.")}
+    wanted = model.state_dict()
+    for key in list(weights):
+        if key not in wanted and key.startswith(family.training_only):
+            del weights[key]
     load_weights(model, weights, f"pretrained {name}")
-
-
-def name_defaults(kind: str, backbone: str, overrides: dict[str, Any]) -> dict[str, Any]:
-    """The fields of :class:`MGNetConfig` that a name sets, where ``overrides`` do not speak."""
-    defaults = dict(_TOY if backbone == "toy" else _IMAGENET)
-    if backbone == "resnet18":
-        defaults["gradient_scale"] = 0.02
-    if kind == "ffnet":
-        defaults |= _FEED_FORWARD
-    if overrides.get("in_chans", defaults["in_chans"]) != defaults["in_chans"]:
-        del defaults["mean"], defaults["std"]
-    if overrides.get("down_factor") is not None:
-        defaults["glimpse_size"] = None
-    return defaults

@@ -1,4 +1,4 @@
-"""Pictures of where a network looked, and a page about what it did."""
+"""Pictures of where a network looked: a series of glimpses, and an HTML report."""
 
 from .boxes import Box, region_box
 from .looks import Look, look_at

@@ -1,4 +1,4 @@
-"""Where a region lies on an image, in pixels."""
+"""Regions as rectangles in pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Box:
 def region_box(
     region: Sequence[float] | np.ndarray, height: int, width: int, align_corners: bool = True
 ) -> Box:
-    """The rectangle spanned by the outermost sample positions of a region.
+    """The rectangle that the outermost sample positions of a region span, in pixels.
 
     With ``align_corners=True`` the normalised coordinate c lies at pixel (c + 1) / 2 * (size - 1),
     so region (1, 0, 0) runs from the centre of the first pixel to the centre of the last one;

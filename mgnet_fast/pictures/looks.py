@@ -1,4 +1,4 @@
-"""What a network saw and said of one image, kept small enough to keep many."""
+"""What a network saw of one image and answered, small enough to hold many in memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from mgnet_fast.functional import glimpse
-from mgnet_fast.models import MGNet
-from mgnet_fast.models.borders import is_at_the_border
+from mgnet_fast.models import GlimpseNetwork
+from mgnet_fast.models.network import check_network
+from mgnet_fast.models.regions import is_at_the_border, region_scale
 
 THUMBNAIL = 224
 
@@ -20,9 +21,9 @@ class NamedImage(NamedTuple):
     """An image to look at.
 
     Attributes:
-        name: what a reader knows it by.
-        pixels: [C, H, W], uint8, or float as the network takes it.
-        label: its class, None where that is not known.
+        name: shown to the reader.
+        pixels: [C, H, W], uint8, or floating point normalised as the network expects it.
+        label: its class; None if unknown.
     """
 
     name: str
@@ -32,16 +33,17 @@ class NamedImage(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """A network's T glimpses of an image.
+    """What a network saw of an image in L looks, and its answers after each of T steps.
 
     Attributes:
-        name, label: of the image; the label is None where it is not known.
+        name, label: of the image; the label is None if unknown.
         height, width: of the image in pixels.
-        thumbnail: uint8 [C, h, w], the image with a longer side of at most 224.
-        glimpses: uint8 [T, C, h, w], what was seen.
-        regions: float32 [T, 3], where: (s, x, y).
-        predictions: the likeliest class after each glimpse.
+        thumbnail: uint8 [C, h, w], the image with a longer side of at most 224 pixels.
+        glimpses: uint8 [L, C, h, w].
+        regions: float32 [L, 3 or 4], (s, x, y) or (s_x, s_y, x, y) of each look.
+        predictions: the most likely class after each step.
         confidences: its probability.
+        looks: number of looks of each step; empty: one each, L = T.
     """
 
     name: str
@@ -53,39 +55,66 @@ class Look:
     regions: Tensor
     predictions: tuple[int, ...]
     confidences: tuple[float, ...]
+    looks: tuple[int, ...] = ()
+
+    @property
+    def step_of_look(self) -> tuple[int, ...]:
+        """The step, counted from 0, of each look."""
+        looks = self.looks or (1,) * len(self.predictions)
+        return tuple(step for step, count in enumerate(looks) for _ in range(count))
+
+    @property
+    def scale_of_step(self) -> tuple[float, ...]:
+        """Mean scale of the regions of each step, see :func:`region_scale`."""
+        return self._step_means(region_scale(self.regions))
+
+    @property
+    def border_share_of_step(self) -> tuple[float, ...]:
+        """Share of the regions of each step that reach an edge of the image."""
+        return self._step_means(is_at_the_border(self.regions).float())
+
+    def _step_means(self, values: Tensor) -> tuple[float, ...]:
+        looks = self.looks or (1,) * len(self.predictions)
+        return tuple(float(part.mean()) for part in values.split(looks))
 
     @property
     def right(self) -> tuple[bool, ...] | None:
-        """Whether each answer was right; None where the label is not known."""
+        """Whether each answer is right; None if the label is unknown."""
         if self.label is None:
             return None
         return tuple(predicted == self.label for predicted in self.predictions)
 
     @property
     def at_the_border(self) -> tuple[bool, ...]:
-        """Whether each region ends at an edge of the image."""
+        """Whether each region reaches an edge of the image."""
         return tuple(is_at_the_border(self.regions).tolist())
 
     def leaves_after(self, confidence: float) -> int:
-        """The glimpses it takes until this confidence, all of them where it is not reached."""
+        """The number of steps until this confidence is reached; all of them if it never is."""
         reached = [step for step, sure in enumerate(self.confidences, 1) if sure >= confidence]
         return reached[0] if reached else len(self.confidences)
 
 
 @torch.inference_mode()
-def look_at(model: MGNet, images: Iterable[NamedImage]) -> Iterator[Look]:
-    """Runs all glimpses of every image, one image at a time.
+def look_at(model: GlimpseNetwork, images: Iterable[NamedImage]) -> Iterator[Look]:
+    """Runs all steps on every image, one image at a time.
 
     Args:
-        model: on the device to run on; it is put in evaluation mode.
-        images: of any sizes that the network takes.
+        model: the network, on the device to run on; it is put in evaluation mode.
+        images: of any sizes.
 
     Raises:
+        TypeError: ``model`` is not a glimpse network, or an image's pixels are not a tensor.
         ValueError: an image does not fit the network.
     """
+    check_network(model)
     model.eval()
     device = next(model.parameters()).device
     for name, pixels, label in images:
+        if not isinstance(pixels, Tensor):
+            raise TypeError(
+                f"pixels of image {name!r} must be a Tensor [C, H, W], got {type(pixels).__name__}"
+            )
         image = pixels.to(device).unsqueeze(0)
         output = model(image)
         regions = output["n_affparam"][:, 0]
@@ -104,11 +133,12 @@ def look_at(model: MGNet, images: Iterable[NamedImage]) -> Iterator[Look]:
             regions.float().cpu(),
             tuple(predictions.tolist()),
             tuple(confidences.tolist()),
+            model.looks,
         )
 
 
-def _as_pixels(model: MGNet, image: Tensor) -> Tensor:
-    """Bytes as they are; floats as they were before the network's normalisation, in [0, 1]."""
+def _as_pixels(model: GlimpseNetwork, image: Tensor) -> Tensor:
+    """The image to show: bytes unchanged, floats with the normalisation undone, in [0, 1]."""
     if image.dtype == torch.uint8:
         return image
     config = model.config

@@ -1,7 +1,7 @@
-"""A page about what a network looked at: one HTML file that needs nothing else, not even a script.
+"""An HTML page about what a network looked at: one file, without scripts or external resources.
 
-Every image is shown once with all its boxes, beside the glimpses, like figures 1 and 7 of the
-paper; above them stand the figures of all images together.
+Each image is shown with the boxes of its glimpses, beside the glimpses themselves, as in figures 1
+and 7 of the paper. A table at the top summarises all images.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from .boxes import region_box
-from .colours import RIGHT, UNKNOWN, WRONG
-from .looks import Look
-from .report_style import STYLE
+from mgnet_fast.models.regions import region_scale
 
-_PNG_BELOW = 64 * 64  # pixels; small glimpses are kept exact
+from .boxes import region_box
+from .looks import Look
+from .style import RIGHT, STYLE, UNKNOWN, WRONG
+
+_PNG_BELOW = 64 * 64  # pixels; small glimpses are stored without loss
 
 
 def write_report(
@@ -33,20 +34,27 @@ def write_report(
     class_names: Sequence[str] | None = None,
     confidence: float = 0.9,
 ) -> Path:
-    """Writes the page; images whose last answer is wrong come first.
+    """Writes the page. Images whose last answer is wrong come first.
 
     Args:
-        looks: what was seen of every image, at least one.
-        path: of the file, which ends in .html.
+        looks: of at least one image, see :func:`look_at`.
+        path: the file to write, usually ``.html``.
         title: of the page.
-        class_names: name of each class; the class number when absent.
-        confidence: at which an image would have left, for the figures of early exit.
+        class_names: name of each class. Default: the class number.
+        confidence: threshold of the early exit in the summary, in (0, 1].
+
+    Returns:
+        The path.
 
     Raises:
+        TypeError: an entry of ``looks`` is not a :class:`Look`.
         ValueError: there is nothing to show.
     """
     if not looks:
         raise ValueError("looks must hold at least one image, got 0")
+    for look in looks:
+        if not isinstance(look, Look):
+            raise TypeError(f"looks must hold objects of class Look, got {type(look).__name__}")
     names = list(class_names) if class_names is not None else []
     ordered = sorted(looks, key=lambda look: look.right is None or look.right[-1])
     body = "\n".join(
@@ -80,8 +88,8 @@ def _summary(looks: Sequence[Look], confidence: float) -> str:
     rows = []
     for step in range(steps):
         there = [look for look in looks if step < len(look.predictions)]
-        scale = float(np.mean([float(look.regions[step, 0]) for look in there]))
-        border = float(np.mean([look.at_the_border[step] for look in there]))
+        scale = float(np.mean([look.scale_of_step[step] for look in there]))
+        border = float(np.mean([look.border_share_of_step[step] for look in there]))
         share = leaves[step + 1] / len(looks)
         cells = [str(step + 1), f"{100 * scale:.0f} %", f"{100 * border:.0f} %"]
         cells.append(f"<span class='bar' style='--w:{share:.3f}'></span>{100 * share:.0f} %")
@@ -114,7 +122,7 @@ def _legend(known: bool) -> str:
 
 def _card(look: Look, names: list[str]) -> str:
     label = "" if look.label is None else f"<span>label {_class(names, look.label)}</span>"
-    panels = "".join(_panel(look, step, names) for step in range(len(look.predictions)))
+    panels = "".join(_panel(look, at, names) for at in range(len(look.glimpses)))
     return (
         f"<section><h2>{html.escape(look.name)}{label}</h2>"
         f"<div class='row'>{_boxes(look)}{panels}</div></section>"
@@ -122,20 +130,20 @@ def _card(look: Look, names: list[str]) -> str:
 
 
 def _boxes(look: Look) -> str:
-    """The thumbnail with a box for every glimpse but the whole image, as SVG over it."""
+    """The thumbnail with the box of every glimpse but the first, as SVG."""
     height, width = look.thumbnail.shape[1:]
     size = max(height, width) / 16
     shapes = []
-    for step, region in enumerate(look.regions.tolist()):
-        if step == 0:
+    for at, region in enumerate(look.regions.tolist()):
+        if at == 0:
             continue
         box = region_box(region, height, width)
-        color, dash = _mark(look, step)
+        color, dash = _mark(look, look.step_of_look[at])
         shapes.append(
             f"<rect x='{box.left:.1f}' y='{box.top:.1f}' width='{box.width:.1f}' "
             f"height='{box.height:.1f}' stroke='{color}'{dash}/>"
             f"<text x='{box.left + size / 4:.1f}' y='{box.top + size:.1f}' font-size='{size:.1f}' "
-            f"fill='{color}'>{step + 1}</text>"
+            f"fill='{color}'>{at + 1}</text>"
         )
     return (
         f"<figure><svg viewBox='-1 -1 {width + 2} {height + 2}' class='scene'>"
@@ -145,20 +153,22 @@ def _boxes(look: Look) -> str:
     )
 
 
-def _panel(look: Look, step: int, names: list[str]) -> str:
+def _panel(look: Look, at: int, names: list[str]) -> str:
+    """Look ``at`` with the answer after its step."""
+    step = look.step_of_look[at]
     color, _ = _mark(look, step)
     sign = "" if look.right is None else "✓ " if look.right[step] else "✗ "
     return (
-        f"<figure><img alt='glimpse {step + 1}' src='{_data_uri(look.glimpses[step])}' "
+        f"<figure><img alt='glimpse {at + 1}' src='{_data_uri(look.glimpses[at])}' "
         f"style='border-color:{color}'>"
         f"<figcaption><b style='color:{color}'>{sign}{_class(names, look.predictions[step])}</b> "
-        f"{100 * look.confidences[step]:.0f} %<br>{step + 1}: "
-        f"s&nbsp;=&nbsp;{float(look.regions[step, 0]):.2f}</figcaption></figure>"
+        f"{100 * look.confidences[step]:.0f} %<br>{at + 1}: "
+        f"s&nbsp;=&nbsp;{float(region_scale(look.regions[at])):.2f}</figcaption></figure>"
     )
 
 
 def _mark(look: Look, step: int) -> tuple[str, str]:
-    """Colour, and dashes as an attribute of SVG."""
+    """Colour and SVG attribute of the dashes."""
     if look.right is None:
         return UNKNOWN, ""
     return (RIGHT, "") if look.right[step] else (WRONG, " stroke-dasharray='5 3'")

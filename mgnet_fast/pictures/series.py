@@ -1,7 +1,7 @@
-"""Pictures of where a network looked: scenes with their glimpse boxes above the glimpses.
+"""Pictures of where a network looked: images with boxes above the glimpses.
 
-Laid out like figures 6 and 7 of the Multi-Glimpse Network paper. matplotlib is used through its
-object-oriented interface only: no display, no pyplot state, safe inside notebooks and threads.
+The layout is that of figures 6 and 7 of the MGNet paper. matplotlib is used through its
+object-oriented interface only, so no display is needed and no pyplot state is changed.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .boxes import region_box
-from .colours import FRAME, INK, MUTED, RIGHT, UNKNOWN, WRONG
+from .style import FRAME, INK, MUTED, RIGHT, UNKNOWN, WRONG
 
-# Geometry in pixels of the picture. A panel of 224 shows 112-pixel scenes and 28-pixel glimpses
-# at whole multiples, so their pixels stay sharp.
+# Sizes in pixels of the picture. 224 is a multiple of 112 (scenes) and 28 (glimpses of digits), so
+# their pixels stay sharp.
 PANEL = 224
 PANEL_GAP = 14
 BLOCK_GAP = 60
@@ -49,30 +49,40 @@ def draw_glimpses(
     title: str | None = None,
     align_corners: bool = True,
     blocks_per_row: int | None = None,
+    looks: Sequence[int] | None = None,
 ) -> Path:
-    """Draw each image once per glimpse with its box, above the glimpse itself enlarged.
+    """Draws each image once per look with the box of its region, above the enlarged glimpse.
 
-    A box, its caption and the frame of its glimpse are green where the prediction after that
-    glimpse is right and red (and dashed) where it is wrong.
+    A box, its caption and the frame of its glimpse are green if the prediction after that step
+    is right, and red (the box dashed) if it is wrong.
 
     Args:
         images: [N, C, H, W] with C = 1 or 3; uint8, or floats in [0, 1] (clipped).
-        regions: [T, N, 3] or [T, N, 4], as a model returns them in ``n_affparam``.
-        glimpses: [T, N, C, h, w], same value range as the images.
-        predictions: int [T, N], the class after each glimpse.
-        labels: int [N], the true class; None where it is not known, and all is blue.
-        path: where to write; the suffix chooses the format (.png, .pdf, .svg).
+        regions: [L, N, 3] or [L, N, 4], as a network returns them in ``n_affparam``.
+        glimpses: [L, N, C, h, w], in the value range of the images.
+        predictions: int [T, N], the class after each step.
+        labels: int [N], the true class; None if unknown: everything is blue.
+        path: the file to write; the suffix selects the format (.png, .pdf, .svg).
         confidences: float [T, N] in [0, 1], written beside the predictions.
-        class_names: name of each class; the class number when absent.
+        class_names: name of each class. Default: the class number.
         title: one line above everything.
-        align_corners: the convention the glimpses were taken with.
-        blocks_per_row: images side by side; chosen for a page of about 4:3 when absent.
+        align_corners: the convention that the glimpses were taken with.
+        blocks_per_row: images side by side. Default: as fits a page of about 4:3.
+        looks: number of looks of each step, L in total. Default: one each, L = T.
 
-    Arrays may be torch tensors (any device) or anything numpy accepts.
+    Arrays may be torch tensors on any device, or anything that numpy converts to numbers.
+
+    Returns:
+        The path.
 
     Raises:
+        TypeError: an array does not consist of numbers.
         ValueError: shapes do not fit together, or there is nothing to draw.
     """
+    if looks is not None:
+        predictions = _of_each_look("predictions", predictions, looks)
+        if confidences is not None:
+            confidences = _of_each_look("confidences", confidences, looks)
     data = _Series.check(images, regions, glimpses, predictions, labels, confidences)
     names = list(class_names) if class_names is not None else None
     steps, count = data.predictions.shape
@@ -130,9 +140,9 @@ class _Series:
     def check(
         images: Any, regions: Any, glimpses: Any, predictions: Any, labels: Any, confidences: Any
     ) -> _Series:
-        image, box, glimpse = _array(images), _array(regions), _array(glimpses)
-        predicted = _array(predictions)
-        label = None if labels is None else _array(labels)
+        image, box = _array("images", images), _array("regions", regions)
+        glimpse, predicted = _array("glimpses", glimpses), _array("predictions", predictions)
+        label = None if labels is None else _array("labels", labels)
         if image.ndim != 4 or image.shape[1] not in (1, 3):
             raise ValueError(f"images must have shape [N, 1 or 3, H, W], got {list(image.shape)}")
         if box.ndim != 3 or box.shape[1] != len(image) or box.shape[2] not in (3, 4):
@@ -154,7 +164,7 @@ class _Series:
             )
         if label is not None and label.shape != (count,):
             raise ValueError(f"labels must have shape [{count}], got {list(label.shape)}")
-        sure = None if confidences is None else _array(confidences)
+        sure = None if confidences is None else _array("confidences", confidences)
         if sure is not None and sure.shape != (steps, count):
             raise ValueError(
                 f"confidences must have shape [{steps}, {count}], got {list(sure.shape)}"
@@ -163,7 +173,7 @@ class _Series:
 
 
 class _Page:
-    """A figure addressed in pixels from its upper left corner."""
+    """A figure with coordinates in pixels from its upper left corner."""
 
     def __init__(self, figure: Figure, width: int, height: int) -> None:
         self.figure, self.width, self.height = figure, width, height
@@ -262,7 +272,7 @@ def _panel_left(column: int, step: int, block_width: int) -> int:
 
 
 def _blocks_per_row(count: int, steps: int) -> int:
-    """Columns of blocks whose page comes nearest to 4:3, empty places counted against it."""
+    """Number of columns whose page is closest to 4:3; empty places count against it."""
 
     def badness(columns: int) -> float:
         rows = math.ceil(count / columns)
@@ -272,12 +282,26 @@ def _blocks_per_row(count: int, steps: int) -> int:
     return min(range(1, count + 1), key=badness)
 
 
-def _array(values: Any) -> np.ndarray:
+def _array(name: str, values: Any) -> np.ndarray:
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         if values.is_floating_point():
             values = values.float()
-    return np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise TypeError(f"{name} must be an array of numbers, got {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be an array of numbers, got {type(values).__name__}")
+    return array
+
+
+def _of_each_look(name: str, values: Any, looks: Sequence[int]) -> np.ndarray:
+    """[T, N] with row t repeated for each look of step t."""
+    array = _array(name, values)
+    if array.ndim != 2 or len(array) != len(looks):
+        raise ValueError(f"{name} must have shape [{len(looks)}, N], got {list(array.shape)}")
+    return np.repeat(array, looks, axis=0)
 
 
 def _displayable(values: np.ndarray) -> np.ndarray:

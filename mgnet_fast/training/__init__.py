@@ -1,6 +1,6 @@
-"""Training: objective, recipes, the loop, and whole runs."""
+"""Training: recipes, the loop and its parts; run/ has complete runs with files and logs."""
 
-from mgnet_fast.training.objective import Objective
+from mgnet_fast.models.mgnet.objective import Objective
 from mgnet_fast.training.recipe import RECIPES, Recipe, get_recipe
 from mgnet_fast.training.run.epoch_report import EpochReport
 from mgnet_fast.training.run.folder_data import ImageOptions

@@ -1,4 +1,4 @@
-"""An exponential moving average of a model's weights."""
+"""An exponential moving average of a network's weights."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import copy
 
 import torch
 
-from mgnet_fast.models import MGNet
+from mgnet_fast.models import GlimpseNetwork
 
 
 class WeightAverage:
-    """average <- d * average + (1 - d) * weights after every step.
+    r"""An exponential moving average of weights, updated after every step.
 
-    d is ``min(decay, (1 + n) / (10 + n))`` at step n, so that the start does not linger. With
-    decay 0 the model itself stands for its average, and nothing is copied.
+    .. math:: a \leftarrow d_n a + (1 - d_n) w, \quad d_n = \min(decay, (1 + n) / (10 + n))
+
+    The smaller d of the first steps n lets the average forget the initial weights. With decay 0
+    nothing is copied and the network is its own average. Buffers are copied, not averaged.
 
     Attributes:
-        model: the network that holds the averaged weights.
-        steps: updates so far.
+        model: the network with the averaged weights.
+        steps: number of updates so far.
     """
 
-    def __init__(self, model: MGNet, decay: float) -> None:
+    def __init__(self, model: GlimpseNetwork, decay: float) -> None:
         self.decay = decay
         self.steps = 0
         self._source = model

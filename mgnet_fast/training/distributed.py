@@ -1,4 +1,4 @@
-"""One process or several: what torchrun says in the environment."""
+"""The processes of a run, as torchrun describes them in the environment."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Workers:
     """This process among those that train together.
 
     Attributes:
-        rank: 0 for the process that logs and saves.
-        world_size: how many there are; 1 under plain python.
-        local_rank: number of this process on its machine, which chooses its GPU.
+        rank: of this process; process 0 logs and saves.
+        world_size: number of processes; 1 without torchrun.
+        local_rank: index of this process on its machine, which selects its GPU.
     """
 
     rank: int = 0
@@ -35,20 +35,20 @@ class Workers:
             dist.barrier()
 
     def gathered(self, value: Any) -> list[Any]:
-        """What each process gives here, in the order of their ranks; any object pickle takes."""
+        """The value of each process, in the order of the ranks; any object that pickle takes."""
         if self.world_size == 1:
             return [value]
         values: list[Any] = [None] * self.world_size
-        # Through gloo whatever the processes train with: nccl knows tensors on GPUs only.
+        # Always through gloo: nccl can only send tensors on GPUs.
         dist.all_gather_object(values, value, group=dist.new_group(backend="gloo"))
         return values
 
 
 def device_for(device: str, workers: Workers) -> torch.device:
-    """The device of this process: "cuda" under torchrun means the GPU of its local rank.
+    """The device of this process; "cuda" under torchrun means the GPU of its local rank.
 
     Raises:
-        ValueError: the device is unknown or not there.
+        ValueError: the device is unknown or not available.
     """
     try:
         chosen = torch.device(device)
@@ -56,7 +56,7 @@ def device_for(device: str, workers: Workers) -> torch.device:
         raise ValueError(f'device must be one such as "cpu" or "cuda:0", got {device!r}') from error
     if chosen.type == "cuda":
         if not torch.cuda.is_available():
-            raise ValueError(f"device must be there, got {device!r}: torch finds no CUDA GPU")
+            raise ValueError(f"device must be available, got {device!r}: torch finds no CUDA GPU")
         if chosen.index is None:
             chosen = torch.device("cuda", workers.local_rank)
         if chosen.index >= torch.cuda.device_count():
@@ -68,10 +68,10 @@ def device_for(device: str, workers: Workers) -> torch.device:
 
 @contextmanager
 def joined_workers(device: str) -> Iterator[Workers]:
-    """Joins the processes started by torchrun, if it started this one, and leaves them after.
+    """Joins the process group if torchrun started this process, and leaves it at the end.
 
-    A process group that the caller has set up already is used and left alone. Processes talk
-    through gloo on the CPU and nccl on GPUs.
+    A process group that exists already is used and not destroyed. Processes communicate through
+    gloo on the CPU and nccl on GPUs.
     """
     if dist.is_available() and dist.is_initialized():
         yield Workers(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", 0)))

@@ -1,4 +1,4 @@
-"""How strong the gradient through the regions is beside that of the classification."""
+"""Compares the gradient through the regions with that of the classification."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from mgnet_fast.models import MGNet
+from mgnet_fast.models import GlimpseNetwork
 
 EVERY = 50  # steps
 
@@ -19,34 +19,34 @@ class GradientRatio:
     .. math:: r = \Big( \sum_{t < T} \|g_t^{loc}\|^2 \Big/ \sum_{t < T} \|g_t^{class}\|^2
         \Big)^{1/2}
 
-    The gradient of the loss at F_t [B, D] comes back through the localization layer
-    (:math:`g^{loc}`, rescaled) and through the global class head (:math:`g^{class}`), whence both
-    go on to fusion and backbone. The last state has no localization and is left out, and so is the
-    glimpse head, which does not use F_t. Without rescaling it would be about r divided by the
-    factor s of the paper's equation 5 (exactly so for T = 2). One step in fifty counts, all the
-    counted ones of an epoch together.
+    The gradient of the loss at F_t [B, D] arrives through the localization layer
+    (:math:`g^{loc}`, after rescaling) and through the class head (:math:`g^{class}`); both then
+    flow into fusion and backbone. The last state is left out because it places no glimpse, and
+    the glimpse head because it does not use F_t. Without rescaling the ratio would be about r
+    divided by the factor s of the paper's equation 5 (exactly, for T = 2). One step in fifty is
+    measured; the ratio of an epoch is that of all its measured steps together.
 
-    Nothing of the training depends on it: the same weights come out, bit for bit. Compiled
-    programs have no place for it, and with one glimpse there is no ratio; several processes
-    report that of the main one's images.
+    Measuring changes no weight by a bit. There is no ratio in compiled programs, with one
+    glimpse, or without a localization layer. Of several processes the main one reports that of
+    its own images.
 
-    Source: the effect that the paper's equation 5 is for; the measure is ours.
+    Source: this package; the paper's equation 5 addresses the same effect.
     """
 
-    def __init__(self, model: MGNet, steps_per_epoch: int, *, is_on: bool = True) -> None:
+    def __init__(self, model: GlimpseNetwork, steps_per_epoch: int, *, is_on: bool = True) -> None:
         self._model = model
-        self._is_on = is_on and model.config.num_glimpses > 1
+        self._path = model.localization if is_on and model.config.num_glimpses > 1 else None
         self._every = min(EVERY, steps_per_epoch)
         self._sums: list[Tensor] = []
 
     @contextmanager
     def watched(self, step: int) -> Iterator[None]:
-        """Within runs step 0, 1, ... of the training; of several passes the last one counts."""
-        if not self._is_on or step % self._every != self._every - 1:
+        """Measures training step 0, 1, ... run inside; of several passes the last one counts."""
+        if self._path is None or step % self._every != self._every - 1:
             yield
             return
         found: tuple[list[Tensor], list[Tensor]] = ([], [])
-        modules = (self._model.loc_network.fc, self._model.global_fc)
+        modules = (self._path.head, self._path.classifier)
         handles = [
             module.register_forward_pre_hook(_Recorder(squares))
             for module, squares in zip(modules, found, strict=True)
@@ -56,13 +56,13 @@ class GradientRatio:
         finally:
             for handle in handles:
                 handle.remove()
-        # A backward pass goes from glimpse T to the first: its class head's first is the last's.
+        # The backward pass runs from glimpse T to 1, so the class head's first entry is that of T.
         states = self._model.config.num_glimpses - 1
         if all(len(squares) >= states for squares in found):
             self._sums.append(torch.stack([torch.stack(s[-states:]).sum() for s in found]))
 
     def take(self) -> float | None:
-        """The ratio since the last call; None where nothing was counted."""
+        """The ratio since the last call; None if nothing was measured."""
         if not self._sums:
             return None
         located, classified = torch.stack(self._sums).sum(0).tolist()
@@ -71,7 +71,7 @@ class GradientRatio:
 
 
 class _Recorder:
-    """Keeps the squared norm of the gradient that comes back through a module."""
+    """Keeps the squared norms of the gradients at a module's input."""
 
     def __init__(self, squares: list[Tensor]) -> None:
         self._squares = squares

@@ -1,22 +1,21 @@
-"""The loss and its parts over an epoch, without waiting for the device at every step."""
+"""Sums of the loss and its parts over an epoch, with few synchronisations with the device."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# To read a value the host waits until the device has done all that it was given. Now and then is
-# enough to show a loss and to see that it is finite.
+# Steps between readings. To read a value the host waits for all work of the device.
 READ_EVERY = 16
 
 
 class LossSums:
-    """Sums of a few values a step, which are read from the device every 16 steps.
+    """Sums of a few values per step, read from the device every 16 steps.
 
     Attributes:
-        last: the first value of the last step that was read.
-        sums: of every value over the steps that were read, float64 [num_values] on the host. A
-            value that is not finite makes its sum so, too.
+        last: the first value of the last step that was read; NaN before.
+        sums: float64 [num_values] on the host, sums over the steps that were read; not finite as
+            soon as a value is not.
     """
 
     def __init__(self, num_values: int) -> None:
@@ -26,13 +25,13 @@ class LossSums:
         self._is_new = True
 
     def add(self, values: Tensor) -> None:
-        """Takes the values [num_values] of one step; reads them if it is time."""
+        """Adds the values [num_values] of a step, and reads if 16 steps are waiting."""
         self._unread.append(values)
         if self._is_new or len(self._unread) == READ_EVERY:
             self.read()
 
     def read(self) -> None:
-        """Reads what is not yet read."""
+        """Reads all values that are waiting."""
         if self._unread:
             values = torch.stack(self._unread).cpu().double()
             self._unread.clear()

@@ -1,4 +1,4 @@
-"""Recipes: every number that decides how a network is trained."""
+"""Recipes: all numbers of a training run's optimisation."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ class Recipe:
     """One training recipe.
 
     Attributes:
-        epochs: passes over the training set.
-        batch_size: images a step, over all processes.
+        epochs: number of passes over the training set.
+        batch_size: images per step, over all processes.
         peak_lr: highest learning rate of the one-cycle schedule.
         weight_decay: on every parameter.
         pct_start: share of the steps in which the learning rate rises.
-        div_factor: peak over first learning rate.
-        final_div_factor: first over last learning rate.
+        div_factor: peak divided by first learning rate.
+        final_div_factor: first divided by last learning rate.
         base_momentum, max_momentum: momentum falls from max to base while the learning rate
-            rises, and returns.
-        nesterov: Nesterov's form of momentum.
-        alpha: weight of the glimpse part of the loss.
-        gradient_scale: factor on the gradient between the location's sigmoid and its range; None
-            leaves the network's own.
-        size_weight: weight of the size regulariser.
-        label_smoothing: of both classification parts.
-        average_decay: the evaluated weights are an exponential moving average with this decay a
-            step; 0 evaluates the trained weights themselves.
+            rises, and then returns to max.
+        nesterov: whether SGD uses Nesterov momentum.
+        alpha: weight of the glimpse part of an MGNet's loss.
+        gradient_scale: s, factor on the gradient into the localization layer. None: the network's
+            own.
+        size_weight: weight of the penalty on the size of the last glimpse.
+        label_smoothing: of the cross-entropies.
+        average_decay: decay per step of the exponential moving average of the weights, which is
+            evaluated. 0: the trained weights themselves are evaluated.
         gradient_scale_warmup: share of the steps in which the factor on the localization gradient
-            rises linearly from 0 to what it is else.
-        gradient_clip: largest norm of the whole gradient, to which a larger one is scaled; 0 for
-            no limit.
-        adaptive_gradient_share: above 0, the factor is ``gradient_scale`` at first only, and then
-            follows the training: see `GradientFactor`.
-        optimizer: "sgd", or "adamw", whose first beta takes the place of the momentum.
+            rises linearly from 0.
+        gradient_clip: largest norm of the gradient; a larger gradient is scaled down. 0: no
+            limit.
+        adaptive_gradient_share: if above 0, ``gradient_scale`` is only the initial factor, see
+            :class:`GradientFactor`.
+        optimizer: "sgd", or "adamw", whose first beta replaces the momentum.
 
     Raises:
         ValueError: a number is out of range.
@@ -96,8 +96,8 @@ class Recipe:
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """Fields in which this recipe differs from a saved one, as "name: saved -> this".
 
-        A field that the saved one does not know counts as its default: new fields are made so that
-        their defaults change nothing, and older runs go on.
+        Fields missing in the saved recipe count as their defaults, so that runs of older versions
+        can be resumed: the defaults of new fields change nothing.
         """
         mine = self.to_dict()
         other = {f.name: f.default for f in fields(self) if f.default is not MISSING} | dict(other)
@@ -110,14 +110,13 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    # The published optimiser and loss for translated MNIST. How many epochs and which weight of
-    # the size regulariser it used is not published.
+    # The published optimiser and loss for translated MNIST. Its number of epochs and its
+    # size_weight are not published.
     "paper": Recipe(epochs=60),
-    # AdamW moves the locator at full speed whatever the factor on its gradient is, so the factor
-    # can protect the backbone without slowing the search for the digit. The pull towards small last
-    # glimpses is between two failures: with weight 1 they stay near the largest size for long,
-    # where a digit is seen at half its resolution; with 10 they end smaller than a digit and cut
-    # it. The shipped checkpoint is of 52 epochs.
+    # AdamW trains the localization layer at full speed whatever the factor on its gradient, so the
+    # factor protects the backbone without slowing the search for the digit. size_weight 1 leaves
+    # the last glimpses near the largest size, where a digit is seen at half its resolution; 10
+    # makes them smaller than a digit. The shipped checkpoint is from 52 epochs.
     "default": Recipe(
         epochs=24,
         batch_size=64,
@@ -129,18 +128,18 @@ RECIPES: dict[str, Recipe] = {
         average_decay=0.9995,
         optimizer="adamw",
     ),
-    # As published for ImageNet100. The factor is the network's own: .02 for ResNet-18, else .01.
+    # As published for ImageNet100. gradient_scale is the network's: 0.02 for ResNet-18, else 0.01.
     "imagenet100": Recipe(epochs=400, gradient_scale=None, size_weight=0.0),
-    # Its epochs are not published, "larger" than those of its peers.
+    # The number of epochs is not published, only that it is larger than that of its peers.
     "tiny-imagenet": Recipe(epochs=400, gradient_scale=None, size_weight=0.0),
 }
 
 
 def get_recipe(recipe: str | Recipe, **changes: Any) -> Recipe:
-    """A recipe by name, with some fields changed (those given as None are left as they are).
+    """A recipe by name, with changed fields; changes that are None are ignored.
 
     Raises:
-        ValueError: no recipe has this name, or a changed field is unknown or out of range.
+        ValueError: the recipe or a changed field is unknown, or a value is out of range.
     """
     if isinstance(recipe, str):
         if recipe not in RECIPES:

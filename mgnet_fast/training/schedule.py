@@ -1,4 +1,4 @@
-"""The one-cycle schedule as a function of the step, so that resuming needs no state."""
+"""The optimiser of a recipe and its one-cycle schedule."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from mgnet_fast.training.recipe import Recipe
 
@@ -16,18 +17,20 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Learning rate and momentum of each step; equal to torch's ``OneCycleLR`` with cosines.
+    """Learning rate and momentum as functions of the step, so that resuming needs no state.
+
+    Equal to torch's ``OneCycleLR`` with cosine annealing.
 
     Attributes:
-        recipe: peak, shares and factors.
-        total_steps: steps of the whole training.
+        recipe: gives the peak, the rising share and the factors.
+        total_steps: number of steps of the whole training.
     """
 
     recipe: Recipe
     total_steps: int
 
     def at(self, step: int) -> tuple[float, float]:
-        """(learning rate, momentum) of step 0, 1, ... total_steps - 1."""
+        """(learning rate, momentum) of ``step``, in 0..total_steps - 1."""
         recipe = self.recipe
         first_lr = recipe.peak_lr / recipe.div_factor
         last_lr = first_lr / recipe.final_div_factor
@@ -45,7 +48,7 @@ class OneCycle:
         )
 
     def apply(self, optimizer: torch.optim.Optimizer, step: int) -> float:
-        """Sets learning rate and momentum for this step; returns the learning rate."""
+        """Sets learning rate and momentum of ``step``; returns the learning rate."""
         lr, momentum = self.at(step)
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -54,3 +57,24 @@ class OneCycle:
             else:
                 group["momentum"] = momentum
         return lr
+
+
+def new_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW, with weight decay on every parameter.
+
+    :class:`OneCycle` sets learning rate and momentum (AdamW: the first beta) before every step.
+    """
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(
+            model.parameters(),
+            lr=recipe.peak_lr,
+            betas=(recipe.max_momentum, 0.999),
+            weight_decay=recipe.weight_decay,
+        )
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.peak_lr,
+        momentum=recipe.max_momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.nesterov,
+    )

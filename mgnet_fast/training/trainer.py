@@ -1,11 +1,11 @@
-"""The training loop: one epoch after another, each one saved, logged and resumable."""
+"""The training loop; each epoch is saved and logged, and a run can be resumed after it."""
 
 from __future__ import annotations
 
 import gc
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,56 +15,57 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mgnet_fast.data.labelled_images import LabelledImages
 from mgnet_fast.evaluation.accuracy import Accuracy, check_fit, evaluate
-from mgnet_fast.models import MGNet
+from mgnet_fast.models import GlimpseNetwork
 from mgnet_fast.training.averaging import WeightAverage
 from mgnet_fast.training.distributed import Workers
 from mgnet_fast.training.gradient_factor import GradientFactor
 from mgnet_fast.training.gradient_ratio import GradientRatio
 from mgnet_fast.training.loss_sums import LossSums
-from mgnet_fast.training.objective import Objective
-from mgnet_fast.training.optimizers import new_optimizer
 from mgnet_fast.training.recipe import Recipe
 from mgnet_fast.training.run.epoch_report import PARTS, EpochReport
 from mgnet_fast.training.run.log import RunLog
 from mgnet_fast.training.run.progress import Progress
 from mgnet_fast.training.run.snapshot import write_snapshot
-from mgnet_fast.training.schedule import OneCycle
+from mgnet_fast.training.schedule import OneCycle, new_optimizer
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss is infinite or not a number; what was saved before it is kept."""
+    """The loss is infinite or NaN. Snapshots of earlier epochs are kept."""
 
 
 class Trainer:
-    """Trains a model on scenes by a recipe, in one process or several.
+    """Trains a glimpse network by a recipe, in one process or several.
 
-    Everything is decided by the recipe, the scenes' seed and the model's first weights: the
-    order and content of batches by (seed, epoch), the schedule by the step. So a run resumed
-    after epoch n goes on with the same numbers, bit for bit, on the same machine with the same
-    number of threads. Several processes each take their share of the same global batches.
+    The loss is the network's own :meth:`GlimpseNetwork.objective`. A run is determined by the
+    recipe, the seed of the scenes and the initial weights: batches follow from (seed, epoch), the
+    schedule from the step. A run resumed after epoch n therefore repeats the uninterrupted one
+    bit for bit, on the same machine with the same number of threads. Several processes share
+    the same global batches.
 
     Args:
-        model: on its device.
-        train, test: scenes; `test` is evaluated as it is (epoch 0) after every epoch.
-        recipe: every number of the optimisation.
+        model: the network, on its device.
+        train, test: scenes; epoch 0 of ``test`` is evaluated after every epoch.
+        recipe: all numbers of the optimisation. Its ``alpha`` and ``gradient_scale`` must be
+            those of the network's config, if the config has such fields.
         workers: this process among those that train together.
         precision: "fp32", or "bf16" for autocast.
-        compiled: run the training forward and backward pass of all T glimpses as one program of
-            ``torch.compile``, on a GPU in CUDA graphs (not run on a GPU yet).
-        checkpoint_glimpses: see `MGNet`.
-        evaluation_batch: test scenes at a time.
+        compiled: compile the forward and backward pass of all steps with ``torch.compile``; on a
+            GPU in CUDA graphs (not run on a GPU yet).
+        checkpoint_glimpses: see :class:`GlimpseNetwork`.
+        evaluation_batch: test scenes per batch.
 
     Attributes:
-        average: holds the weights that are evaluated and shipped.
-        epochs_done: whole epochs so far.
+        average: holds the weights that are evaluated and saved.
+        epochs_done: number of complete epochs.
 
     Raises:
+        TypeError: ``model`` is not a glimpse network, or scenes are not labelled images.
         ValueError: model, scenes, recipe and workers do not fit each other.
     """
 
     def __init__(
         self,
-        model: MGNet,
+        model: GlimpseNetwork,
         train: LabelledImages,
         test: LabelledImages,
         recipe: Recipe,
@@ -83,11 +84,8 @@ class Trainer:
         self.steps_per_epoch = len(train) // recipe.batch_size
         self.total_steps = self.steps_per_epoch * recipe.epochs
         self.schedule = OneCycle(recipe, self.total_steps)
-        self.objective = Objective(
-            alpha=model.config.alpha,
-            size_weight=recipe.size_weight,
-            min_scale=model.config.scale_range[0],
-            label_smoothing=recipe.label_smoothing,
+        self.objective = model.objective(
+            label_smoothing=recipe.label_smoothing, size_weight=recipe.size_weight
         )
         self.optimizer = new_optimizer(model, recipe)
         self.factor = GradientFactor(model, recipe, self.total_steps)
@@ -100,21 +98,21 @@ class Trainer:
     def fit(
         self, folder: Path, log: RunLog | None, progress: Progress, facts: dict[str, Any]
     ) -> Iterator[EpochReport]:
-        """Trains the epochs that are left; yields after each one, when it is saved.
+        """Trains the remaining epochs; yields the report of each one after saving it.
 
         Args:
-            folder: where the snapshot is replaced after each epoch.
-            log, progress: told of every epoch, by the main process; other processes have no log.
-            facts: what the snapshot shall say about the run beside the trainer's own state.
+            folder: holds the snapshot, which is replaced after each epoch.
+            log, progress: get every epoch, from the main process; other processes have no log.
+            facts: about the run, stored in the snapshot with the trainer's state.
 
         Raises:
-            TrainingDivergedError: the loss is not finite any more.
+            TrainingDivergedError: the loss is no longer finite.
         """
         while self.epochs_done < self.recipe.epochs:
             report = self._epoch(progress)
             self.epochs_done = report.epoch
             if self.workers.is_main:
-                # The row first: resuming drops rows the snapshot does not know, and makes none.
+                # The row first: resuming drops rows beyond the snapshot but cannot add any.
                 if log is not None:
                     log.write(report.to_row())
                 write_snapshot(folder, {**self.state(), "facts": facts})
@@ -125,9 +123,9 @@ class Trainer:
             yield report
 
     def evaluate(self) -> Accuracy:
-        """The average's accuracy on the test scenes, which the processes share out."""
+        """Accuracy of the averaged weights on the test scenes, which the processes share."""
         if self.workers.world_size > 1:
-            # Batch norm's statistics are of each process's scenes; those of process 0 are saved.
+            # Each process has its own batch norm statistics; those of process 0 are saved.
             for buffer in self.average.model.buffers():
                 torch.distributed.broadcast(buffer, 0)
         return evaluate(
@@ -139,16 +137,16 @@ class Trainer:
         )
 
     def leave_group(self) -> None:
-        """Lets go of the process group; only evaluation works afterwards.
+        """Releases the process group; only evaluation works afterwards.
 
-        What adds up the gradients must not be the last to hold the group: it would end the group
-        while it holds Python's lock, which the group's own thread may be waiting for.
+        DistributedDataParallel must not hold the last reference to the group: it would end the
+        group while holding the GIL, for which the group's own thread may be waiting.
         """
         self._forward = self.model
         gc.collect()
 
     def state(self) -> dict[str, Any]:
-        """Everything that decides the epochs to come."""
+        """Everything that determines the remaining epochs."""
         return {
             "recipe": self.recipe.to_dict(),
             "epochs_done": self.epochs_done,
@@ -160,8 +158,19 @@ class Trainer:
             "rng": torch.get_rng_state(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Takes over what `state` gave, into the same model and recipe."""
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Restores :meth:`state`, for the same model and recipe.
+
+        Raises:
+            TypeError: ``state`` is not a mapping.
+            ValueError: it lacks an entry.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a mapping, got {type(state).__name__}")
+        wanted = ("model", "average", "average_steps", "optimizer", "epochs_done", "rng")
+        missing = [name for name in wanted if name not in state]
+        if missing:
+            raise ValueError(f"state must be one of Trainer.state(), got none of {missing}")
         self.model.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
@@ -173,11 +182,11 @@ class Trainer:
     def _wrapped(self, compiled: bool) -> nn.Module:
         forward: nn.Module = self.model
         if compiled:
-            # On a GPU, reduce-overhead captures forward and backward pass in a CUDA graph each.
+            # On a GPU, reduce-overhead captures forward and backward pass in one CUDA graph each.
             mode = "reduce-overhead" if self.device.type == "cuda" else None
             forward = torch.compile(forward, fullgraph=True, mode=mode)  # type: ignore[assignment]
         if self.workers.world_size > 1:
-            # With one glimpse nothing is located, so the locator's weights get no gradient.
+            # With one step no region is chosen, so the localization layer gets no gradient.
             return DistributedDataParallel(
                 forward,
                 device_ids=[self.device.index] if self.device.type == "cuda" else None,
@@ -228,7 +237,7 @@ class Trainer:
         )
 
     def _to_device(self, tensor: Tensor) -> Tensor:
-        """The tensor there; from page-locked memory the copy goes on beside the host's work."""
+        """The tensor on the device; from pinned memory the copy is asynchronous."""
         return tensor.to(self.device, non_blocking=tensor.is_pinned())
 
     def _check_finite(self, losses: LossSums, lr: float) -> None:
@@ -240,7 +249,7 @@ class Trainer:
             )
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One step of the optimiser at its present learning rate; the loss and its parts, [4]."""
+        """One step of the optimiser; returns the loss and its parts, [4]."""
         if self.factor.is_measured:
             with self.factor.cut():
                 self._gradient(images, labels)
@@ -256,19 +265,20 @@ class Trainer:
         return parts
 
     def _gradient(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Puts the gradient of these images into the parameters; the loss and its parts, [4]."""
+        """Computes the gradients of a batch; returns the loss and its parts, [4]."""
         if self.device.type == "cuda":
-            torch.compiler.cudagraph_mark_step_begin()  # the last step's outputs are done with
+            torch.compiler.cudagraph_mark_step_begin()  # the last outputs are used up
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             output = self._forward(images)
         parts = self.objective(output, labels)
         self.optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()  # type: ignore[no-untyped-call]
-        return torch.stack([parts[name].detach() for name in PARTS])
+        absent = torch.zeros_like(parts["loss"])  # not every network's loss has all the parts
+        return torch.stack([parts.get(name, absent).detach() for name in PARTS])
 
 
 def _check(
-    model: MGNet,
+    model: GlimpseNetwork,
     train: LabelledImages,
     test: LabelledImages,
     recipe: Recipe,
@@ -291,6 +301,6 @@ def _check(
     if len(test) == 0:
         raise ValueError("test must hold at least one scene, got 0")
     for name, wanted in (("alpha", recipe.alpha), ("gradient_scale", recipe.gradient_scale)):
-        got = getattr(model.config, name)
+        got = getattr(model.config, name, wanted)  # a network without one is trained without it
         if wanted not in (got, None) and not (name == "alpha" and model.config.num_glimpses == 1):
             raise ValueError(f"model must have the recipe's {name} = {wanted}, got {got}")

@@ -52,7 +52,7 @@ def test_a_backbone_without_a_name_must_be_given_again(tmp_path: Path) -> None:
     )
     path = tmp_path / "net.safetensors"
     save_checkpoint(model, path)
-    with pytest.raises(ValueError, match="give the module as backbone"):
+    with pytest.raises(ValueError, match="pass the backbone module as backbone"):
         load_checkpoint(path)
     fresh = nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert_same_weights(load_checkpoint(path, backbone=fresh, dim=5), model)
@@ -89,7 +89,7 @@ def test_others_may_read_what_the_user_lets_them_read(tmp_path: Path) -> None:
 
 
 def test_only_networks_of_this_package_are_saved(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="model must be an MGNet, got Linear"):
+    with pytest.raises(TypeError, match="model must be a GlimpseNetwork, got Linear"):
         save_checkpoint(nn.Linear(1, 1), tmp_path / "net.safetensors")
 
 
@@ -218,7 +218,7 @@ def test_other_content_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must hold a state dict, got list"):
         load_checkpoint(tmp_path / "list.pt")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="give the module as backbone"):
+    with pytest.raises(ValueError, match="pass the backbone module as backbone"):
         load_checkpoint(tmp_path / "other.safetensors", num_glimpses=3, glimpse_size=28)
     with pytest.raises(FileNotFoundError, match=r"nothing\.ckpt does not exist"):
         load_checkpoint(tmp_path / "nothing.ckpt")

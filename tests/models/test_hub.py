@@ -78,7 +78,7 @@ def test_a_backbone_without_a_name_is_given_again(tmp_path: Path) -> None:
     model = MGNet(config, backbone(), 3).eval()
     model.save_pretrained(tmp_path)
     assert_same(model, MGNet.from_pretrained(tmp_path, backbone=backbone(), dim=3))
-    with pytest.raises(ValueError, match="give the module as backbone"):
+    with pytest.raises(ValueError, match="pass the backbone module as backbone"):
         MGNet.from_pretrained(tmp_path)
 
 

@@ -98,7 +98,7 @@ def test_a_foreign_backbone_is_counted_by_what_it_does() -> None:
     [
         ({"image_size": 0}, "image_size must be at least 1 pixel each way, got 0"),
         ({"image_size": 112, "convention": "flops"}, "convention must be one of"),
-        ({"image_size": 112, "num_glimpses": 0}, "num_glimpses must be at least 1, got 0"),
+        ({"image_size": 112, "num_glimpses": 0}, "num_glimpses must be an int of at least 1"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -107,5 +107,5 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) ->
 
 
 def test_only_networks_of_this_package_are_counted() -> None:
-    with pytest.raises(TypeError, match="model must be an MGNet, got Linear"):
+    with pytest.raises(TypeError, match="model must be a GlimpseNetwork, got Linear"):
         count_multiply_adds(nn.Linear(1, 1), 224)

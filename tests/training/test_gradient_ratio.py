@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from mgnet_fast import create_model
 from mgnet_fast.models import MGNet
 from mgnet_fast.models.mgnet.fusion import FusionMemory
+from mgnet_fast.models.mgnet.objective import Objective
 from mgnet_fast.training.gradient_ratio import EVERY, GradientRatio
-from mgnet_fast.training.objective import Objective
 
 
 @pytest.fixture

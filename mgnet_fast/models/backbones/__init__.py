@@ -1,1 +1,1 @@
-"""Backbones: from a glimpse to its feature."""
+"""Backbones, which map glimpses to features: this package's own, and timm's and torchvision's."""

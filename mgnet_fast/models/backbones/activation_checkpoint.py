@@ -1,4 +1,4 @@
-"""Running a module again in the backward pass instead of keeping what its layers computed."""
+"""Activation checkpointing that runs batch norm's statistics only once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch.utils.checkpoint import checkpoint
 
 
 def checkpointed(module: nn.Module, x: Tensor) -> Tensor:
-    """``module(x)``, of which only ``x`` is kept for the backward pass.
+    """``module(x)``, keeping only ``x`` for the backward pass, which runs the module again.
 
-    The second run sees the same random numbers and autocast state as the first, and leaves the
-    running statistics of batch norm alone, so that they are those of one run.
+    The second run has the random numbers and the autocast state of the first, and does not
+    update the running statistics of batch norm.
     """
     if torch.compiler.is_compiling():
-        # The compiler runs again what computes gradients, and writes each buffer once.
+        # The compiler recomputes only what gradients need, and updates each buffer once.
         return checkpoint(module, x, use_reentrant=False)  # type: ignore[no-any-return]
     contexts = partial(_first_and_second_run, module)
     return checkpoint(module, x, use_reentrant=False, context_fn=contexts)  # type: ignore[no-any-return]
@@ -33,7 +33,7 @@ def _first_and_second_run(
 
 @contextmanager
 def _without_running_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch norm uses the batch's statistics, as it does in training, and adds none of them."""
+    """Batch norm normalises by the batch's statistics but does not accumulate them."""
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:

@@ -1,4 +1,4 @@
-"""Backbones by name, and how many features one has."""
+"""Backbones by name, and their numbers of features."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BACKBONES: dict[str, Callable[[int, bool], nn.Module]] = {
 
 
 def list_backbones() -> list[str]:
-    """The names of the backbones that this package brings itself."""
+    """The names of this package's own backbones."""
     return list(_BACKBONES)
 
 
@@ -30,9 +30,9 @@ def create_backbone(name: str, in_chans: int = 3, stem_pool: bool = True) -> nn.
 
     Args:
         name: one of :func:`list_backbones`, or ``"timm:<name>"`` or ``"torchvision:<name>"`` for
-            a network of those libraries, where they are installed.
-        in_chans: channels of its input.
-        stem_pool: whether a ResNet of this package keeps the max-pool of its stem.
+            a network of those libraries, if they are installed.
+        in_chans: number of input channels.
+        stem_pool: whether a ResNet of this package has the max-pool in its stem.
 
     Raises:
         ValueError: the name is unknown; the message proposes close ones.
@@ -58,7 +58,7 @@ def create_backbone(name: str, in_chans: int = 3, stem_pool: bool = True) -> nn.
 
 
 def backbone_dim(backbone: nn.Module, dim: int | None = None) -> int:
-    """The number of features of ``backbone``: ``dim`` if given, else what it says itself.
+    """The number of features of ``backbone``: ``dim``, or else its own ``num_features`` or ``dim``.
 
     Raises:
         ValueError: ``dim`` is not given and the backbone has no int attribute ``num_features``

@@ -1,10 +1,10 @@
-"""Networks of timm and torchvision as backbones, where these are installed."""
+"""Networks of timm and torchvision as backbones, if these are installed."""
 
 from __future__ import annotations
 
 from torch import nn
 
-_CLASSIFIERS = ("fc", "classifier", "heads", "head")  # torchvision's names for the last layers
+_CLASSIFIERS = ("fc", "classifier", "heads", "head")  # torchvision's names for its classifiers
 
 
 def timm_backbone(name: str, in_chans: int) -> nn.Module:
@@ -49,10 +49,10 @@ def torchvision_backbone(name: str, in_chans: int) -> nn.Module:
 
 
 def without_classifier(network: nn.Module, name: str) -> nn.Module:
-    """``network`` with its classifier replaced by the identity and its ``num_features`` set.
+    """Replaces the classifier of ``network`` by the identity and sets its ``num_features``.
 
     Raises:
-        ValueError: no part with one of torchvision's names for a classifier holds a linear layer.
+        ValueError: no part named like a classifier of torchvision has a linear layer.
     """
     for part in _CLASSIFIERS:
         classifier = getattr(network, part, None)

@@ -1,29 +1,16 @@
-"""In which precision and memory layout the parts of a network want their inputs."""
+"""The memory layout in which a backbone wants its glimpses."""
 
 from __future__ import annotations
-
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
 
 
-def full_precision(device_type: str) -> AbstractContextManager[object]:
-    """Switches autocast off inside, where it is on.
-
-    A region rounded to bfloat16 moves by a pixel in 256, so nothing between the backbone's
-    feature and the next glimpse may be lowered; it is a few per cent of the work.
-    """
-    if torch.is_autocast_enabled(device_type):
-        return torch.autocast(device_type, enabled=False)
-    return nullcontext()
-
-
 def glimpse_memory_format(backbone: nn.Module) -> torch.memory_format:
-    """channels_last if the backbone's convolutions are stored so, else contiguous.
+    """channels_last if the backbone's convolution kernels are, else contiguous.
 
-    Looks at the first kernel whose layout is not ambiguous (one input channel or one pixel looks
-    the same either way), at every call: a layout can change after construction.
+    Decided by the first kernel with more than one input channel and more than one pixel, since
+    others are both. Decided at every call, since a layout can change after construction.
     """
     for parameter in backbone.parameters():
         if parameter.dim() == 4 and parameter.shape[1] > 1 and parameter.shape[2:].numel() > 1:

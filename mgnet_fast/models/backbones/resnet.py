@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class _Shape:
-    """What tells one residual network from another."""
+    """The numbers in which residual networks differ."""
 
     blocks: tuple[int, int, int, int]
     is_bottleneck: bool
@@ -20,7 +20,7 @@ class _Shape:
 
 
 class _BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut."""
+    """Two 3x3 convolutions and a shortcut."""
 
     expansion = 1
 
@@ -40,7 +40,7 @@ class _BasicBlock(nn.Module):
 
 
 class _Bottleneck(nn.Module):
-    """1x1, 3x3 (which carries the stride and the groups) and 1x1 beside a shortcut."""
+    """Convolutions 1x1, 3x3 (with the stride and the groups) and 1x1, and a shortcut."""
 
     expansion = 4
 
@@ -67,13 +67,13 @@ class _Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """A residual network without its classifier: [B, C, h, w] to [B, num_features].
 
-    Parameter names and default initialisation are torchvision's, so its weights load as they are.
+    Parameter names and initialisation are torchvision's, so its weights can be loaded.
 
     Args:
-        shape: blocks, kind of block, groups and width.
-        in_chans: channels of the input.
-        stem_pool: whether the stem's 7x7/2 convolution is followed by the 3x3/2 max-pool; small
-            images (Tiny ImageNet) are better off without.
+        shape: numbers of blocks, kind of block, groups and width.
+        in_chans: number of input channels.
+        stem_pool: whether the 3x3/2 max-pool follows the 7x7/2 convolution of the stem. Small
+            images (Tiny ImageNet) do better without it.
 
     Source: He et al. 2015; Xie et al. 2016; Zagoruyko and Komodakis 2016.
     """
@@ -121,7 +121,7 @@ def resnet34(in_chans: int = 3, stem_pool: bool = True) -> ResNet:
 
 
 def resnet50(in_chans: int = 3, stem_pool: bool = True) -> ResNet:
-    """ResNet-50 with the stride in the 3x3 convolution, as torchvision has it: 2048 features."""
+    """ResNet-50 with the stride in the 3x3 convolution, as in torchvision: 2048 features."""
     return ResNet(_Shape((3, 4, 6, 3), True), in_chans, stem_pool)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class ToyCNN(nn.Module):
-    """Four convolutions with biases and no normalisation, then a global average.
+    """Four convolutions with biases and without normalisation, then a global average pool.
 
     ``conv(C->16, 5x5, no padding)``, ``conv(16->32, 5x5, padding 2)``, ``conv(32->64, 3x3,
     padding 1)``, each followed by ReLU and a 2x2 max-pool, then ``conv(64->128, 3x3, padding 1)``
@@ -31,7 +31,7 @@ class ToyCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in (self.conv1, self.conv2, self.conv3):
-            # The pool first, then ReLU: max commutes with it, and ReLU meets a quarter of the data.
+            # ReLU commutes with max, and after the pool it has a quarter of the data.
             x = F.relu(F.max_pool2d(conv(x), 2))
         x = F.relu(self.conv4(x))
         return torch.flatten(self.avgpool(x), 1)

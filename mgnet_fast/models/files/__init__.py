@@ -1,1 +1,1 @@
-"""Networks on disk: checkpoints, folders, published files."""
+"""Networks on disk: checkpoints, folders for Hugging Face's hub, files of the published code."""

@@ -1,4 +1,4 @@
-"""What a checkpoint says about the network it holds."""
+"""The family, config and backbone of the network in a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,26 +10,36 @@ import torch
 from torch import Tensor
 
 from ..backbones.by_name import create_backbone, list_backbones
+from ..family import Family
 from ..mgnet.config import MGNetConfig
-from ..registry import name_defaults
+from ..mgnet.family import MGNET, mgnet_defaults
+from ..stored_config import StoredConfig
 
 _PREFIX = "backbone."
 
 
 @dataclass(frozen=True)
 class Blueprint:
-    """The config and the backbone's name, as far as a file tells them."""
+    """Family, config and name of the backbone, as far as a file records them.
+
+    Attributes:
+        source: the file, for error messages.
+        config: None if the file has none.
+        backbone: None if the file names none.
+        family: MGNET for files without an entry.
+    """
 
     source: str
-    config: MGNetConfig | None
+    config: StoredConfig | None
     backbone: str | None
+    family: Family = MGNET
 
     def completed(self, weights: Mapping[str, Tensor], overrides: Mapping[str, Any]) -> Blueprint:
-        """The blueprint with what the file does not tell taken from ``overrides`` and shapes.
+        """The blueprint with ``overrides`` applied, and gaps filled from names and shapes.
 
         Raises:
-            ValueError: the number or the size of the glimpses is told nowhere, or an override is
-                unknown.
+            ValueError: neither the file nor ``overrides`` give number and size of the glimpses,
+                or an override is unknown.
         """
         backbone = self.backbone or identified_backbone(weights)
         if self.config is not None:
@@ -38,7 +48,7 @@ class Blueprint:
                 changes.setdefault("down_factor", None)
             elif changes.get("down_factor") is not None:
                 changes["glimpse_size"] = None
-            config = MGNetConfig.from_dict(self.config.to_dict() | changes)
+            config = type(self.config).from_dict(self.config.to_dict() | changes)
             return replace(self, config=config, backbone=backbone)
         if "num_glimpses" not in overrides or not {"glimpse_size", "down_factor"} & set(overrides):
             raise ValueError(
@@ -69,13 +79,13 @@ def identified_backbone(weights: Mapping[str, Tensor]) -> str | None:
 def _config_from_weights(
     weights: Mapping[str, Tensor], backbone: str | None, overrides: Mapping[str, Any]
 ) -> MGNetConfig:
-    told: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     if "global_fc.fc.weight" in weights:
-        told["num_classes"] = weights["global_fc.fc.weight"].shape[0]
+        found["num_classes"] = weights["global_fc.fc.weight"].shape[0]
     if "glimpse_fc.fc.weight" not in weights:
-        told["alpha"] = 0.0
+        found["alpha"] = 0.0
     first = weights.get(_PREFIX + "conv1.weight")
     if first is not None and first.dim() == 4:
-        told["in_chans"] = first.shape[1]
-    told |= overrides
-    return MGNetConfig.from_dict(name_defaults("mgnet", backbone or "", told) | told)
+        found["in_chans"] = first.shape[1]
+    found |= overrides
+    return MGNetConfig.from_dict(mgnet_defaults(backbone or "", found) | found)

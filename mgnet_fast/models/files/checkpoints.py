@@ -1,4 +1,4 @@
-"""Networks on disk: safetensors with their configuration; Lightning checkpoints for reading."""
+"""Checkpoints: safetensors with the config in the header; Lightning's files can be read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..mgnet.config import MGNetConfig
-from ..mgnet.network import MGNet
+from ..mgnet.family import MGNET
+from ..network import GlimpseNetwork, check_network
+from ..registry import FAMILIES, family_named, family_of
 from .blueprint import Blueprint
 from .published_code import blueprint_from_hparams
 from .torch_files import read_torch_file
@@ -20,39 +21,52 @@ from .weights import load_weights
 
 _CONFIG = "mgnet_fast.config"
 _BACKBONE = "mgnet_fast.backbone"
+_FAMILY = "mgnet_fast.family"  # no entry: MGNet, the only family of earlier versions
 _LIGHTNING_PREFIX = "model."
 _TORCH_FILE_STARTS = (b"PK\x03\x04", b"\x80\x02")  # a zip archive; a pickle
 
 
 def save_checkpoint(
-    model: MGNet, path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None
+    model: GlimpseNetwork,
+    path: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes ``model`` with its configuration as safetensors.
+    """Writes ``model`` with its config as a safetensors file.
 
-    The file appears whole or not at all: it is written under another name in the same folder and
-    then renamed.
+    The file is written under a temporary name in the same folder and then renamed, so an
+    interruption leaves either the old file or the new one.
 
     Args:
-        model: the network.
-        path: where to; an existing file is replaced.
-        metadata: further strings to keep in the file's header.
+        model: a network of one of the package's families, such as an MGNet.
+        path: the file; an existing one is replaced.
+        metadata: further strings for the file's header.
 
     Raises:
-        TypeError: ``model`` is no MGNet.
+        TypeError: ``model`` is of no family that the package can build again, or ``path`` is not
+            a path.
         OSError: the file cannot be written.
     """
-    if not isinstance(model, MGNet):
-        raise TypeError(f"model must be an MGNet, got {type(model).__name__}")
+    check_network(model)
+    path = checked_path(path)
+    family = family_of(model)
+    if family is None:
+        raise TypeError(
+            f"model must be of a family that a file can name "
+            f"({', '.join(each.prefix for each in FAMILIES)}), got {type(model).__name__}: "
+            "save its state_dict() with safetensors.torch.save_file instead"
+        )
     header = dict(metadata or {}) | {_CONFIG: model.config.to_json()}
     if model.backbone_name is not None:
         header[_BACKBONE] = model.backbone_name
+    if family is not MGNET:
+        header[_FAMILY] = family.prefix
     tensors = {
         name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
     }
-    path = Path(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        # Not save_file, which lets nobody but the owner read the file.
+        # Not save_file, which makes the file readable by its owner only.
         unfinished.write_bytes(save(tensors, metadata=header))
         os.replace(unfinished, path)
     except (SafetensorError, OSError) as error:
@@ -64,34 +78,39 @@ def save_checkpoint(
 def load_checkpoint(
     path: str | os.PathLike[str],
     *,
-    model: MGNet | None = None,
+    model: GlimpseNetwork | None = None,
     backbone: nn.Module | str | None = None,
     dim: int | None = None,
     **overrides: Any,
-) -> MGNet:
+) -> Any:
     """Reads a network from safetensors (:func:`save_checkpoint`) or a Lightning checkpoint.
 
     Lightning checkpoints of the published code are read with ``weights_only=True``: no code from
-    the file is run, and Lightning need not be installed. Their hyper-parameters say what network
-    they hold; where a file has none, ``num_glimpses`` and ``glimpse_size`` (or ``down_factor``)
-    must be given and the rest is told from names and shapes.
+    the file runs, and Lightning need not be installed. Their hyper-parameters describe the
+    network. For a file without hyper-parameters give ``num_glimpses`` and ``glimpse_size`` (or
+    ``down_factor``); the rest follows from the names and shapes of the weights.
 
     Args:
         path: the file.
-        model: a network to load into, instead of a new one; it must fit.
-        backbone: for a network whose backbone has no name in this package: the module.
-        dim: its number of features, where it does not say so itself.
-        **overrides: fields of :class:`MGNetConfig` that shall differ from the file's.
+        model: load into this network instead of a new one; it must fit.
+        backbone: the backbone module, if the file's backbone has no name in this package.
+        dim: its number of features, if it has no attribute ``num_features`` or ``dim``.
+        **overrides: fields of the config (:class:`MGNetConfig`) that replace the file's.
 
     Returns:
-        ``model``, or a new network on the CPU in evaluation mode.
+        ``model``, or a new network on the CPU in evaluation mode: an :class:`MGNet`, or a
+        :class:`GlimpseNetwork` of the family that the file names.
 
     Raises:
+        TypeError: ``path`` is not a path, or ``model`` is not a network.
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or no checkpoint, or it is one of another configuration:
-            the message names the missing, unexpected and differently shaped entries.
+        ValueError: the file is damaged or not a checkpoint, or it does not fit the
+            configuration: the message names the missing, unexpected and differently shaped
+            entries.
     """
-    path = Path(path)
+    path = checked_path(path)
+    if model is not None:
+        check_network(model)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
     weights, blueprint = _read(path)
@@ -100,14 +119,28 @@ def load_checkpoint(
         chosen = blueprint.backbone if backbone is None else backbone
         if chosen is None or blueprint.config is None:
             raise ValueError(
-                f"checkpoint {path} has a backbone that this package has no name for: "
-                "give the module as backbone"
+                f"checkpoint {path} does not name its backbone: "
+                "pass the backbone module as backbone"
             )
-        model = MGNet(blueprint.config, chosen, dim).eval()
+        model = blueprint.family.build(blueprint.config, chosen, dim).eval()
     elif overrides or backbone is not None or dim is not None:
-        raise ValueError("model has its own config and backbone: give either it or the others")
+        raise ValueError(
+            "model has its own config and backbone: give either model or backbone, dim and "
+            "fields of the config"
+        )
     load_weights(model, weights, f"checkpoint {path}")
     return model
+
+
+def checked_path(path: object, name: str = "path") -> Path:
+    """``path`` as a Path.
+
+    Raises:
+        TypeError: it is neither a str nor a path; the message calls it ``name``.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a str or a path, got {type(path).__name__}")
+    return Path(path)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Blueprint]:
@@ -125,8 +158,14 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Blueprint]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"checkpoint {path} is damaged or no safetensors file: {error}") from error
-    config = MGNetConfig.from_json(header[_CONFIG]) if _CONFIG in header else None
-    return weights, Blueprint(f"checkpoint {path}", config, header.get(_BACKBONE))
+    family = family_named(header.get(_FAMILY, MGNET.prefix))
+    if family is None:
+        raise ValueError(
+            f"checkpoint {path} holds a network of the family {header[_FAMILY]!r}; "
+            f"known are {', '.join(each.prefix for each in FAMILIES)}"
+        )
+    config = family.config.from_json(header[_CONFIG]) if _CONFIG in header else None
+    return weights, Blueprint(f"checkpoint {path}", config, header.get(_BACKBONE), family)
 
 
 def _read_lightning(path: Path) -> tuple[dict[str, Tensor], Blueprint]:

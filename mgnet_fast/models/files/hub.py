@@ -1,8 +1,8 @@
-"""Networks as folders that ``huggingface_hub`` shares: ``model.safetensors`` and ``config.json``.
+"""Networks as folders for Hugging Face's hub: ``model.safetensors`` and ``config.json``.
 
-Its ``PyTorchModelHubMixin`` does the finding, downloading, uploading and the model card. Reading
-and writing are this package's, so ``load_checkpoint`` reads ``model.safetensors`` as well. The
-library is imported when one of these functions is called.
+``huggingface_hub.PyTorchModelHubMixin`` finds, downloads and uploads the folders and writes the
+model card. This package reads and writes the files, so ``load_checkpoint`` can read
+``model.safetensors`` too. The library is imported at the first call.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from ..mgnet.config import MGNetConfig
-from .checkpoints import save_checkpoint
+from ..mgnet.from_files import provides
+from ..mgnet.network import MGNet
+from .checkpoints import checked_path, save_checkpoint
 from .weights import load_weights
-
-if TYPE_CHECKING:
-    from ..mgnet.network import MGNet
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 INSTALL_HINT = "pip install 'mgnet-fast[hub]'"
 _BACKBONE = "backbone"
 
 
+@provides("save_pretrained")
 def save_pretrained(model: MGNet, directory: str | os.PathLike[str], **options: Any) -> str | None:
     """See :meth:`MGNet.save_pretrained`."""
     shared = _shared_class()(model)
@@ -36,6 +36,7 @@ def save_pretrained(model: MGNet, directory: str | os.PathLike[str], **options: 
     return url
 
 
+@provides("from_pretrained")
 def from_pretrained(
     source: str | os.PathLike[str],
     *,
@@ -44,7 +45,7 @@ def from_pretrained(
     **options: Any,
 ) -> MGNet:
     """See :meth:`MGNet.from_pretrained`."""
-    kind, source = _shared_class(), os.fspath(source)
+    kind, source = _shared_class(), os.fspath(checked_path(source, "source"))
     if os.path.isdir(source):
         for name in (CONFIG_FILE, WEIGHTS_FILE):
             if not os.path.isfile(os.path.join(source, name)):
@@ -59,7 +60,7 @@ def from_pretrained(
 
 @functools.cache
 def _shared_class() -> Any:
-    """The mixin with this package's way to read and write.
+    """huggingface_hub's mixin around a network, with this package's file formats.
 
     Raises:
         ImportError: huggingface_hub is not installed.
@@ -70,7 +71,6 @@ def _shared_class() -> Any:
         raise ImportError(
             f"sharing networks needs huggingface_hub ({error}): {INSTALL_HINT}"
         ) from error
-    from ..mgnet.network import MGNet
 
     class Shared(  # type: ignore[misc, call-arg, unused-ignore]
         PyTorchModelHubMixin,  # type: ignore[misc, unused-ignore]
@@ -114,8 +114,7 @@ def _shared_class() -> Any:
         numbers.pop(_BACKBONE, None)
         if chosen is None:
             raise ValueError(
-                f"{source} has a backbone that this package has no name for: give the module as "
-                "backbone"
+                f"{source} does not name its backbone: pass the backbone module as backbone"
             )
         network = MGNet(MGNetConfig.from_dict(numbers), chosen, dim).eval()
         try:

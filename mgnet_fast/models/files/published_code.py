@@ -1,6 +1,6 @@
-"""Taking over from the published code: its constructor arguments and its live models.
+"""Networks from the published code: from its constructor arguments and from its live models.
 
-Facts about its names and defaults: github.com/siahuat0727/MGNet.
+Its names and defaults are those of github.com/siahuat0727/MGNet.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..mgnet.config import MGNetConfig
+from ..mgnet.from_files import provides
 from ..mgnet.network import POSITION_DIM, MGNet
 from .blueprint import Blueprint, identified_backbone
 from .weights import load_weights
@@ -20,9 +21,9 @@ _TOY = "vanilla"  # its name for the toy CNN
 
 
 class UnmeasuredGradients:
-    """What the published training script asks of its gradient monitor: nothing is measured.
+    """A gradient monitor for the published training script that measures nothing.
 
-    The numbers are NaN, so that its logs show that nobody measured them.
+    Its numbers are NaN, so that logs do not show made-up values.
     """
 
     def __init__(self, num_glimpses: int) -> None:
@@ -31,20 +32,21 @@ class UnmeasuredGradients:
         self.ratio = torch.tensor(0.0)
 
     def scale(self) -> Tensor:
-        """The scale applied to gradients, which is none: NaN."""
+        """The scale applied to gradients: NaN, none is applied."""
         return torch.tensor(torch.nan)
 
     def update_ratio(self, epoch: int, total_epoch: int) -> None:
-        """Called once a step by the script; the ratio stays 0, which is "off"."""
+        """Called once a step by the script; the ratio stays 0, which means off."""
 
 
 def config_from_hparams(hparams: Any, in_chans: int) -> MGNetConfig:
-    """The config that the published code's arguments ask for.
+    """The config for constructor arguments of the published code.
 
-    Both the parsed command line and the namespace that its main script makes of it are taken.
+    Accepts its parsed command line and the namespace that its main script makes from it.
 
     Raises:
-        ValueError: a name is missing, or asks for an option that this package does not have.
+        TypeError: ``hparams`` is neither a mapping nor a namespace.
+        ValueError: a name is missing, or an option has a value that this package does not support.
     """
     values = _as_mapping(hparams)
     missing = [name for name in ("num_class", "n_iter", "scale") if name not in values]
@@ -69,6 +71,7 @@ def config_from_hparams(hparams: Any, in_chans: int) -> MGNetConfig:
     return config
 
 
+@provides("from_hparams")
 def network_from_hparams(hparams: Any, backbone: nn.Module, dim: int) -> MGNet:
     """See :meth:`MGNet.from_hparams`."""
     model = MGNet(config_from_hparams(hparams, _in_chans(backbone)), backbone, dim)
@@ -79,6 +82,7 @@ def network_from_hparams(hparams: Any, backbone: nn.Module, dim: int) -> MGNet:
     return model
 
 
+@provides("from_reference")
 def network_from_reference(module: nn.Module) -> MGNet:
     """See :meth:`MGNet.from_reference`."""
     parts = ("hparams", "backbone", "feat_fusion", "loc_network", "global_fc")
@@ -101,7 +105,7 @@ def network_from_reference(module: nn.Module) -> MGNet:
 
 
 def blueprint_from_hparams(source: str, hparams: Any, weights: Mapping[str, Tensor]) -> Blueprint:
-    """What a checkpoint's hyper-parameters say about its network.
+    """The blueprint in a checkpoint's hyper-parameters.
 
     Raises:
         ValueError: they are not those of the published code.
@@ -116,6 +120,8 @@ def blueprint_from_hparams(source: str, hparams: Any, weights: Mapping[str, Tens
 
 
 def _as_mapping(hparams: Any) -> Mapping[str, Any]:
+    if not isinstance(hparams, Mapping) and not hasattr(hparams, "__dict__"):
+        raise TypeError(f"hparams must be a mapping or a namespace, got {type(hparams).__name__}")
     values = hparams if isinstance(hparams, Mapping) else vars(hparams)
     inner = values.get("hparams")
     return values if inner is None else _as_mapping(inner)
@@ -134,7 +140,7 @@ def _scale_range(values: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _refuse_foreign_options(values: Mapping[str, Any]) -> None:
-    """Raises for options of the published code that its paper does not use."""
+    """Raises ValueError for options that the published code has beyond its paper."""
     neutral: dict[str, tuple[Any, ...]] = {
         "trans_method": ("tight-crop",),
         "no_detach": (False,),
@@ -149,7 +155,7 @@ def _refuse_foreign_options(values: Mapping[str, Any]) -> None:
 
 
 def _has_stem_pool(backbone: nn.Module) -> bool:
-    """Whether the stem, which has no parameters to tell by, is as the name says."""
+    """Whether the stem has its max-pool, which the parameters do not show."""
     return isinstance(getattr(backbone, "maxpool", nn.MaxPool2d(1)), nn.MaxPool2d)
 
 

@@ -1,4 +1,4 @@
-"""Reading files of ``torch.save`` without running anything they ask for."""
+"""Reads files of ``torch.save`` without running code from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 class _StandIn:
-    """Takes the place of a class that a file names, and does nothing with what it is given."""
+    """Replaces a class that a file names; ignores its data."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         pass
@@ -21,13 +21,13 @@ class _StandIn:
 
 
 def read_torch_file(path: str | os.PathLike[str]) -> Any:
-    """The content of a file of ``torch.save``, on the CPU, read with ``weights_only=True``.
+    """Reads a file of ``torch.save`` onto the CPU with ``weights_only=True``.
 
-    Lightning keeps the classes of callbacks beside the weights. Such names are resolved to empty
-    classes of our own, so that the weights can be read without Lightning and without its code.
+    Lightning stores objects of callbacks beside the weights. Empty classes take their place, so
+    neither Lightning nor its code is needed.
 
     Raises:
-        ValueError: the file is damaged, or holds objects that can only be read by running code.
+        ValueError: the file is damaged, or has objects that only running code could restore.
     """
     try:
         with torch.serialization.safe_globals(_harmless_globals(path)):
@@ -39,7 +39,7 @@ def read_torch_file(path: str | os.PathLike[str]) -> Any:
 def _harmless_globals(path: str | os.PathLike[str]) -> list[Any]:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except ValueError:  # the format before torch 1.6, which has no list of names
+    except ValueError:  # the format before torch 1.6 has no list of names
         names = []
     stand_ins = [
         (type(name.rpartition(".")[2], (_StandIn,), {}), name)

@@ -1,4 +1,4 @@
-"""What a checkpoint says about the images that its network was trained on."""
+"""Facts about the training images in a checkpoint's header."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _KEY = "mgnet_fast.images"
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """Classes and sizes of a network's training images.
+    """Classes and sizes of the images that a network was trained on.
 
     Attributes:
-        classes: names, in the order of the network's outputs.
-        image_size: side of the images that it saw, in pixels.
-        resize: shorter side of a validation image before its central crop.
+        classes: names in the order of the network's outputs.
+        image_size: side of the training images in pixels.
+        resize: shorter side of a validation image in pixels, before its central crop.
     """
 
     classes: tuple[str, ...]
@@ -26,15 +26,15 @@ class TrainedOn:
     resize: int
 
     def to_header(self) -> dict[str, str]:
-        """For `save_checkpoint(metadata=...)`."""
+        """Metadata for :func:`save_checkpoint`."""
         return {_KEY: json.dumps(asdict(self))}
 
 
 def read_trained_on(path: str | os.PathLike[str]) -> TrainedOn | None:
-    """What `TrainedOn.to_header` wrote into a checkpoint; None where there is nothing of it.
+    """Reads from a checkpoint what :meth:`TrainedOn.to_header` wrote; None if it has no entry.
 
     Raises:
-        ValueError: what is there is malformed.
+        ValueError: the entry is malformed.
     """
     try:
         with safe_open(path, framework="pt") as file:

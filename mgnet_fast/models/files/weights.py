@@ -1,4 +1,4 @@
-"""Putting weights into a network, with a full account of what does not fit."""
+"""Loads weights into a network, with an error that lists everything that does not fit."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-_SHOWN = 8  # names listed of each kind of difference
+_SHOWN = 8  # most names per kind of difference in the error
 
 
 def load_weights(
     model: nn.Module, weights: Mapping[str, Tensor], source: str, *, share: bool = False
 ) -> None:
-    """Loads ``weights`` into ``model``; nothing is loaded unless everything fits.
+    """Loads ``weights`` into ``model``, all of them or none.
 
     Args:
         model: the network.
-        weights: its state dict.
-        source: where they are from, for the error message.
-        share: take over the given tensors themselves instead of copying their values.
+        weights: a state dict with all its names.
+        source: what the error message calls the weights.
+        share: use the given tensors themselves as parameters instead of copying their values.
 
     Raises:
         ValueError: names are missing or unexpected, or shapes differ; the message names them.

@@ -1,1 +1,1 @@
-"""MGNet and its parts."""
+"""The Multi-Glimpse Network: config, network, its parts, its loss and the published algorithm."""

@@ -1,24 +1,25 @@
-"""What a Multi-Glimpse Network is, apart from its backbone: a frozen, checked set of numbers."""
+"""The config of a Multi-Glimpse Network: frozen and checked."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..stored_config import StoredConfig
 
 GlimpseLoss = Literal["reference", "paper"]
 
 
 @dataclass(frozen=True)
-class MGNetConfig:
-    """Every number that defines an MGNet, apart from its backbone.
+class MGNetConfig(StoredConfig):
+    """All numbers that define an MGNet apart from its backbone.
 
     Attributes:
         num_classes: K, number of classes.
         in_chans: C, channels of the images.
-        num_glimpses: T, glimpses an image gets. ``T = 1`` forces ``alpha`` to 0: with one
+        num_glimpses: T, number of glimpses per image. ``T = 1`` sets ``alpha`` to 0: with one
             glimpse there is no glimpse loss and no glimpse head.
         glimpse_size: height and width of a glimpse in pixels (one number: square). ``None``
             means ``int(H // down_factor)`` square if ``down_factor`` is given, else the image's
@@ -28,12 +29,12 @@ class MGNetConfig:
         alpha: weight of the glimpse loss (equation 8); the glimpse head exists if it is
             positive and ``num_glimpses >= 2``.
         stem_pool: whether a ResNet given by name keeps the max-pool of its stem.
-        glimpse_loss: ``"reference"`` classifies glimpses 2..T on their own, as the published
-            code does; ``"paper"`` glimpses 1..T, as equation 8 reads.
+        glimpse_loss: ``"reference"``: the glimpse head classifies glimpses 2..T, as in the
+            published code; ``"paper"``: glimpses 1..T, as in equation 8.
         mean: per channel, in units of [0, 1]; applied to uint8 images only.
         std: per channel, in units of [0, 1]; applied to uint8 images only.
-        down_factor: M of the paper, a convenience that depends on the image's height; an
-            explicit ``glimpse_size`` is exact (``int(224 // (7 / 3))`` is 95, not 96).
+        down_factor: M of the paper: the glimpse size follows from the image's height. A
+            ``glimpse_size`` is exact (``int(224 // (7 / 3))`` is 95, not 96).
 
     Raises:
         ValueError: a value is out of range, or lengths do not fit ``in_chans``.
@@ -101,39 +102,6 @@ class MGNetConfig:
             )
         return side, side
 
-    def to_dict(self) -> dict[str, Any]:
-        """The config as plain values that JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> MGNetConfig:
-        """The inverse of :meth:`to_dict`; lists are accepted for tuples.
-
-        Raises:
-            ValueError: a key is unknown or a value is out of range.
-        """
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ValueError(f"config has unknown keys {unknown}; known are {known}")
-        return cls(**values)
-
-    def to_json(self) -> str:
-        """The config as one line of JSON."""
-        return json.dumps(self.to_dict())
-
-    @classmethod
-    def from_json(cls, text: str) -> MGNetConfig:
-        """The inverse of :meth:`to_json`.
-
-        Raises:
-            ValueError: not a JSON object, or not one of a config.
-        """
-        values = json.loads(text)
-        if not isinstance(values, dict):
-            raise ValueError(f"config must be a JSON object, got {type(values).__name__}")
-        return cls.from_dict(values)
-
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
@@ -157,7 +125,7 @@ class MGNetConfig:
             raise ValueError(f"down_factor must be positive, got {self.down_factor}")
         if self.glimpse_size is not None:
             raise ValueError(
-                "glimpse_size and down_factor are two ways to say one thing: give one of them, "
+                "glimpse_size and down_factor exclude each other: give one of them, "
                 f"got {self.glimpse_size} and {self.down_factor}"
             )
 

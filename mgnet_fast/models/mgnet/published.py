@@ -1,7 +1,7 @@
-"""The published algorithm on the same modules and weights: the peer to compare with.
+"""The published algorithm on an MGNet's modules and weights, to compare results and speed with.
 
-Nothing here is fast. It samples with ``affine_grid`` and ``grid_sample`` in NCHW, projects all
-tokens again at every step, and runs the localization layer even where nobody looks at its result.
+It is slow on purpose: it samples with ``affine_grid`` and ``grid_sample``, projects all tokens
+again at every step, and runs the localization layer after the last glimpse, too.
 """
 
 from __future__ import annotations
@@ -17,24 +17,28 @@ from .network import MGNet
 def published_forward(
     model: MGNet, images: Tensor, *, num_glimpses: int | None = None
 ) -> dict[str, Tensor]:
-    """What ``model(images)`` returns, computed plainly in eager PyTorch.
+    """Computes what ``model(images)`` returns as the published code does, in eager PyTorch.
 
     Args:
-        model: the network; only its modules and weights are used, not its forward.
-        images: [B, C, H, W]; uint8 is converted and normalised as a whole first.
-        num_glimpses: T of this call (default: the config's).
+        model: the network, whose modules and weights are used.
+        images: as in :meth:`MGNet.forward`; uint8 images are first normalised as a whole.
+        num_glimpses: T of this call. Default: the config's.
 
     Returns:
         The same dict as :meth:`MGNet.forward`, equal up to rounding.
 
+    Raises:
+        TypeError, ValueError: as :meth:`MGNet.forward`.
+
     Source: paper, sections 3.1 to 3.4.
     """
+    steps = model.checked_steps(num_glimpses)
+    model.check_images(images)
     images = _normalised(model, images)
     region = images.new_tensor([1.0, 0.0, 0.0]).repeat(images.shape[0], 1)
     n_logit: list[Tensor] = []
     n_affparam: list[Tensor] = []
     n_feature: list[Tensor] = []
-    steps = model.config.num_glimpses if num_glimpses is None else num_glimpses
     for _ in range(steps):
         n_affparam.append(region)
         n_feature.append(model.backbone(_sampled(model, images, region)))

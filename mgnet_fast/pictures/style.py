@@ -1,4 +1,11 @@
-"""How the page looks, by day and by night."""
+"""Colours of all pictures, and the style sheet of the report (light and dark)."""
+
+RIGHT = "#12a150"
+WRONG = "#e5382b"
+INK = "#1c2430"
+MUTED = "#6b7684"
+FRAME = "#c9d0d8"
+UNKNOWN = "#2f6fd0"
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --paper: #ffffff; --muted: #6b7684;

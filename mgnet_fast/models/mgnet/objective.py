@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""The loss that MGNets are trained with."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..objective import stepwise_cross_entropy
+
 CONFIDENT_BELOW = 0.4
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Classification at every glimpse and of every glimpse, and small last glimpses.
+    """Classifies after every glimpse and from every glimpse alone, and favours small last glimpses.
 
         loss = alpha * glimpse + (1 - alpha) * global + size_weight * size
 
     - ``global``: cross-entropy of ``n_logit`` [T, B, K], averaged over T and B (paper, eq. 7).
     - ``glimpse``: cross-entropy of ``n_aux_logit``, averaged over its rows and B (eq. 8). The
-      published code has T - 1 rows, glimpses 2..T; the paper's formula has T. Which one is the
-      model's choice (``config.glimpse_loss``). Without such rows (T = 1, or no glimpse head)
-      alpha counts as 0.
-    - ``size``: mean of ``(s_T - s_min)^2`` over the samples whose cross-entropy at the last
-      glimpse is below 0.4, times their share of the batch: the sum over them divided by B. Only
-      the last glimpse is pulled, and only once the sample is classified well. The published
-      code has it for translated MNIST alone. 0 for T = 1, where the region is fixed.
+      published code has T - 1 rows, glimpses 2..T; the paper's formula has T rows; see
+      ``config.glimpse_loss``. Without rows (T = 1, or no glimpse head) alpha counts as 0.
+    - ``size``: the sum of ``(s_T - s_min)^2`` over the samples whose cross-entropy after the last
+      glimpse is below 0.4, divided by B. It shrinks only the last glimpse, and only of samples
+      that are classified well. The published code uses it for translated MNIST only. 0 for
+      T = 1, where the region is fixed.
 
     Attributes:
         alpha: weight of the glimpse part, in [0, 1].
         size_weight: weight of the size part, at least 0.
-        min_scale: s_min, the smallest scale that the model can choose.
-        label_smoothing: in [0, 1), applied to both classification parts.
+        min_scale: s_min, the smallest scale that the network can choose.
+        label_smoothing: of both classification parts, in [0, 1).
 
     Raises:
         ValueError: an attribute is out of range.
@@ -66,26 +67,18 @@ class Objective:
             ValueError: labels do not fit the logits.
         """
         logits = output["n_logit"]
-        if labels.shape != logits.shape[1:2]:
-            raise ValueError(
-                f"labels must have shape [{logits.shape[1]}], got {list(labels.shape)}"
-            )
-        at_each = self._cross_entropy(logits, labels)
+        at_each = stepwise_cross_entropy(logits, labels, self.label_smoothing)
         parts = {"global": at_each, "glimpse": at_each.new_zeros(()), "size": at_each.new_zeros(())}
         alpha = 0.0
         if "n_aux_logit" in output and len(output["n_aux_logit"]):
             alpha = self.alpha
-            parts["glimpse"] = self._cross_entropy(output["n_aux_logit"], labels)
+            parts["glimpse"] = stepwise_cross_entropy(
+                output["n_aux_logit"], labels, self.label_smoothing
+            )
         if self.size_weight and len(logits) > 1:
             parts["size"] = self._size(logits[-1], output["n_affparam"][-1, :, 0], labels)
         loss = alpha * parts["glimpse"] + (1 - alpha) * parts["global"]
         return {"loss": loss + self.size_weight * parts["size"], **parts}
-
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        rows = logits.flatten(0, 1)
-        return F.cross_entropy(
-            rows, labels.repeat(len(logits)), label_smoothing=self.label_smoothing
-        )
 
     def _size(self, last_logits: Tensor, last_scale: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():

@@ -1,0 +1,45 @@
+"""What the package must know of a family of networks to make, name, save and load its members."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from .network import GlimpseNetwork
+from .stored_config import StoredConfig
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks of one class whose names share a prefix.
+
+    Attributes:
+        prefix: of the names: ``<prefix>_<backbone>``.
+        network: their class.
+        config: the class of their configs.
+        backbones: the names that may follow the prefix.
+        defaults: from a backbone's name and the caller's overrides to the config's other fields.
+        build: from config, backbone (name or module) and the backbone's number of features (None:
+            found from the backbone) to a network with random weights.
+        takes_foreign: whether ``timm:<name>`` and ``torchvision:<name>`` may follow the prefix.
+        shipped: full names whose trained weights the package contains.
+        training_only: prefixes of parameters that a network for inference may lack.
+    """
+
+    prefix: str
+    network: type[GlimpseNetwork]
+    config: type[StoredConfig]
+    backbones: Callable[[], list[str]]
+    defaults: Callable[[str, Mapping[str, Any]], dict[str, Any]]
+    build: Callable[[Any, nn.Module | str, int | None], GlimpseNetwork]
+    takes_foreign: bool = False
+    shipped: tuple[str, ...] = ()
+    training_only: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The full names of this package's own members."""
+        return [f"{self.prefix}_{backbone}" for backbone in self.backbones()]

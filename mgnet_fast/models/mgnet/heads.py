@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ... import functional
 from ...ops.backends.reference import region_from_logits
 from ...ops.rescale_gradient import rescale_gradient_by
+from ...ops.sampling import RangeMap
 
 
 class LocalizationNetwork(nn.Module):
@@ -75,7 +76,7 @@ class LocalizationNetwork(nn.Module):
         logits = self._logits(fused)
         if logits.dtype != torch.float64:
             logits = logits.float()
-        return region_from_logits(logits, self.scale_range, self.gradient_scale)
+        return region_from_logits(logits, RangeMap(*self.scale_range, self.gradient_scale))
 
     def _logits(self, fused: Tensor) -> Tensor:
         logits: Tensor = self.fc(fused)

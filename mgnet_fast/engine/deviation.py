@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..models import MGNet
+from ..models import GlimpseNetwork
 from .runners.runner import Runner
 from .schedule.every_glimpse import every_glimpse
 
@@ -114,7 +114,7 @@ class _Differences:
 
 
 def measure_deviation(
-    runner: Runner, model: MGNet, batches: Iterable[Tensor], slots: int
+    runner: Runner, model: GlimpseNetwork, batches: Iterable[Tensor], slots: int
 ) -> Deviation:
     """``runner`` against ``model`` in float32, both on the runner's device.
 

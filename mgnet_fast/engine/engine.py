@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -14,7 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..models import MGNet
+from ..models import GlimpseNetwork
+from ..models.network import check_network
+from .convolutions import backbone_structure
+from .convolutions.activation_range import ActivationRange
+from .convolutions.calibration import activation_ranges
 from .deviation import Deviation, measure_deviation
 from .device_loop.loop import GraphLoop
 from .exits import Confidence, ExitDecision, ExitRule
@@ -65,7 +68,8 @@ class Engine:
         deviation (Deviation | None): how far all this is from the eager float32 network, on the
             calibration images; None without them.
 
-    An engine serves one stream at a time, and says so where it is asked for a second.
+    An engine serves one stream at a time; asking for a second one raises. It can be pickled, sent
+    to worker processes (spawn, Ray) and deep-copied: each copy builds its runner again.
 
     Raises:
         TypeError, ValueError: an argument that does not fit.
@@ -73,7 +77,7 @@ class Engine:
 
     def __init__(
         self,
-        model: MGNet,
+        model: GlimpseNetwork,
         device: torch.device | str = "cpu",
         precision: str = "fp32",
         slots: int = 64,
@@ -82,33 +86,62 @@ class Engine:
         exit: ExitRule | None = None,
         calibration: Iterable[Tensor] | None = None,
     ) -> None:
-        if not isinstance(model, MGNet):
-            raise TypeError(f"model must be an MGNet, got {type(model).__name__}")
+        check_network(model)
         self.slots = _checked_slots(slots)
         self.model = model
         self.exit: ExitRule = Confidence(0.9) if exit is None else exit
-        self._decision = ExitDecision(self.exit, model.config.num_glimpses, "cpu")
+        ExitDecision(self.exit, model.config.num_glimpses, "cpu")  # before anything takes time
         batches = None
         if calibration is not None:
             batches = calibration_batches(calibration, model.config.in_chans)
+        ranges = None
+        if precision == "int8" and batches and backbone_structure.is_known(model.backbone):
+            ranges = activation_ranges(model, batches)
+        self._artefact = None if artefact is None else Path(artefact)
+        self._prepare(torch.device(device), precision, runner, batches, ranges)
+        self.deviation: Deviation | None = None
+        if batches is not None:
+            self.deviation = measure_deviation(self._runner, model, batches, self.slots)
+
+    def _prepare(
+        self,
+        device: torch.device,
+        precision: str,
+        runner: str,
+        calibration: tuple[Tensor, ...] | None,
+        ranges: list[ActivationRange] | None,
+    ) -> None:
+        """Builds the runner, and what belongs to it."""
         request = RunnerRequest(
-            model,
-            torch.device(device),
-            precision,
-            self.slots,
-            None if artefact is None else Path(artefact),
-            batches,
+            self.model, device, precision, self.slots, self._artefact, calibration, ranges
         )
         chosen = choose_runner(request, runner)
         self.precision = precision
         self.runner, self.reason = chosen.name, chosen.reason
         self.device = chosen.runner.device
-        self._runner = chosen.runner
-        self._decision = ExitDecision(self.exit, model.config.num_glimpses, self.device)
+        self._runner, self._ranges = chosen.runner, ranges
+        self._decision = ExitDecision(self.exit, self.model.config.num_glimpses, self.device)
         self._busy = threading.Lock()
-        self.deviation: Deviation | None = None
-        if batches is not None:
-            self.deviation = measure_deviation(chosen.runner, model, batches, self.slots)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and deep copies hold the network and the choices, not what was built of them.
+
+        The engine is built again from both where it is unpickled, with the runner that was chosen
+        here and, in int8, the ranges that were measured here, so its results have the same bits on
+        the same kind of machine. A stream under way is not copied.
+        """
+        choices = {
+            "device": str(self.device),
+            "precision": self.precision,
+            "runner": self.runner,
+            "slots": self.slots,
+            "artefact": self._artefact,
+            "exit": self.exit,
+            "ranges": self._ranges,
+            "deviation": self.deviation,
+            "reason": self.reason,
+        }
+        return _rebuilt, (self.model, choices)
 
     def with_exit(self, exit: ExitRule) -> Engine:
         """An engine with another exit rule that shares everything else with this one.
@@ -116,7 +149,8 @@ class Engine:
         Raises:
             TypeError, ValueError: the rule does not fit.
         """
-        other = copy.copy(self)
+        other = object.__new__(Engine)
+        other.__dict__.update(self.__dict__)
         other.exit = exit
         other._decision = ExitDecision(exit, self.model.config.num_glimpses, self.device)
         return other
@@ -206,6 +240,22 @@ class Engine:
             yield
         finally:
             self._busy.release()
+
+
+def _rebuilt(model: GlimpseNetwork, choices: dict[str, Any]) -> Engine:
+    """The engine that :meth:`Engine.__reduce__` describes."""
+    engine = object.__new__(Engine)
+    engine.model, engine.exit = model, choices["exit"]
+    engine.slots, engine._artefact = choices["slots"], choices["artefact"]
+    engine._prepare(
+        torch.device(choices["device"]),
+        choices["precision"],
+        choices["runner"],
+        None,
+        choices["ranges"],
+    )
+    engine.deviation, engine.reason = choices["deviation"], choices["reason"]
+    return engine
 
 
 def _checked_slots(slots: object) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -15,8 +17,9 @@ class Prediction:
     Attributes:
         label: the class of the largest logit.
         logits (Tensor[K]): float32 class logits after the last glimpse taken, on the CPU.
-        glimpses: how many were taken.
-        regions (Tensor[glimpses, 3]): float32, where they were: (s, x, y) each.
+        glimpses: how many steps were taken, which for MGNet is how many glimpses.
+        regions (Tensor[looks, 3] or Tensor[looks, 4]): float32, where it was looked:
+            (s, x, y) or (s_x, s_y, x, y) each, one a glimpse for MGNet.
         finite: whether all logits are numbers; where they are not, the label means nothing.
     """
 
@@ -27,16 +30,30 @@ class Prediction:
     finite: bool
 
 
-def predictions(logits: Tensor, regions: Tensor, glimpses: list[int]) -> list[Prediction]:
+def predictions(
+    logits: Tensor, regions: Tensor, glimpses: list[int], looks: tuple[int, ...] | None = None
+) -> list[Prediction]:
     """One for each row of ``logits`` [n, K] and ``regions`` [n, T, 3], both on the CPU.
 
-    Results are views of rows: a copy each would take longer than all else here.
+    Where a step takes several looks, ``looks`` says how many, and regions are [n, T, R, 3 or 4].
+    Results are views of rows: a copy of each would take longer than everything else here.
     """
+    if looks is not None and regions.dim() == 4:
+        regions = taken_looks(regions.transpose(0, 1), looks).transpose(0, 1)
+        ends = [0, *accumulate(looks)]
+    else:
+        ends = list(range(max(glimpses, default=0) + 1))
     values = logits.numpy()
     labels = values.argmax(axis=1).tolist()
     finite = np.isfinite(values).all(axis=1).tolist()
     rows, seen = logits.unbind(), regions.unbind()
     return [
-        Prediction(labels[n], rows[n], count, seen[n][:count], finite[n])
+        Prediction(labels[n], rows[n], count, seen[n][: ends[count]], finite[n])
         for n, count in enumerate(glimpses)
     ]
+
+
+def taken_looks(regions: Tensor, looks: tuple[int, ...]) -> Tensor:
+    """Regions [sum of looks, n, 3 or 4] of padded ones [T, n, R, 3 or 4]."""
+    steps = [each[:, :count].transpose(0, 1) for each, count in zip(regions, looks, strict=False)]
+    return torch.cat(steps)

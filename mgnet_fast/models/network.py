@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .. import functional
 from ..ops.arguments import normalization
 from ..ops.autocast import without_autocast
+from ..ops.images.image_pool import ImagePool
 from .backbones.activation_checkpoint import checkpointed
 from .backbones.precision import glimpse_memory_format
 from .objective import LossFunction, MeanCrossEntropy
@@ -78,6 +79,17 @@ class Localization(NamedTuple):
     head: nn.Module
     classifier: nn.Module
     shared: tuple[nn.Module, ...]
+
+
+class FusedStep(NamedTuple):
+    """The modules of a step that :class:`mgnet_fast.ops.fusion.fusion_weights.StepWeights` takes:
+    one-head attention over the tokens of an image, LayerNorm and ReLU, then two linear layers."""
+
+    attention: nn.MultiheadAttention
+    norm: nn.LayerNorm
+    class_head: nn.Linear
+    localization: nn.Linear
+    scale_range: tuple[float, float]
 
 
 class GlimpseNetwork(nn.Module, ABC):
@@ -228,6 +240,12 @@ class GlimpseNetwork(nn.Module, ABC):
         """Which images an exit rule may let go after this step: bool [B]. Default: all."""
         return torch.ones(len(state[0]), dtype=torch.bool, device=state[0].device)
 
+    @property
+    def fused_step(self) -> FusedStep | None:
+        """The modules behind the backbone, if a step is one of MGNet's: the engine then runs all of
+        them as one op. None: the engine calls the methods above."""
+        return None
+
     def objective(self, *, label_smoothing: float = 0.0, size_weight: float = 0.0) -> LossFunction:
         """What training minimises. Default: cross-entropy averaged over all steps.
 
@@ -328,7 +346,7 @@ class GlimpseNetwork(nn.Module, ABC):
         shape: tuple[int, int] = self.config.glimpse_shape((height, width))
         return shape
 
-    def sampling_options(self, images: Tensor) -> dict[str, Any]:
+    def sampling_options(self, images: Tensor | ImagePool) -> dict[str, Any]:
         """Arguments of :func:`mgnet_fast.glimpse` that follow from images and network."""
         is_bytes = images.dtype == torch.uint8
         return {

@@ -231,7 +231,7 @@ def test_no_images(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (TypeError, {"model": "resnet"}, "model must be an MGNet, got str"),
+        (TypeError, {"model": "resnet"}, "model must be a GlimpseNetwork, got str"),
         (ValueError, {"slots": 0}, "slots must be at least 1, got 0"),
         (TypeError, {"slots": 2.0}, "slots must be an int, got 2.0"),
         (ValueError, {"runner": "fastest"}, "runner must be one of auto, .*got 'fastest'"),

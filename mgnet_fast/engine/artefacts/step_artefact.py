@@ -37,7 +37,7 @@ def check_fits(description: Mapping[str, Any] | None, request: RunnerRequest) ->
         ValueError: it is missing, or of a whole loop, of another network, in another precision
             or for fewer images.
     """
-    name, model = f"artefact {request.artefact}", request.model
+    name, model = f"artefact {request.artefact}", request.mgnet
     if description is None:
         raise ValueError(
             f"{name} does not say what it is, so mgnet-fast did not write it: {_EXPORT}"

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...models import MGNet
-from ..runners.plain import PlainRunner
+from ...models import GlimpseNetwork
+from ..runners.eager import runner_of
 from ..schedule.every_glimpse import every_glimpse
 from . import backbone_structure
 from .activation_range import ActivationRange
@@ -20,7 +20,7 @@ from .plain_convolution import PlainArithmetic, PlainConvolution
 _ROWS = 32  # images in flight while ranges are collected
 
 
-def activation_ranges(model: MGNet, batches: Iterable[Tensor]) -> list[ActivationRange]:
+def activation_ranges(model: GlimpseNetwork, batches: Iterable[Tensor]) -> list[ActivationRange]:
     """The range of every convolution's result over all glimpses of all images, in float32.
 
     Args:
@@ -33,7 +33,7 @@ def activation_ranges(model: MGNet, batches: Iterable[Tensor]) -> list[Activatio
     ready = copy.deepcopy(model).float().eval().cpu()
     collecting = _Collecting()
     ready.backbone = _Averaged(backbone_structure.features(ready.backbone, collecting))
-    runner = PlainRunner(ready, memory_format=torch.channels_last)
+    runner = runner_of(ready, memory_format=torch.channels_last)
     for batch in batches:
         every_glimpse(runner, batch, _ROWS)
     return collecting.ranges

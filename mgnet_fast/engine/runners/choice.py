@@ -66,6 +66,12 @@ def _refusal(kind: RunnerKind, request: RunnerRequest) -> str | None:
             f"it runs in {', '.join(kind.precisions)}, not in {request.precision} "
             f"(which {', '.join(able)} can)"
         )
+    if not (kind.takes_any_network or request.model.fused_step is not None):
+        able = [other.name for other in KINDS if other.takes_any_network]
+        return (
+            f"it runs networks with the step of MGNet, and {type(request.model).__name__} has "
+            f"another ({', '.join(able)} run any)"
+        )
     if kind.loads_artefact and request.artefact is None:
         return "it loads what mgnet-fast export wrote: give its path as artefact"
     if not kind.loads_artefact and request.artefact is not None:

@@ -1,34 +1,53 @@
-"""Runners that need nothing prepared: the network's own modules, in either memory layout."""
+"""Runners that prepare nothing: the network's own modules, in either memory layout."""
 
 from __future__ import annotations
 
 import torch
 
+from ...models import GlimpseNetwork
+from ...ops.fusion.fusion_weights import FoldedFusion
 from ..convolutions.lower_precision import DTYPES, lowered
 from .kind import RunnerKind, RunnerRequest
 from .plain import PlainRunner
+from .runner import Runner
+from .stepwise import StepwiseRunner
 
 
-def _never(request: RunnerRequest) -> None:
+def runner_of(
+    network: GlimpseNetwork,
+    folded: FoldedFusion | None = None,
+    memory_format: torch.memory_format | None = None,
+    glimpse_dtype: torch.dtype | None = None,
+) -> Runner:
+    """The runner of a network that is ready: by its fused step, or step by step without one."""
+    if network.fused_step is None:
+        return StepwiseRunner(network, memory_format, glimpse_dtype)
+    return PlainRunner(network, folded, memory_format, glimpse_dtype)
+
+
+def _no_refusal(request: RunnerRequest) -> None:
     return None
 
 
-def _contiguous(request: RunnerRequest) -> PlainRunner:
+def _contiguous(request: RunnerRequest) -> Runner:
     return _runner(request, torch.contiguous_format)
 
 
-def _channels_last(request: RunnerRequest) -> PlainRunner:
+def _channels_last(request: RunnerRequest) -> Runner:
     return _runner(request, torch.channels_last)
 
 
-def _runner(request: RunnerRequest, layout: torch.memory_format) -> PlainRunner:
+def _runner(request: RunnerRequest, layout: torch.memory_format) -> Runner:
     network, dtype = request.network(), DTYPES[request.precision]
     if dtype != torch.float32:
         network.backbone = lowered(network.backbone, dtype, layout)
-        return PlainRunner(network, request.folded, layout, dtype)
+        return runner_of(network, request.folded, layout, dtype)
     network.backbone.to(memory_format=layout)  # type: ignore[call-overload]
-    return PlainRunner(network, request.folded)
+    return runner_of(network, request.folded)
 
 
-EAGER = RunnerKind("eager", tuple(DTYPES), _never, _contiguous)
-CHANNELS_LAST = RunnerKind("channels_last", tuple(DTYPES), _never, _channels_last)
+_PRECISIONS = tuple(DTYPES)
+EAGER = RunnerKind("eager", _PRECISIONS, _no_refusal, _contiguous, takes_any_network=True)
+CHANNELS_LAST = RunnerKind(
+    "channels_last", _PRECISIONS, _no_refusal, _channels_last, takes_any_network=True
+)

@@ -41,7 +41,7 @@ def _build(request: RunnerRequest) -> ArtefactRunner:
         raise ValueError("artefact must be the path of an exported step, got None")
     session = open_session(request.artefact)
     description = check_fits(description_of(session), request)
-    return ArtefactRunner(SessionProgram(session), description, request.model, request.device)
+    return ArtefactRunner(SessionProgram(session), description, request.mgnet, request.device)
 
 
 ONNXRUNTIME = RunnerKind(

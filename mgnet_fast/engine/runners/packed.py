@@ -13,8 +13,9 @@ from ..convolutions import (
 )
 from ..convolutions.calibration import activation_ranges
 from ..convolutions.lower_precision import DTYPES
+from .eager import runner_of
 from .kind import RunnerKind, RunnerRequest
-from .plain import PlainRunner
+from .runner import Runner
 
 
 def _refusal(request: RunnerRequest) -> str | None:
@@ -27,20 +28,20 @@ def _refusal(request: RunnerRequest) -> str | None:
         )
     if request.precision != "int8":
         return packed_convolution.refusal(DTYPES[request.precision])
-    if request.calibration is None:
+    if request.calibration is None and request.ranges is None:
         return "int8 needs calibration, image batches [B, C, H, W] to fit its integers to"
     return quantized_convolution.refusal()
 
 
-def _build(request: RunnerRequest) -> PlainRunner:
+def _build(request: RunnerRequest) -> Runner:
     network = request.network()
     if request.precision == "int8":
-        ranges = activation_ranges(request.model, request.calibration or ())
+        ranges = request.ranges or activation_ranges(request.model, request.calibration or ())
         network.backbone = quantized_backbone.quantize(network.backbone, ranges)
-        return PlainRunner(network, request.folded, torch.channels_last)
+        return runner_of(network, request.folded, torch.channels_last)
     dtype = DTYPES[request.precision]
     network.backbone = packed_backbone.pack(network.backbone, dtype)
-    return PlainRunner(network, request.folded, torch.channels_last, dtype)
+    return runner_of(network, request.folded, torch.channels_last, dtype)
 
 
-PACKED = RunnerKind("packed", (*DTYPES, "int8"), _refusal, _build)
+PACKED = RunnerKind("packed", (*DTYPES, "int8"), _refusal, _build, takes_any_network=True)

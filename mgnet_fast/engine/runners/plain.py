@@ -1,4 +1,4 @@
-"""The runner that asks for nothing: a network's own modules, as they are, on any device."""
+"""The runner of networks with a fused step: the backbone as it is, then one op, on any device."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...functional import FoldedFusion, glimpse
-from ...models import MGNet
+from ...models import GlimpseNetwork
 from ...models.backbones.precision import glimpse_memory_format
 from ...ops.backends import choice as backends
 from ...ops.fusion.fusion_step import fusion_step
@@ -25,7 +25,7 @@ class PlainRunner:
 
     def __init__(
         self,
-        model: MGNet,
+        model: GlimpseNetwork,
         folded: FoldedFusion | None = None,
         memory_format: torch.memory_format | None = None,
         glimpse_dtype: torch.dtype | None = None,
@@ -33,19 +33,14 @@ class PlainRunner:
         self.model = model
         self.config = model.config
         self.num_classes = model.config.num_classes
-        weight = model.loc_network.fc.weight
+        fused_step = model.fused_step
+        assert fused_step is not None  # such networks get a StepwiseRunner
+        weight = fused_step.localization.weight
         self.device: torch.device = weight.device
         self._width = weight.shape[1]
         self._dtype = weight.dtype
         self._glimpse_dtype = glimpse_dtype or weight.dtype
-        self._weights = StepWeights.of(
-            model.feat_fusion.mha,
-            model.feat_fusion.norm,
-            model.global_fc.fc,
-            model.loc_network.fc,
-            model.loc_network.scale_range,
-            folded,
-        )
+        self._weights = StepWeights.of(*fused_step, folded)
         self._backend = backends.choose(self.device.type, None)
         self._memory_format = memory_format or glimpse_memory_format(model.backbone)
 
@@ -83,8 +78,7 @@ class PlainRunner:
             if self.config.num_glimpses == 1 and size == tuple(images.shape[-2:]):
                 # The feed-forward twin: the whole image at its own size is the image itself.
                 chosen = images if image_index is None else images.index_select(0, image_index)
-                whole = self.model.glimpse_gen(chosen, region, is_whole_image=True)
-                return whole.to(self._glimpse_dtype)
+                return self.model.as_glimpse(chosen).to(self._glimpse_dtype)
         else:
             size = self.config.glimpse_shape((0, 0))  # such networks have a size of their own
         is_bytes = images.dtype == torch.uint8

@@ -1,34 +1,35 @@
-"""What the slots need of a network that is ready to run."""
+"""The protocol of a runner: a network that is ready to take steps."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ...models import MGNetConfig
 from ...ops.images.image_pool import ImagePool
 
 
 class Runner(Protocol):
     """One glimpse of several images at once, whatever number t each is at."""
 
-    config: MGNetConfig
+    config: Any
     num_classes: int
     device: torch.device
 
     def initial_regions(self, count: int) -> Tensor:
         """float32 [count, 3], the first region of every image."""
 
-    def new_tokens(self, slots: int) -> Tensor:
-        """[slots, T, D], memory for the fused glimpses; what is in it does not matter."""
+    def new_tokens(self, slots: int) -> Any:
+        """Memory for what is known of ``slots`` images: a Tensor [slots, T, D] for the tokens of
+        the fused glimpses, or the :class:`.stepwise.StateRows` of another network. The caller only
+        takes views of rows and copies rows."""
 
     def step(
         self,
         images: Tensor | ImagePool,
         region: Tensor,
-        tokens: Tensor,
+        tokens: Any,
         length: Tensor,
         image_index: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
@@ -36,9 +37,9 @@ class Runner(Protocol):
 
         Args:
             images: [B, C, H, W], or a pool.
-            region: float32 [S, 3].
-            tokens: [S, T, D]; slot i's new token is written to ``tokens[i, length[i] - 1]``, and
-                those after it are not read.
+            region: float32 [S, 3], the regions that the step before asked for.
+            tokens: memory of S slots. Of a Tensor [S, T, D], slot i's new token is written to
+                ``tokens[i, length[i] - 1]``, and those after it are not read.
             length: int64 [S], how many glimpses slot i has taken with this one.
             image_index: int64 [S], each slot's image; without it S = B, one each.
 

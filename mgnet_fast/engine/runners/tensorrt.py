@@ -60,7 +60,7 @@ def _build(request: RunnerRequest) -> ArtefactRunner:
     description = check_fits(manifest, request)
     library = import_library(_library_name(manifest))
     session = EngineSession(library, request.artefact, request.device)
-    return ArtefactRunner(EngineProgram(session), description, request.model, request.device)
+    return ArtefactRunner(EngineProgram(session), description, request.mgnet, request.device)
 
 
 def _manifest(request: RunnerRequest) -> dict[str, Any] | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..prediction import taken_looks
 from ..runners.runner import Runner
+from ..runners.stepwise import StepwiseRunner
 
 
 @torch.inference_mode()
@@ -18,11 +20,11 @@ def every_glimpse(runner: Runner, images: Tensor, slots: int) -> tuple[Tensor, T
         slots: so many images are looked at together.
 
     Returns:
-        Logits [T, B, K] and regions [T, B, 3], float32.
+        Logits [T, B, K] and regions [sum of looks, B, 3 or 4], float32.
     """
     steps = runner.config.num_glimpses
     logits = torch.empty(steps, len(images), runner.num_classes)
-    regions = torch.empty(steps, len(images), 3)
+    regions = torch.empty(steps, len(images), *runner.initial_regions(1).shape[1:])
     for start in range(0, len(images), slots):
         some = images[start : start + slots].to(runner.device)
         rows = slice(start, start + len(some))
@@ -33,4 +35,6 @@ def every_glimpse(runner: Runner, images: Tensor, slots: int) -> tuple[Tensor, T
             regions[step, rows] = region.cpu()
             now, region = runner.step(some, region, tokens, length)
             logits[step, rows] = now.cpu()
+    if isinstance(runner, StepwiseRunner) and regions.dim() == 4:
+        regions = taken_looks(regions, runner.looks)
     return logits, regions

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..exits import ExitDecision
 from ..prediction import Prediction, predictions
 from ..runners.runner import Runner
+from ..runners.stepwise import StepwiseRunner
 from .image_places import BatchPlaces, Places
 from .intake import Intake
 from .read_ahead import Source
@@ -63,10 +64,12 @@ class SlotLoop:
         # The host decides who leaves and who enters, so it keeps the small numbers. On a CPU the
         # tensors of a step are these very arrays.
         self._first_region = first
-        self._region = np.tile(first, (slots, 1))
+        self._region = np.tile(first, (slots, *[1] * first.ndim))
         self._length = np.ones(slots, np.int64)
         self._place = np.zeros(slots, np.int64)
-        self._seen = np.zeros((slots, decision.steps, first.shape[0]), np.float32)
+        self._seen = np.zeros((slots, decision.steps, *first.shape), np.float32)
+        # Regions of a network that takes several looks a step: which of them it took.
+        self._looks = runner.looks if isinstance(runner, StepwiseRunner) else None
         self._row = np.arange(slots)
         self._views: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
@@ -130,7 +133,7 @@ class SlotLoop:
         active = self._active
         with torch.inference_mode():
             logits, following, length = self._glimpses()
-            leaves = self._decision(logits, length).cpu().numpy()
+            leaves = self._leaving(logits, length).cpu().numpy()
         self._seen[self._row[:active], self._length[:active] - 1] = self._region[:active]
         leaving = leaves[:active].nonzero()[0]
         done = self._results(leaving, logits) if len(leaving) else []
@@ -140,6 +143,13 @@ class SlotLoop:
             self._places.release(int(self._place[row]))
             self._holes.append(row)
         return done
+
+    def _leaving(self, logits: Tensor, length: Tensor) -> Tensor:
+        leaves = self._decision(logits, length)
+        if isinstance(self._runner, StepwiseRunner):
+            allowed = self._runner.may_stop(self._tokens[: len(length)])
+            leaves &= allowed | (length >= self._decision.steps)
+        return leaves
 
     def _glimpses(self) -> tuple[Tensor, Tensor, Tensor]:
         """Logits and next regions of at least the active rows, and how many glimpses each had."""
@@ -174,7 +184,7 @@ class SlotLoop:
         # The rows are copied out together.
         chosen = logits.index_select(0, torch.from_numpy(leaving).to(logits.device)).cpu()
         seen = torch.from_numpy(self._seen[leaving])
-        done = predictions(chosen, seen, self._length[leaving].tolist())
+        done = predictions(chosen, seen, self._length[leaving].tolist(), self._looks)
         return [(self._number[row], done[n]) for n, row in enumerate(leaving.tolist())]
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...ops.autocast import without_autocast
 from ..backbones.by_name import backbone_dim, create_backbone
-from ..network import GlimpseNetwork, Localization, Looks, State
+from ..network import FusedStep, GlimpseNetwork, Localization, Looks, State
 from .config import MGNetConfig
 from .from_files import FromFiles
 from .fusion import FeatureFusion, FusionMemory
@@ -202,6 +202,16 @@ class MGNet(FromFiles, GlimpseNetwork):
     def answer(self, state: State) -> Tensor:
         logits: Tensor = self.global_fc(state[3])
         return logits
+
+    @property
+    def fused_step(self) -> FusedStep:
+        return FusedStep(
+            self.feat_fusion.mha,
+            self.feat_fusion.norm,
+            self.global_fc.fc,
+            self.loc_network.fc,
+            self.loc_network.scale_range,
+        )
 
     def objective(self, *, label_smoothing: float = 0.0, size_weight: float = 0.0) -> Objective:
         """The paper's loss with the config's ``alpha`` and smallest scale."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -164,46 +165,70 @@ def test_other_operators_than_expected_are_a_reason(monkeypatch: pytest.MonkeyPa
     )
 
 
-class RoundedArithmetic:
-    """The same in float64: real numbers, rounded to where the integers lie."""
+class CheckedArithmetic:
+    """8-bit convolutions, each held against real numbers in float64 on the integers it was given.
+
+    The integer of a result must be the nearest one. Only where the real number lies half-way
+    between two levels, within the rounding of float32, may it be the one beside it.
+    """
+
+    HALF_WAY = (
+        1e-3  # of a level; float32 rounds 255 levels within 3e-5, and sums some terms of them
+    )
 
     def __init__(self, ranges: list[ActivationRange]) -> None:
         self._ranges = iter(ranges)
         self._is_first = True
+        self.checked = 0
 
-    def convolution(self, folded: FoldedConvolution) -> Callable[..., Tensor]:
+    def convolution(self, folded: FoldedConvolution) -> Callable[..., Quantized]:
         scale, zero_point = next(self._ranges).integers(LEVELS)
         weight = folded.weight
-        if not self._is_first:
-            integers, steps = quantized_convolution.quantized_weight(
-                weight, quantized_convolution.weight_limit()
-            )
+        convolution: Any
+        if self._is_first:
+            convolution = QuantizingConvolution(folded, scale)
+        else:
+            limit = quantized_convolution.weight_limit()
+            convolution = QuantizedConvolution(folded, scale, zero_point, limit)
+            integers, steps = quantized_convolution.quantized_weight(weight, limit)
             weight = integers.double() * steps.double().view(-1, 1, 1, 1)
         self._is_first = False
 
-        def run(x: Tensor, other: Tensor | None = None) -> Tensor:
+        def run(x: Quantized, other: Quantized | None = None) -> Quantized:
             padding, stride, dilation, groups = folded.geometry
-            out = F.conv2d(x, weight, folded.bias, stride, padding, dilation, groups)
-            out = out if other is None else out + other
-            levels = (out.relu() if folded.relu else out) / scale
-            return ((levels + zero_point).round().clamp(0, LEVELS) - zero_point) * scale
+            wanted = F.conv2d(real(x), weight, folded.bias, stride, padding, dilation, groups)
+            wanted = wanted if other is None else wanted + real(other)
+            found = convolution(x, other)
+            levels = (wanted.relu() if folded.relu else wanted) / scale + found.zero_point
+            levels = levels.clamp(0, LEVELS)
+            off = (found.values.double() - levels).abs()
+            assert float(off.max()) <= 0.5 + self.HALF_WAY
+            self.checked += 1
+            return found
 
         return run
 
-    def max_pool(self, x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
-        return F.max_pool2d(x, kernel, stride, padding)
+    def max_pool(self, x: Quantized, kernel: int, stride: int, padding: int) -> Quantized:
+        return quantized_convolution.max_pool(x, kernel, stride, padding)
+
+
+def real(x: Quantized) -> Tensor:
+    return (x.values.double() - x.zero_point) * x.scale
 
 
 @torch.no_grad()
 def test_toy_features_are_those_of_rounded_real_numbers(model: MGNet) -> None:
+    """Layer by layer: a sum half-way between two levels may go either way, and a comparison of
+    the last layer alone would hang on how many others go with it."""
     ranges = activation_ranges(model, [images(8, 1, 28, 28)])
     quantized = quantized_backbone.quantize(model.backbone, ranges)
-    rounded = backbone_structure.features(model.backbone, RoundedArithmetic(ranges))
+    arithmetic = CheckedArithmetic(ranges)
+    checked = backbone_structure.features(model.backbone, arithmetic)
     for side in (28, 35):  # packed for one size, then for another
         x = images(3, 1, side, side).contiguous(memory_format=torch.channels_last)
-        wanted = rounded(x.double()).mean(dim=(2, 3))
-        # A sum half-way between two levels may go either way, and others with it.
-        assert (quantized(x) - wanted).norm() <= 2e-3 * wanted.norm()
+        features = real(checked(Quantized(x, 1.0, 0))).mean(dim=(2, 3))
+        torch.testing.assert_close(quantized(x).double(), features, rtol=1e-5, atol=1e-6)
+    assert arithmetic.checked == 2 * 4
 
 
 @pytest.mark.parametrize(

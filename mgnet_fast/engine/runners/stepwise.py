@@ -1,0 +1,117 @@
+"""The runner of every network that brings no fused step: its own methods, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...models.backbones.precision import glimpse_memory_format
+from ...models.network import GlimpseNetwork, Looks, State
+from ...ops.glimpse import glimpse
+from ...ops.images.image_pool import ImagePool
+
+
+class StateRows:
+    """The rows of a network's state, which a scheduler may select and overwrite but not read."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self.tensors = tuple(tensors)
+
+    def __getitem__(self, rows: int | slice) -> StateRows:
+        """A view of these rows."""
+        return StateRows([each[rows] for each in self.tensors])
+
+    def copy_(self, other: StateRows) -> None:
+        for each, value in zip(self.tensors, other.tensors, strict=True):
+            each.copy_(value)
+
+
+class StepwiseRunner:
+    """Steps of any :class:`GlimpseNetwork` by the methods of its protocol; see :class:`Runner`.
+
+    Where a step takes R > 1 looks of an image, regions are [S, R, 3 or 4], and of a step with
+    fewer looks the last ones are NaN. A row whose length is 1 starts anew.
+
+    The network is used, not copied; it must be in evaluation mode, in float32. ``memory_format``
+    is that of the glimpses, by default the one of the backbone's weights; ``glimpse_dtype`` is what
+    the backbone takes, by default the network's own.
+    """
+
+    def __init__(
+        self,
+        model: GlimpseNetwork,
+        memory_format: torch.memory_format | None = None,
+        glimpse_dtype: torch.dtype | None = None,
+    ) -> None:
+        self.model = model
+        self.config = model.config
+        self.num_classes: int = model.config.num_classes
+        self.looks = model.looks
+        self._most_looks = max(self.looks)
+        parameter = next(model.parameters(), None)
+        self.device = torch.device("cpu") if parameter is None else parameter.device
+        self._glimpse_dtype = glimpse_dtype or model.dtype
+        self._memory_format = memory_format or glimpse_memory_format(model.backbone)
+
+    @torch.no_grad()
+    def initial_regions(self, count: int) -> Tensor:
+        return self._padded(self.model.next_looks(self.model.start(count)), count)
+
+    @torch.no_grad()
+    def new_tokens(self, slots: int) -> StateRows:
+        return StateRows([each.clone() for each in self.model.start(slots)])
+
+    @torch.no_grad()
+    def may_stop(self, tokens: StateRows) -> Tensor:
+        """Which rows may leave after the newest step, if an exit rule says so: bool [S]."""
+        return self.model.may_stop(tokens.tensors)
+
+    @torch.no_grad()
+    def step(
+        self,
+        images: Tensor | ImagePool,
+        region: Tensor,
+        tokens: StateRows,
+        length: Tensor,
+        image_index: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        fresh = self.model.start(len(length))
+        state = _chosen(length == 1, fresh, tokens.tensors)
+        looks = self.model.next_looks(state)
+        index = looks.row if image_index is None else image_index[looks.row]
+        features = self.model.backbone(self._glimpses(images, looks.region, index))
+        state = self.model.take_in(state, features.to(self.model.dtype))
+        tokens.copy_(StateRows(state))
+        # What a network would look at after its last step is nobody's business, and may not exist.
+        unfinished = _chosen(length >= len(self.looks), fresh, state)
+        following = self._padded(self.model.next_looks(unfinished), len(length))
+        return self.model.answer(state).float(), following
+
+    def _glimpses(self, images: Tensor | ImagePool, region: Tensor, index: Tensor) -> Tensor:
+        # Only networks whose glimpses have a size of their own take images of several sizes.
+        shape = (images.shape[-2], images.shape[-1]) if isinstance(images, Tensor) else (0, 0)
+        options = self.model.sampling_options(images)
+        options |= {"dtype": self._glimpse_dtype, "memory_format": self._memory_format}
+        size = self.config.glimpse_shape(shape)
+        return glimpse(images, region, size, image_index=index, **options)
+
+    def _padded(self, looks: Looks, rows: int) -> Tensor:
+        """Regions [rows, 3 or 4], or [rows, R, 3 or 4] with NaN where a row has fewer than R."""
+        region, row = looks.region.float(), looks.row
+        if self._most_looks == 1:
+            return region
+        padded = region.new_full((rows, self._most_looks, region.shape[1]), torch.nan)
+        counts = torch.bincount(row, minlength=rows)
+        place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+        padded[row, place] = region
+        return padded
+
+
+def _chosen(is_first: Tensor, first: State, second: State) -> State:
+    """Row by row of the one or of the other."""
+    return tuple(
+        torch.where(is_first.view(-1, *[1] * (a.dim() - 1)), a, b)
+        for a, b in zip(first, second, strict=True)
+    )

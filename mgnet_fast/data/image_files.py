@@ -23,25 +23,36 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 def find_images(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
     """The image files that ``paths`` name, and those of ``paths`` that name none.
 
-    A file stands for itself, whatever its suffix; a folder for all image files in it and in its
+    A file stands for itself, whatever its name; a folder for all image files in it and in its
     folders, in the order of their names; anything else is taken for a pattern (``*``, ``?``,
-    ``[]``, ``**``).
+    ``[]``, ``**``). Folders and patterns skip hidden files and folders, whose names begin with a
+    dot, such as the ``._photo.jpg`` that macOS leaves beside a photo.
     """
     found: list[Path] = []
     missing: list[str] = []
     for path in map(Path, paths):
         if path.is_dir():
-            names = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES)
-            here = [each for each in names if each.is_file()]
+            here = [each for each in sorted(path.rglob("*")) if _is_image_below(path, each)]
         elif path.exists():
             here = [path]
         else:
             matches = map(Path, sorted(glob.glob(str(path), recursive=True)))
-            here = [each for each in matches if each.is_file()]
+            here = [each for each in matches if each.is_file() and not is_hidden(each.name)]
         found.extend(here)
         if not here:
             missing.append(str(path))
     return found, missing
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden."""
+    return name.startswith(".")
+
+
+def _is_image_below(folder: Path, path: Path) -> bool:
+    if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        return False
+    return not any(is_hidden(part) for part in path.relative_to(folder).parts)
 
 
 def read_image(path: str | Path, channels: int) -> np.ndarray:

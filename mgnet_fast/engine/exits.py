@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+_ROUNDING = 1e-6  # of a probability in float32, which calibration may take for a threshold
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,14 @@ class ExitRule:
     Logits with a NaN have the score NaN, which reaches no bar: such an image takes all glimpses.
 
     Raises:
-        ValueError: a number out of range.
-        TypeError: not a number.
+        ValueError: a number that is out of range, such as a confidence above 1.
+        TypeError: a value that is no number.
     """
+
+    # The thresholds that make sense, and the one that no image reaches.
+    _lowest: ClassVar[float] = -math.inf
+    _highest: ClassVar[float] = math.inf
+    _never: ClassVar[float] = math.inf
 
     threshold: float | tuple[float, ...]
     min_glimpses: int = 1
@@ -35,6 +43,7 @@ class ExitRule:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "threshold", _checked_threshold(self.threshold))
+        self._check_range()
         for name in ("min_glimpses", "max_glimpses"):
             value = getattr(self, name)
             if name == "max_glimpses" and value is None:
@@ -63,6 +72,25 @@ class ExitRule:
         """The threshold whose bar is ``score``; the inverse of :meth:`bar`."""
         return score
 
+    def allowed(self, threshold: float) -> float:
+        """``threshold``, or where it is out of range the one within it that has the same effect."""
+        if self._lowest <= threshold <= self._highest:
+            return threshold
+        # A bar below all scores lets every image leave, one above them none.
+        return self._lowest if self.bar(threshold) < self.bar(self._lowest) else self._never
+
+    def _check_range(self) -> None:
+        values = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,)
+        for value in values:
+            within = self._lowest <= value <= self._highest + _ROUNDING
+            if not within and value != self._never:
+                wanted = f"at least {self._lowest:g}"
+                if self._highest < math.inf:
+                    wanted = f"in [{self._lowest:g}, {self._highest:g}]"
+                raise ValueError(
+                    f"threshold of {type(self).__name__} must be {wanted}, got {value:g}"
+                )
+
     def _softmax(self, logits: Tensor) -> Tensor:
         if self.temperature != 1.0:
             logits = logits / self.temperature
@@ -71,7 +99,13 @@ class ExitRule:
 
 @dataclass(frozen=True)
 class Confidence(ExitRule):
-    """Leaves when the probability of the likeliest class is at least ``threshold``."""
+    """Leaves when the probability of the likeliest class is at least ``threshold``, in [0, 1].
+
+    A threshold of infinity is one that no image reaches.
+    """
+
+    _lowest: ClassVar[float] = 0.0
+    _highest: ClassVar[float] = 1.0
 
     threshold: float | tuple[float, ...] = 0.9
 
@@ -81,7 +115,11 @@ class Confidence(ExitRule):
 
 @dataclass(frozen=True)
 class Margin(ExitRule):
-    """Leaves when the two likeliest classes differ by at least ``threshold`` in probability."""
+    """Leaves when the two likeliest classes differ by at least ``threshold``, in [0, 1], in
+    probability. A threshold of infinity is one that no image reaches."""
+
+    _lowest: ClassVar[float] = 0.0
+    _highest: ClassVar[float] = 1.0
 
     threshold: float | tuple[float, ...] = 0.8
 
@@ -95,10 +133,14 @@ class Margin(ExitRule):
 
 @dataclass(frozen=True)
 class Entropy(ExitRule):
-    """Leaves when the entropy of the class probabilities, in nats, is at most ``threshold``.
+    """Leaves when the entropy of the class probabilities, in nats, is at most ``threshold``, which
+    is at least 0. A threshold of minus infinity is one that no image reaches.
 
     Source: Teerapittayanon et al., "BranchyNet", 2016.
     """
+
+    _lowest: ClassVar[float] = 0.0
+    _never: ClassVar[float] = -math.inf
 
     threshold: float | tuple[float, ...] = 0.3
 

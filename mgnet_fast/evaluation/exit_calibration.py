@@ -161,9 +161,12 @@ class _Calibration:
 
     def rule_of(self, bars: float | list[float]) -> ExitRule:
         if isinstance(bars, list):
-            thresholds = tuple(map(self._kind.threshold_of, bars)) or (0.0,)
+            thresholds = tuple(self._threshold(bar) for bar in bars) or (0.0,)
             return replace(self._kind, threshold=thresholds)
-        return replace(self._kind, threshold=self._kind.threshold_of(bars))
+        return replace(self._kind, threshold=self._threshold(bars))
+
+    def _threshold(self, bar: float) -> float:
+        return self._kind.allowed(self._kind.threshold_of(bar))
 
     def calibration_error(self, temperature: float) -> list[float]:
         return [

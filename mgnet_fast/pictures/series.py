@@ -33,6 +33,7 @@ STEPS = 46
 TITLE = 48
 FOOTER = 44
 DPI = 200
+CHARACTER = 16  # width of a bold letter, a little more than on average
 LEGEND = "solid green: right after this glimpse      dashed red: wrong"
 
 
@@ -46,6 +47,7 @@ def draw_glimpses(
     *,
     confidences: Any = None,
     class_names: Sequence[str] | None = None,
+    image_names: Sequence[str] | None = None,
     title: str | None = None,
     align_corners: bool = True,
     blocks_per_row: int | None = None,
@@ -65,6 +67,8 @@ def draw_glimpses(
         path: the file to write; the suffix selects the format (.png, .pdf, .svg).
         confidences: float [T, N] in [0, 1], written beside the predictions.
         class_names: name of each class. Default: the class number.
+        image_names: name of each image, written above it; shortened in the middle where it does
+            not fit.
         title: one line above everything.
         align_corners: the convention that the glimpses were taken with.
         blocks_per_row: images side by side. Default: as fits a page of about 4:3.
@@ -108,9 +112,14 @@ def draw_glimpses(
     for n in range(count):
         row, column = divmod(n, columns)
         upper = MARGIN + top + row * (block_height + BLOCK_GAP)
+        heading = []
+        if image_names is not None:
+            heading.append(_shortened(image_names[n], block_width // CHARACTER))
         if data.labels is not None:
-            label = f"label {_name(names, int(data.labels[n]))}"
-            page.text(_panel_left(column, 0, block_width), upper, label, weight="bold")
+            heading.append(f"label {_name(names, int(data.labels[n]))}")
+        if heading:
+            text = "   ".join(heading)
+            page.text(_panel_left(column, 0, block_width), upper, text, weight="bold")
         for t in range(steps):
             left = _panel_left(column, t, block_width)
             _draw_step(page, data, n, t, left, upper + LABEL, names, align_corners)
@@ -308,6 +317,14 @@ def _displayable(values: np.ndarray) -> np.ndarray:
     """[..., C, H, W] of uint8 or floats to [..., H, W, C] in [0, 1]."""
     scaled = values / 255.0 if values.dtype == np.uint8 else np.clip(values, 0.0, 1.0)
     return np.moveaxis(scaled, -3, -1)
+
+
+def _shortened(text: str, most: int) -> str:
+    """``text`` in at most ``most`` characters, by its beginning and its end."""
+    if len(text) <= most:
+        return text
+    half = (most - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
 
 
 def _name(names: list[str] | None, label: int) -> str:

@@ -172,9 +172,10 @@ def test_which_library_has_autoaugment(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImportError, match=r"\(torchvision: RuntimeError: operator .* exist\): pip"):
         choose_auto_augment("torchvision")
     there["kornia"] = missing
-    with pytest.raises(ImportError, match=r"torchvision: .*; kornia: .* go without by auto"):
-        choose_auto_augment()
-    with pytest.raises(ValueError, match="auto_augment must be one of auto, torchvision"):
+    with pytest.raises(ImportError, match=r"kornia: .*augment\]' adds it, or --auto-augment none"):
+        choose_auto_augment("kornia")
+    assert choose_auto_augment() == "none"
+    with pytest.raises(ValueError, match=r"--auto-augment .* must be one of auto, torchvision"):
         choose_auto_augment("opencv")
 
 

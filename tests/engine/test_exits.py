@@ -56,7 +56,7 @@ def test_fewest_and_most_glimpses() -> None:
 
 def test_thresholds_by_glimpse() -> None:
     """The last threshold goes on for the glimpses after it."""
-    rule = Confidence((1.1, 0.9, 0.2))
+    rule = Confidence((math.inf, 0.9, 0.2))
     assert leaves(rule, [SURE, SURE, UNSURE, UNSURE], [1, 2, 2, 3], 5) == [False, True, False, True]
     assert leaves(rule, [UNSURE], [4], 5) == [True]
 
@@ -103,3 +103,26 @@ def test_a_rule_must_fit_the_network() -> None:
         ExitDecision(Never(max_glimpses=4), 3, "cpu")
     with pytest.raises(TypeError, match="exit must be Never, Confidence"):
         ExitDecision(0.9, 3, "cpu")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "threshold", "said"),
+    [
+        (Confidence, -1, r"threshold of Confidence must be in \[0, 1\], got -1"),
+        (Confidence, 1.5, r"threshold of Confidence must be in \[0, 1\], got 1.5"),
+        (Confidence, (0.5, 2.0), r"threshold of Confidence must be in \[0, 1\], got 2"),
+        (Margin, 1.01, r"threshold of Margin must be in \[0, 1\], got 1.01"),
+        (Margin, float("-inf"), r"threshold of Margin must be in \[0, 1\], got -inf"),
+        (Entropy, -0.1, r"threshold of Entropy must be at least 0, got -0.1"),
+    ],
+)
+def test_thresholds_that_no_score_can_have_are_refused(
+    kind: type, threshold: object, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        kind(threshold)
+
+
+def test_a_threshold_that_no_image_reaches_is_infinite() -> None:
+    assert Confidence((float("inf"), 0.5)).threshold == (float("inf"), 0.5)
+    assert Entropy((float("-inf"), 0.5)).threshold == (float("-inf"), 0.5)

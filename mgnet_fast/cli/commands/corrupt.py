@@ -191,7 +191,7 @@ def _prepared(
 ) -> Mapping[Part, LabelledImages]:
     if not root.is_dir():
         raise ValueError(f"--prepared must be a folder, got {root}: not there")
-    names = names or sorted(each.name for each in root.iterdir() if each.is_dir())
+    names = names or sorted(each.name for each in _folders(root))
     sets: dict[Part, LabelledImages] = {}
     for name in names:
         levels = severities or sorted(
@@ -216,7 +216,7 @@ def _prepared(
 def _folders(place: Path) -> list[Path]:
     if not place.is_dir():
         raise ValueError(f"{place} must be the folder of a corruption, got none there")
-    return [each for each in place.iterdir() if each.is_dir()]
+    return [each for each in place.iterdir() if each.is_dir() and not each.name.startswith(".")]
 
 
 def _table(results: list[tuple[Path, MGNet, CorruptionAccuracy]]) -> Table:

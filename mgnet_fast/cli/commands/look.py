@@ -74,7 +74,7 @@ def look(
     if paths:
         chosen, of = _files(paths, images)
         source = _read(chosen, model.config.in_chans, names, model.config.num_classes)
-        count, what = len(chosen), "image files"
+        count, what = len(chosen), "image file" if len(chosen) == 1 else "image files"
     else:
         from ...evaluation import check_fit
 
@@ -95,7 +95,7 @@ def look(
     page = write_report(
         looks, out / "looks.html", title=title, class_names=names, confidence=confidence
     )
-    picture = _draw(looks, out / "glimpses.png", names, title)
+    picture = _draw(looks, out / "glimpses.png", names, path.name, what, is_files=bool(paths))
     screen = console.output()
     if of > count:
         screen.print(f"the first {count} of {of:,}; --images N takes up to {MOST}")
@@ -148,7 +148,15 @@ def _scenes(scenes: TranslatedMNIST, count: int) -> Iterator[NamedImage]:
         yield NamedImage(f"scene {index}", pixels, int(scenes.labels[index]))
 
 
-def _draw(looks: list[Look], path: Path, names: list[str] | None, title: str) -> Path:
+def _draw(
+    looks: list[Look],
+    path: Path,
+    names: list[str] | None,
+    network: str,
+    what: str,
+    *,
+    is_files: bool,
+) -> Path:
     """Images of the commonest thumbnail size, wrong ones first, as a series of glimpses."""
     import torch
 
@@ -163,6 +171,7 @@ def _draw(looks: list[Look], path: Path, names: list[str] | None, title: str) ->
     def by_step(rows: list[tuple[float, ...]]) -> torch.Tensor:
         return torch.tensor(rows).transpose(0, 1)
 
+    count = f"{len(looks)}" if len(shown) == len(looks) else f"{len(shown)} of {len(looks)}"
     labels = [look.label for look in shown]
     return draw_glimpses(
         torch.stack([look.thumbnail for look in shown]),
@@ -173,5 +182,11 @@ def _draw(looks: list[Look], path: Path, names: list[str] | None, title: str) ->
         path,
         confidences=by_step([look.confidences for look in shown]),
         class_names=names,
-        title=title if len(shown) == len(looks) else f"{title}, {len(shown)} of them",
+        image_names=[_short_name(look.name) for look in shown] if is_files else None,
+        title=f"{network}: {count} {what}",
     )
+
+
+def _short_name(name: str) -> str:
+    """Folder and file name: what tells files of a run apart."""
+    return "/".join(Path(name).parts[-2:])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+ADDED_BY = "pip install 'mgnet-fast[augment]' adds it"
 CHOICES = ("auto", "torchvision", "kornia", "none")
 Augment = Callable[[Image.Image], Image.Image]
 
@@ -15,16 +16,18 @@ Augment = Callable[[Image.Image], Image.Image]
 def choose_auto_augment(wanted: str = "auto") -> str:
     """The library that is taken: "torchvision", "kornia" or "none".
 
-    "auto" prefers torchvision, whose policy works on Pillow's images as the published training
-    did, to kornia, which samples magnitudes within a tenth of their range. Their results differ,
-    so a run can be resumed with the same library only.
+    "auto" takes "none" where neither can be imported. It prefers torchvision, whose policy works on
+    Pillow's images as the published training did, to kornia, which samples magnitudes within a
+    tenth of their range. Their results differ, so a run can be resumed with the same library only.
 
     Raises:
         ValueError: the choice is unknown.
-        ImportError: the library wanted, or with "auto" each of them, cannot be imported.
+        ImportError: the library asked for cannot be imported.
     """
     if wanted not in CHOICES:
-        raise ValueError(f"auto_augment must be one of {', '.join(CHOICES)}, got {wanted!r}")
+        raise ValueError(
+            f"--auto-augment (auto_augment) must be one of {', '.join(CHOICES)}, got {wanted!r}"
+        )
     if wanted == "none":
         return wanted
     reasons = []
@@ -36,9 +39,11 @@ def choose_auto_augment(wanted: str = "auto") -> str:
             reasons.append(f"{name}: {type(error).__name__}: {first_line}")
         else:
             return name
+    if wanted == "auto":
+        return "none"
     raise ImportError(
-        f"AutoAugment needs torchvision or kornia ({'; '.join(reasons)}): "
-        "pip install 'mgnet-fast[augment]', or go without by auto_augment none"
+        f"AutoAugment by {wanted} cannot be imported ({'; '.join(reasons)}): {ADDED_BY}, or "
+        "--auto-augment none leaves it out"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mgnet_fast.data.image_files import SUFFIXES
+from mgnet_fast.data.image_files import SUFFIXES, is_hidden
 
 SPLITS = ("train", "val")
 _SHOWN = 5
@@ -140,12 +140,16 @@ def _check_target(classes: Sequence[str], source: Path, target: Path) -> None:
     if not target.exists():
         return
     wanted = set(classes)
-    foreign = [path for path in target.iterdir() if path.name not in SPLITS]
+    foreign = [
+        path for path in target.iterdir() if path.name not in SPLITS and not is_hidden(path.name)
+    ]
     for split in SPLITS:
         root = target / split
         if not root.is_dir():
             continue
         for path in root.iterdir():
+            if is_hidden(path.name):
+                continue
             origin = source / split / path.name
             same = path.name in wanted and (
                 path.resolve() == origin if path.is_symlink() else _is_hard_copy(path, origin)
@@ -185,7 +189,11 @@ def _hard_links(origin: Path, place: Path) -> int:
 
 
 def _image_names(folder: Path) -> list[str]:
-    return [name for name in os.listdir(folder) if Path(name).suffix.lower() in SUFFIXES]
+    return [
+        name
+        for name in os.listdir(folder)
+        if not is_hidden(name) and Path(name).suffix.lower() in SUFFIXES
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mgnet_fast.data.image_files import SUFFIXES
+from mgnet_fast.data.image_files import SUFFIXES, is_hidden
 
 SPLITS = {"train": ("train",), "val": ("val", "validation")}
 _TINY_CLASSES = "wnids.txt"
@@ -125,7 +125,7 @@ def _split_folder(data_dir: Path, split: str) -> Path:
 
 def _class_folders(root: Path) -> dict[str, list[str]]:
     with os.scandir(root) as entries:
-        folders = [each.name for each in entries if each.is_dir() and each.name[0] != "."]
+        folders = [each.name for each in entries if each.is_dir() and not is_hidden(each.name)]
     if len(folders) < 2:
         loose = sum(1 for _ in _images_below(root, ""))
         also = f" and {loose} image files beside them" if loose and not folders else ""
@@ -139,10 +139,10 @@ def _images_below(root: Path, folder: str) -> Iterator[str]:
     """Names below root of the images in a folder and the folders inside it."""
     top = os.path.join(root, folder)
     for place, inner, files in os.walk(top):
-        inner[:] = [name for name in inner if name[0] != "."]
+        inner[:] = [name for name in inner if not is_hidden(name)]
         inside = os.path.relpath(place, root)
         for name in files:
-            if name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES:
+            if not is_hidden(name) and os.path.splitext(name)[1].lower() in SUFFIXES:
                 yield os.path.normpath(os.path.join(inside, name))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from mgnet_fast.data.folders.auto_augment import ADDED_BY
 from mgnet_fast.data.folders.image_check import check_images
 from mgnet_fast.data.folders.image_folder import FolderImages, Unreadable, UnreadableImagesError
 from mgnet_fast.data.folders.image_tree import ImageTree, read_image_tree
@@ -132,6 +133,8 @@ class FolderData:
         how = f"AutoAugment by {self._transform.auto_augment}"
         if self._transform.auto_augment == "none":
             how = "no AutoAugment"
+            if self._options.auto_augment == "auto":
+                how += f" (neither torchvision nor kornia is installed; {ADDED_BY})"
         description = (
             f"{len(train):,} images of {train.num_classes} classes, {self._transform.image_size} "
             f"px, {how}, {count} process{'' if count == 1 else 'es'} to decode"

@@ -55,3 +55,28 @@ def test_nothing_to_look_at(command, tmp_path: Path) -> None:
     assert result.code == 1
     assert "no image files found" in result.err
     assert not (tmp_path / "out").exists()
+
+
+def test_hidden_files_are_no_images(command, files: Path) -> None:
+    (files / "somewhere" / "._scene.png").write_bytes(b"what macOS leaves beside a file")
+    (files / ".thumbnails").mkdir()
+    (files / ".thumbnails" / "scene.png").write_bytes(b"no image")
+    result = command("look", files, files / "some*" / "*.png", "-o", files / "out")
+    assert result.code == 0, result.err
+    assert "skipped" not in result.err
+
+
+def test_the_picture_names_files(command, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mgnet_fast import pictures
+
+    drawn: dict[str, object] = {}
+
+    def draw(*_: object, **options: object) -> Path:
+        drawn.update(options)
+        return files / "out" / "glimpses.png"
+
+    monkeypatch.setattr(pictures, "draw_glimpses", draw)
+    result = command("look", files / "somewhere", "-o", files / "out", "--threads", 1)
+    assert result.code == 0, result.err
+    assert drawn["image_names"] == ["somewhere/scene.png"]
+    assert drawn["title"] == "mgnet_toy.safetensors: 1 image file"

@@ -116,7 +116,7 @@ def test_images_of_all_sizes_and_kinds(command, folder: Path, wanted: list, tmp_
     [
         (("--exit", "never"), {3}),
         (("--exit", "entropy", "--threshold", 99), {1}),
-        (("--exit", "margin", "--threshold", 1.5), {3}),
+        (("--exit", "margin", "--threshold", "inf"), {3}),
     ],
 )
 def test_exit_rules(command, folder: Path, words: tuple, glimpses: set) -> None:

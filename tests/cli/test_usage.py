@@ -136,3 +136,29 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     )
     assert "Traceback" not in done.stderr
     assert "Broken" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["eval", "--json", "-T", "1"],
+        ["attack", "--steps", "1", "--images", "8", "--json"],
+        ["budget", "--images", "8", "--rounds", "1"],
+        ["corrupt", "--corruption", "fog"],
+        ["export", "--format", "onnx"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_networks_are_named_by_one_option_and_as_they_used_to_be(
+    command, tmp_path: Path, words: list[str]
+) -> None:
+    """A file that does not exist shows which one a command took, before it does anything."""
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    for named in (["--checkpoint", first], ["-c", first], [first]):
+        result = command(*words, *named)
+        assert result.code == 1
+        assert f"{first} does not exist" in " ".join(result.err.split())
+    twice = command(*words, "--checkpoint", first, second)
+    assert twice.code == 2
+    assert "name networks by --checkpoint alone" in " ".join(twice.err.split())
+    assert "--checkpoint" in command(words[0], "-h").out

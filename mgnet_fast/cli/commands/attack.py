@@ -11,7 +11,7 @@ import typer
 
 from .. import console
 from ..model_choice import network_title
-from ..options import common as options
+from ..options import shared as options
 from ..options.scenes import Dataset, fixed_scenes
 from ..waiting import waiting_bar
 
@@ -45,6 +45,7 @@ class Method(StrEnum):
 
 
 def attack(
+    former: options.FormerCheckpoints = None,
     checkpoints: options.Checkpoints = None,
     mode: Annotated[
         ModeChoice, typer.Option(metavar="NAME", help="paper, honest, worst or all.")
@@ -83,7 +84,6 @@ def attack(
     The unit of eps and of a step is a pixel's range [0, 1]; in paper mode it is one standard
     deviation, as in the published code.
     """
-    from ...assets import toy_checkpoint_path
     from ...evaluation import evaluate_attack
     from ...evaluation.accuracy import check_fit
     from ...models.files.checkpoints import load_checkpoint
@@ -99,7 +99,7 @@ def attack(
         )
     place = device_for(device, Workers())
     networks = [
-        (path, load_checkpoint(path).to(place)) for path in checkpoints or [toy_checkpoint_path()]
+        (path, load_checkpoint(path).to(place)) for path in options.networks(checkpoints, former)
     ]
     for _, model in networks:
         check_fit(model, scenes)  # all of them before the first one runs

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from .. import console
-from ..options import common as options
+from ..options import shared as options
 from ..options.engine import EnginePrecision, Precision
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 
 from .. import console
 from ..model_choice import network_title
-from ..options import common as options
+from ..options import shared as options
 from ..options.scenes import Dataset, fixed_scenes
 from ..waiting import waiting_bar
 
@@ -27,6 +27,7 @@ def _checked_thresholds(values: list[float] | None) -> list[float] | None:
 
 
 def budget(
+    former: options.FormerCheckpoints = None,
     checkpoints: options.Checkpoints = None,
     threshold: Annotated[
         list[float] | None,
@@ -55,7 +56,6 @@ def budget(
     """Measure what glimpses and early exits cost, and what accuracy they buy."""
     import torch
 
-    from ...assets import toy_checkpoint_path
     from ...evaluation.accuracy import check_fit
     from ...evaluation.budgets import THRESHOLDS, count_runs, measure_budgets, write_budgets
     from ...models.files.checkpoints import load_checkpoint
@@ -69,7 +69,7 @@ def budget(
             f"there are {len(scenes)} scenes, got {count}", param_hint="--images"
         )
     place = device_for(device, Workers())
-    paths = checkpoints or [toy_checkpoint_path()]
+    paths = options.networks(checkpoints, former)
     networks = [(network_title(path), load_checkpoint(path)) for path in paths]
     for _, model in networks:
         check_fit(model, scenes)

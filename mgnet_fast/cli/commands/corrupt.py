@@ -12,7 +12,7 @@ import typer
 from .. import console
 from ..eval_folder import folder_images, holds_images
 from ..model_choice import network_title
-from ..options import common as options
+from ..options import shared as options
 from ..options.scenes import Dataset, fixed_scenes
 from ..waiting import waiting_bar
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def corrupt(
+    former: options.FormerCheckpoints = None,
     checkpoints: options.Checkpoints = None,
     data: Annotated[
         Path | None,
@@ -80,7 +81,6 @@ def corrupt(
 
     The paper's Table 2, for any network and any images.
     """
-    from ...assets import toy_checkpoint_path
     from ...evaluation.corruption import evaluate_corruptions
     from ...models.files.checkpoints import load_checkpoint
     from ...threads import fixed_threads
@@ -89,7 +89,7 @@ def corrupt(
     if data is not None and prepared is not None:
         raise typer.BadParameter("--data and --prepared exclude each other")
     place = device_for(device, Workers())
-    paths = checkpoints or [toy_checkpoint_path()]
+    paths = options.networks(checkpoints, former)
     networks = [(path, load_checkpoint(path).to(place)) for path in paths]
     # All sets of all networks are looked at before the first one runs.
     sets = []

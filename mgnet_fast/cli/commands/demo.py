@@ -13,6 +13,7 @@ from rich.text import Text
 
 from .. import console
 from ..accuracy_table import accuracy_table
+from ..options import shared as options
 
 if TYPE_CHECKING:
     from ...demo import Comparison, Picture
@@ -28,14 +29,7 @@ def demo(
     images: Annotated[
         int, typer.Option(metavar="N", min=1, max=500, help="Shipped digits to classify.")
     ] = 500,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Your own toy checkpoint (.safetensors).",
-            show_default="the shipped one",
-        ),
-    ] = None,
+    checkpoint: options.Checkpoint = None,
     budget: Annotated[
         float,
         typer.Option(metavar="N", min=0, help="Seconds to spend on measuring speed; 0 skips it."),

@@ -1,4 +1,4 @@
-"""``mgnet-fast eval``: accuracy of a checkpoint after each glimpse."""
+"""``mgnet-fast eval``: accuracy of a network after each glimpse."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from .. import console
 from ..accuracy_table import accuracy_table
 from ..eval_folder import evaluate_folder, holds_images
-from ..options import common as options
+from ..options import shared as options
 from ..options.scenes import Dataset, fixed_scenes
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def _of_folders(help_text: str, default: str | bool, **limits: Any) -> Any:
 
 
 def evaluate(
+    former: options.FormerCheckpoint = None,
     checkpoint: options.Checkpoint = None,
     data: Annotated[
         Path | None,
@@ -62,13 +63,12 @@ def evaluate(
     as_json: options.AsJson = False,
 ) -> None:
     """Measure accuracy after each glimpse, on fixed test scenes or a folder of images."""
-    from ...assets import toy_checkpoint_path
     from ...evaluation import evaluate as run
     from ...models.files.checkpoints import load_checkpoint
     from ...threads import fixed_threads
     from ...training.distributed import Workers, device_for
 
-    path = checkpoint or toy_checkpoint_path()
+    path = options.one_network(checkpoint, former)
     if data is not None and holds_images(data):
         left_out = evaluate_folder(
             path,
@@ -114,7 +114,10 @@ def evaluate(
     else:
         console.print_next(
             screen,
-            (f"mgnet-fast demo{_option(checkpoint)}", "a picture of where it looks, and its speed"),
+            (
+                f"mgnet-fast demo{_option(checkpoint or former)}",
+                "a picture of where it looks, and its speed",
+            ),
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import console
-from ..options import common as options
+from ..options import shared as options
 from ..options.exits import ExitKind, exit_rule
 from ..options.export import (
     Format,
@@ -29,6 +29,7 @@ PARITY_MISSED = 1
 
 
 def export(
+    former: options.FormerCheckpoint = None,
     checkpoint: options.Checkpoint = None,
     kind: Annotated[
         Format,
@@ -151,7 +152,6 @@ def export(
         )
         for part in parts
     ]
-    from ...assets import toy_checkpoint_path
     from ...export import calibration_batches, export_model, sample_batches
     from ...export.formats.known import check_pair
     from ...export.tolerances import SAMPLE_IMAGES, TOLERANCES
@@ -164,7 +164,7 @@ def export(
         except ValueError as error:
             hint = f"--{str(error).split()[0]}"
             raise typer.BadParameter(str(error), param_hint=hint) from None
-    path = checkpoint or toy_checkpoint_path()
+    path = options.one_network(checkpoint, former)
     model, names = load_checkpoint(path), read_names(labels)
     trained = read_trained_on(path) if names is None else None
     if trained is not None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from .. import console
 from ..model_choice import check_model_name
-from ..options import common as options
+from ..options import shared as options
 
 DEFAULT_MODELS = ("mgnet_toy", "mgnet_resnet18", "mgnet_resnet50")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import console
-from ..options import common as options
+from ..options import shared as options
 from ..options.scenes import Dataset, fixed_scenes
 from ..waiting import waiting_bar
 
@@ -33,14 +33,7 @@ def look(
             show_default="scenes of digits",
         ),
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The network (.safetensors or a Lightning checkpoint).",
-            show_default="the shipped toy network",
-        ),
-    ] = None,
+    checkpoint: options.Checkpoint = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Where to write the two files.")
     ] = Path("looks"),

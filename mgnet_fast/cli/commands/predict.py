@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from ..options import common as options
+from ..options import shared as options
 from ..options.engine import (
     SAMPLES,
     Artefact,
@@ -50,14 +50,7 @@ def predict(
         list[str],
         typer.Argument(metavar="PATHS...", help="Image files, folders, patterns such as '*.png'."),
     ],
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The network (.safetensors or a Lightning checkpoint).",
-            show_default="the shipped toy network, for digits",
-        ),
-    ] = None,
+    checkpoint: options.Checkpoint = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where to write.", show_default="standard output"),

@@ -35,14 +35,26 @@ def serve_repo(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="SOURCE",
-            help="Artefact of mgnet-fast export --outputs batch-first (.onnx, .plan), or a "
-            "checkpoint, which is exported.",
+            metavar="[ARTEFACT]",
+            help="Artefact of mgnet-fast export --outputs batch-first (.onnx, .plan); not with "
+            "--checkpoint.",
+            show_default=False,
         ),
     ],
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The repository: a new folder, or one to add to.")
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="DIR",
+            help="The repository: a new folder, or one to add to.",
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint", "-c", metavar="FILE", help="Export this network instead of an artefact."
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="Of the model.")] = "mgnet",
     labels: Annotated[
         Path | None,
@@ -86,6 +98,15 @@ def serve_repo(
     from ...export.serving.model_config import Batching
     from ...export.serving.repository import check_repository, write_repository
 
+    if checkpoint is not None:
+        if directory is not None:
+            raise typer.BadParameter(
+                f"give an artefact or --checkpoint, got {source} and {checkpoint}",
+                param_hint="--checkpoint",
+            )
+        source, directory = checkpoint, source
+    if directory is None:
+        raise typer.BadParameter("give an artefact, or --checkpoint, and then DIR")
     batching = Batching(queue_delay, instances, device.value)
     names = read_names(labels)
     if not source.is_file():

@@ -10,7 +10,7 @@ import typer
 from .. import console
 from ..accuracy_table import accuracy_table
 from ..model_choice import check_model_name
-from ..options import common as options
+from ..options import shared as options
 from ..options import train as opts
 
 DEFAULT_MODELS = {opts.DataKind.folder: "mgnet_resnet18"}
@@ -144,4 +144,7 @@ def _after_training(
 ) -> tuple[str, str]:
     if kind is not opts.DataKind.folder and model == "mgnet_toy":
         return f"mgnet-fast demo --checkpoint {checkpoint}", "see where it looks"
-    return f"mgnet-fast eval {checkpoint} --data {data}", "its accuracy and multiply-adds"
+    return (
+        f"mgnet-fast eval --checkpoint {checkpoint} --data {data}",
+        "its accuracy and multiply-adds",
+    )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import common as options
+from . import shared as options
 
 MAX_UNREADABLE = 10
 _INSTEAD = "Instead of the recipe's own"

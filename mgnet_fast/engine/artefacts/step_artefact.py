@@ -16,7 +16,7 @@ METADATA_KEY = "mgnet_fast"  # of the manifest, as JSON, among an ONNX file's me
 STEP_INPUTS = ("images", "region", "tokens", "length")
 STEP_OUTPUTS = ("logits", "next_region", "token")
 _UNUSED = ("glimpse_fc.", "num_batches_tracked")  # what inference does not read
-_EXPORT = "mgnet-fast export CHECKPOINT --what step"
+_EXPORT = "mgnet-fast export --checkpoint FILE --what step"
 
 
 def weights_digest(model: MGNet) -> str:

@@ -35,7 +35,7 @@ def test_from_a_subset_to_class_names(command, root: Path, tmp_path: Path) -> No
     trained = command("train", "--data", subset, *words, *SMALL, *QUIET)
     assert trained.code == 0, trained.err
     checkpoint = out / "model.safetensors"
-    assert f"next: mgnet-fast eval {checkpoint} --data {subset}" in trained.out
+    assert f"next: mgnet-fast eval --checkpoint {checkpoint} --data {subset}" in trained.out
 
     evaluated = command("eval", checkpoint, "--data", subset, "--json", "--workers", 0)
     found = json.loads(evaluated.out)

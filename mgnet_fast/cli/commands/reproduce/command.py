@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ... import console
-from ...options import common as options
+from ...options import shared as options
 from .figure4 import figure4
 from .learning import learning
 from .progress import Seeds, TrainingData, make_all

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ... import console
-from ...options import common as options
+from ...options import shared as options
 from ...waiting import waiting_bar
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ... import console
-from ...options import common as options
+from ...options import shared as options
 from .progress import Seeds, TrainingData, make_all
 
 if TYPE_CHECKING:

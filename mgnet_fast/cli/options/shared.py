@@ -1,4 +1,4 @@
-"""Options and arguments that several commands have, each said once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -10,22 +10,53 @@ import typer
 from .plots import checked_plot
 from .scenes import Dataset
 
-_NETWORK = "mgnet-fast train (.safetensors) or a Lightning checkpoint."
+_NAMES = ("--checkpoint", "-c")
+_FILES = ".safetensors of mgnet-fast train, or a Lightning checkpoint."
+_SHIPPED = "the shipped toy network"
 
 Checkpoint = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="FILE", help=f"File of {_NETWORK}", show_default="the shipped toy network"
-    ),
+    typer.Option(*_NAMES, metavar="FILE", help=f"The network: {_FILES}", show_default=_SHIPPED),
 ]
 Checkpoints = Annotated[
     list[Path] | None,
-    typer.Argument(
-        metavar="[FILES]...",
-        help="Networks of mgnet-fast train (.safetensors) or Lightning checkpoints.",
-        show_default="the shipped toy network",
+    typer.Option(
+        *_NAMES,
+        metavar="FILE",
+        help=f"A network: {_FILES} May be given several times, to compare networks.",
+        show_default=_SHIPPED,
     ),
 ]
+# Earlier versions took networks without an option; that goes on working.
+FormerCheckpoint = Annotated[Path | None, typer.Argument(metavar="FILE", hidden=True)]
+FormerCheckpoints = Annotated[list[Path] | None, typer.Argument(metavar="[FILES]...", hidden=True)]
+
+
+def one_network(checkpoint: Path | None, former: Path | None) -> Path:
+    """The network that a command is about, named either way."""
+    from ...assets import toy_checkpoint_path
+
+    if checkpoint is not None and former is not None:
+        raise _named_twice([checkpoint, former])
+    return checkpoint or former or toy_checkpoint_path()
+
+
+def networks(checkpoints: list[Path] | None, former: list[Path] | None) -> list[Path]:
+    """The networks that a command compares, named either way."""
+    from ...assets import toy_checkpoint_path
+
+    if checkpoints and former:
+        raise _named_twice([*checkpoints, *former])
+    return checkpoints or former or [toy_checkpoint_path()]
+
+
+def _named_twice(paths: list[Path]) -> typer.BadParameter:
+    named = ", ".join(map(str, paths))
+    return typer.BadParameter(
+        f"name networks by --checkpoint alone, got {named}", param_hint="--checkpoint"
+    )
+
+
 TestDigits = Annotated[
     Path | None,
     typer.Option(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .ops.images.image_pool import ImagePool
     from .ops.images.image_ring import ImageRing
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "Confidence",

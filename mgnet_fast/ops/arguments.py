@@ -196,9 +196,8 @@ def normalization(
     return _known_normalizations[key]
 
 
-def known_constants() -> list[Tensor]:
-    """The constants of recent calls. A captured graph reads them at their addresses, so whoever
-    keeps a graph must keep these tensors, too."""
+def known_normalizations() -> list[Tensor]:
+    """The rows that :func:`normalization` would give again."""
     return list(_known_normalizations.values())
 
 

@@ -19,6 +19,7 @@ from .arguments import (
     check_rows,
     height_and_width,
     is_channels_last,
+    known_normalizations,
     normalization,
     output_dtype,
     remember,
@@ -140,3 +141,10 @@ def _chosen(image: Tensor, requested: str | None, pooled: bool) -> str:
     if requested is None and under_functorch():
         return "reference"
     return backends.choose(image.device.type, requested, pooled)
+
+
+def known_constants() -> list[Tensor]:
+    """The constants of recent calls. A captured graph reads them at their addresses, so whoever
+    keeps a graph must keep these tensors, too."""
+    of_calls = [constants for constants, _, _ in _known.values() if constants is not None]
+    return [*of_calls, *known_normalizations()]

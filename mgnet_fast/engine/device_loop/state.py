@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ...ops.arguments import known_constants
 from ...ops.images.image_pool import ImagePool
+from ...ops.resolve import known_constants
 from ..exits import ExitDecision
 from ..runners.runner import Runner
 from ..schedule.image_places import RING_BYTES, StreamPlaces

@@ -25,9 +25,7 @@ def choose_auto_augment(wanted: str = "auto") -> str:
         ImportError: the library asked for cannot be imported.
     """
     if wanted not in CHOICES:
-        raise ValueError(
-            f"--auto-augment (auto_augment) must be one of {', '.join(CHOICES)}, got {wanted!r}"
-        )
+        raise ValueError(f"auto_augment must be one of {', '.join(CHOICES)}, got {wanted!r}")
     if wanted == "none":
         return wanted
     reasons = []

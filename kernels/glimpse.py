@@ -8,8 +8,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mgnet_fast.ops.sampling import RangeMap, Sampling
-
 from . import launching
 from .axis import (
     four_pixels,
@@ -134,10 +132,10 @@ def glimpse_kernel(
 
 def run_glimpse(
     samples: Tensor,
-    sampling: Sampling,
+    sampling: Any,
     regions: Tensor,
     region_result: Tensor | None = None,
-    range_map: RangeMap | None = None,
+    range_map: Any = None,
 ) -> None:
     """Writes the samples [N, C, h, w]. With ``region_result`` [N, 3], ``regions`` are logits, and
     it is written, too."""

@@ -16,8 +16,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mgnet_fast.ops.sampling import Sampling
-
 from . import launching
 from .axis import image_of, read_region, rounded, sample_axis
 from .source import geometry, index_stride
@@ -190,7 +188,7 @@ def image_gradient_kernel(
     tl.store(to + (to_row[:, None] + to_column[None, :]), total, mask=inside)
 
 
-def run_image_gradient(gradient: Tensor, grad: Tensor, sampling: Sampling, regions: Tensor) -> None:
+def run_image_gradient(gradient: Tensor, grad: Tensor, sampling: Any, regions: Tensor) -> None:
     """Writes the whole gradient [B, C, H, W]."""
     _, index, normalization, _, options, _ = sampling
     images, channels, image_height, image_width = gradient.shape

@@ -8,8 +8,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mgnet_fast.ops.sampling import RangeMap
-
 from . import launching
 from .axis import probabilities
 from .glimpse_backward_region import sum_of_partials
@@ -49,7 +47,7 @@ def run_logits_gradient(
     sums: Tensor,
     grad_region: Tensor,
     logits: Tensor,
-    range_map: RangeMap,
+    range_map: Any,
 ) -> None:
     """Writes the gradient [N, 3] from the partial sums and what flows into the region itself."""
     arguments: tuple[Any, ...] = (

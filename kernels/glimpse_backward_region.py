@@ -13,8 +13,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mgnet_fast.ops.sampling import Sampling
-
 from . import launching
 from .axis import (
     four_pixels,
@@ -181,7 +179,7 @@ def region_gradient_kernel(
     tl.store(to + NUMBERS - 1, y.to(dtype))
 
 
-def run_region_sums(grad: Tensor, sampling: Sampling, regions: Tensor) -> Tensor:
+def run_region_sums(grad: Tensor, sampling: Any, regions: Tensor) -> Tensor:
     """Partial sums [N, tiles, 4] of d loss / d (scale_x, scale_y, x, y), float64."""
     image, index, normalization, pool, options, _ = sampling
     count, channels, height, width = grad.shape

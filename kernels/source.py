@@ -9,8 +9,6 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
-from mgnet_fast.ops.sampling import Options
-
 from .tiles import is_interleaved, offset_type
 
 
@@ -57,7 +55,7 @@ def index_stride(index: Tensor | None) -> int:
     return 0 if index is None else index.stride(0)
 
 
-def geometry(options: Options, regions: Tensor) -> dict[str, Any]:
+def geometry(options: Any, regions: Tensor) -> dict[str, Any]:
     """The options that are compile-time constants of the kernels."""
     return {
         "NUMBERS": regions.shape[1],

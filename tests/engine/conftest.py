@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mgnet_fast.demo import load_model, load_scenes
+from mgnet_fast.engine.runners.runner import StepInput
 from mgnet_fast.models import MGNet, MGNetConfig
-from mgnet_fast.ops.images.image_pool import ImagePool
 
 Logits = Callable[[int, int], list[float]]
 
@@ -41,14 +41,8 @@ class ScriptedRunner:
     def new_tokens(self, slots: int) -> Tensor:
         return torch.full((slots, self.config.num_glimpses, 1), torch.nan)
 
-    def step(
-        self,
-        images: Tensor | ImagePool,
-        region: Tensor,
-        tokens: Tensor,
-        length: Tensor,
-        image_index: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    def step(self, given: StepInput) -> tuple[Tensor, Tensor]:
+        images, region, tokens, length, image_index = given
         places = range(len(length)) if image_index is None else image_index.tolist()
         logits, following = [], []
         self.rows.append(len(length))

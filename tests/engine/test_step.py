@@ -15,6 +15,7 @@ from mgnet_fast.engine.device_loop.loop import GraphLoop
 from mgnet_fast.engine.device_loop.state import GraphState
 from mgnet_fast.engine.exits import ExitDecision
 from mgnet_fast.engine.runners.plain import PlainRunner
+from mgnet_fast.engine.runners.runner import StepInput
 from mgnet_fast.engine.schedule.read_ahead import Source
 from mgnet_fast.models import MGNet, create_model
 from mgnet_fast.ops.backends import choice as backends
@@ -51,7 +52,7 @@ def test_slots_at_different_glimpses(
     for _ in range(T + 2):
         running = (length >= 1) & (length <= T)
         at = length.clamp(1, T)
-        logits, following = runner.step(pictures, region, tokens, at, place)
+        logits, following = runner.step(StepInput(pictures, region, tokens, at, place))
         for slot in running.nonzero().flatten().tolist():
             t, image = int(length[slot]), int(place[slot])
             torch.testing.assert_close(

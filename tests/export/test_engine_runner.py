@@ -144,12 +144,13 @@ def test_auto_never_loads_it() -> None:
 
 def test_images_of_sizes_that_the_artefact_does_not_take(toy) -> None:
     from mgnet_fast.engine.runners.artefact import ArtefactRunner
+    from mgnet_fast.engine.runners.runner import StepInput
 
     options = ExportOptions(what="step", image_size=(112, 112), input="uint8")
     manifest = build_manifest(toy, options, kind="onnx", class_names=None)
     runner = ArtefactRunner(None, manifest, toy, torch.device("cpu"))  # type: ignore[arg-type]
     state = (runner.initial_regions(1), runner.new_tokens(1), torch.ones(1, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"112 to 112 pixels high .* got \[100, 112\]"):
-        runner.step(torch.zeros(1, 1, 100, 112, dtype=torch.uint8), *state)
+        runner.step(StepInput(torch.zeros(1, 1, 100, 112, dtype=torch.uint8), *state))
     with pytest.raises(TypeError, match=r"images must be uint8, as the artefact takes no others"):
-        runner.step(torch.zeros(1, 1, 112, 112), *state)
+        runner.step(StepInput(torch.zeros(1, 1, 112, 112), *state))

@@ -15,7 +15,7 @@ from ...ops.backends import choice as backends
 from ...ops.fusion.slot_state import SlotState, admit, settle
 from ...ops.images.image_pool import ImagePool
 from ..exits import ExitDecision
-from ..runners.runner import Runner
+from ..runners.runner import Runner, StepInput
 
 TURNS = 2  # steps under way at a time: one runs while the results of the one before are read
 
@@ -81,7 +81,6 @@ class GraphStep:
         """The step; nothing in it waits for the device, or for the host."""
         slots = self._slots
         admit(slots, self._backend)
-        logits, following = self.runner.step(
-            images, slots.region, self._tokens, slots.length, slots.place
-        )
+        given = StepInput(images, slots.region, self._tokens, slots.length, slots.place)
+        logits, following = self.runner.step(given)
         settle(slots, logits, following, decision(logits, slots.length), self._backend)

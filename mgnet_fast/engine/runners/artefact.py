@@ -11,6 +11,7 @@ from torch import Tensor
 from ...functional import glimpse
 from ...models import MGNet
 from ...ops.images.image_pool import ImagePool
+from .runner import StepInput
 
 Program = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -50,14 +51,8 @@ class ArtefactRunner:
         return torch.zeros(shape, device=self.device)
 
     @torch.no_grad()
-    def step(
-        self,
-        images: Tensor | ImagePool,
-        region: Tensor,
-        tokens: Tensor,
-        length: Tensor,
-        image_index: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    def step(self, given: StepInput) -> tuple[Tensor, Tensor]:
+        images, region, tokens, length, image_index = given
         if self._is_given_glimpses:
             seen = self._glimpses(images, region, image_index)
             logits, following, token = self._program(seen, region, tokens, length)
@@ -66,7 +61,7 @@ class ArtefactRunner:
             prepared = self._prepared(chosen)
             logits, following, token = self._program(prepared, region, tokens, length)
         else:
-            logits, following, token = self._one_by_one(images, region, tokens, length, image_index)
+            logits, following, token = self._one_by_one(images, given)
         rows = torch.arange(len(length), device=self.device)
         tokens[rows, length - 1] = token
         return logits, following
@@ -86,14 +81,8 @@ class ArtefactRunner:
             memory_format=torch.contiguous_format,
         )
 
-    def _one_by_one(
-        self,
-        pool: ImagePool,
-        region: Tensor,
-        tokens: Tensor,
-        length: Tensor,
-        image_index: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _one_by_one(self, pool: ImagePool, given: StepInput) -> tuple[Tensor, Tensor, Tensor]:
+        _, region, tokens, length, image_index = given
         places = range(len(length)) if image_index is None else image_index.tolist()
         found = [
             self._program(

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...ops.images.image_pool import ImagePool
 from .kind import RunnerKind, RunnerRequest
 from .plain import PlainRunner
+from .runner import StepInput
 
 
 class CompiledRunner:
@@ -46,24 +46,17 @@ class CompiledRunner:
         return self._plain.new_tokens(slots)
 
     @torch.no_grad()
-    def step(
-        self,
-        images: Tensor | ImagePool,
-        region: Tensor,
-        tokens: Tensor,
-        length: Tensor,
-        image_index: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        glimpses = self._plain.glimpses(images, region, image_index)
-        rows = len(length)
+    def step(self, given: StepInput) -> tuple[Tensor, Tensor]:
+        glimpses = self._plain.glimpses(given.images, given.region, given.image_index)
+        rows = len(given.length)
         if rows < self._slots:
             filling = glimpses[:1].expand(self._slots - rows, -1, -1, -1)
             glimpses = torch.cat([glimpses, filling])
-        self._region[:rows].copy_(region)
-        self._tokens[:rows].copy_(tokens)
-        self._length[:rows].copy_(length)
+        self._region[:rows].copy_(given.region)
+        self._tokens[:rows].copy_(given.tokens)
+        self._length[:rows].copy_(given.length)
         logits, following = self._answer(glimpses, self._region, self._tokens, self._length)
-        tokens.copy_(self._tokens[:rows])
+        given.tokens.copy_(self._tokens[:rows])
         return logits[:rows], following[:rows]
 
     def _marked(
@@ -80,7 +73,7 @@ class CompiledRunner:
         images = torch.zeros(1, config.in_chans, *size, device=self.device)
         with torch.inference_mode():
             index = torch.zeros_like(self._length)
-            self.step(images, self._region, self._tokens, self._length, index)
+            self.step(StepInput(images, self._region, self._tokens, self._length, index))
 
 
 def _refusal(request: RunnerRequest) -> str | None:

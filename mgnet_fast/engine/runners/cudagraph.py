@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...ops.images.image_pool import ImagePool
 from ..convolutions.lower_precision import DTYPES, lowered
 from ..device_loop.device import CudaGraphs, GraphDevice
 from ..device_loop.state import GraphState
@@ -15,7 +14,7 @@ from ..device_loop.step import GraphStep
 from ..schedule.image_places import RING_BYTES
 from .kind import RunnerKind, RunnerRequest
 from .plain import PlainRunner
-from .runner import Runner
+from .runner import Runner, StepInput
 
 _SHARE_OF_MEMORY = 4  # a stream's images take at most this part of what is free
 
@@ -46,15 +45,8 @@ class CudaGraphRunner:
     def new_tokens(self, slots: int) -> Tensor:
         return self._runner.new_tokens(slots)
 
-    def step(
-        self,
-        images: Tensor | ImagePool,
-        region: Tensor,
-        tokens: Tensor,
-        length: Tensor,
-        image_index: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        return self._runner.step(images, region, tokens, length, image_index)
+    def step(self, given: StepInput) -> tuple[Tensor, Tensor]:
+        return self._runner.step(given)
 
 
 def _refusal(request: RunnerRequest) -> str | None:

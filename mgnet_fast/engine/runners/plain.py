@@ -12,6 +12,7 @@ from ...ops.backends import choice as backends
 from ...ops.fusion.fusion_step import fusion_step
 from ...ops.fusion.fusion_weights import StepWeights
 from ...ops.images.image_pool import ImagePool
+from .runner import StepInput
 
 
 class PlainRunner:
@@ -52,15 +53,9 @@ class PlainRunner:
         return torch.empty(shape, dtype=self._dtype, device=self.device)
 
     @torch.no_grad()
-    def step(
-        self,
-        images: Tensor | ImagePool,
-        region: Tensor,
-        tokens: Tensor,
-        length: Tensor,
-        image_index: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        return self.answer(self.glimpses(images, region, image_index), region, tokens, length)
+    def step(self, given: StepInput) -> tuple[Tensor, Tensor]:
+        glimpses = self.glimpses(given.images, given.region, given.image_index)
+        return self.answer(glimpses, given.region, given.tokens, given.length)
 
     def answer(
         self, glimpses: Tensor, region: Tensor, tokens: Tensor, length: Tensor

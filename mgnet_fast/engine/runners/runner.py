@@ -1,8 +1,8 @@
-"""The protocol of a runner: a network that is ready to take steps."""
+"""The protocol of a runner, which takes the steps of a network."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -10,39 +10,46 @@ from torch import Tensor
 from ...ops.images.image_pool import ImagePool
 
 
+class StepInput(NamedTuple):
+    """What a step works on: S slots with an image each, at any glimpse t of it."""
+
+    images: Tensor | ImagePool
+    """[B, C, H, W], or a pool."""
+
+    region: Tensor
+    """float32 [S, 3], the regions that the step before returned."""
+
+    tokens: Any
+    """Memory of S slots, rows of :meth:`Runner.new_tokens`. The step writes to it: slot i's new
+    token goes to ``tokens[i, length[i] - 1]``, and the places after it are not read."""
+
+    length: Tensor
+    """int64 [S], the number of glimpses of each slot, this one included."""
+
+    image_index: Tensor | None = None
+    """int64 [S], the image of each slot; None if slot i looks at image i."""
+
+
 class Runner(Protocol):
-    """One glimpse of several images at once, whatever number t each is at."""
+    """Takes one glimpse of several images at once, each at its own t."""
 
     config: Any
     num_classes: int
     device: torch.device
 
     def initial_regions(self, count: int) -> Tensor:
-        """float32 [count, 3], the first region of every image."""
+        """The first regions of ``count`` images, float32 [count, 3]."""
 
     def new_tokens(self, slots: int) -> Any:
-        """Memory for what is known of ``slots`` images: a Tensor [slots, T, D] for the tokens of
-        the fused glimpses, or the :class:`.stepwise.StateRows` of another network. The caller only
-        takes views of rows and copies rows."""
+        """Memory for what the network knows of ``slots`` images.
 
-    def step(
-        self,
-        images: Tensor | ImagePool,
-        region: Tensor,
-        tokens: Any,
-        length: Tensor,
-        image_index: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Takes the glimpse at ``region`` [S, 3] of each slot's image.
+        A Tensor [slots, T, D] of tokens for a fused step, :class:`.stepwise.StateRows` for other
+        networks. Callers take views of rows and copy rows, nothing else.
+        """
 
-        Args:
-            images: [B, C, H, W], or a pool.
-            region: float32 [S, 3], the regions that the step before asked for.
-            tokens: memory of S slots. Of a Tensor [S, T, D], slot i's new token is written to
-                ``tokens[i, length[i] - 1]``, and those after it are not read.
-            length: int64 [S], how many glimpses slot i has taken with this one.
-            image_index: int64 [S], each slot's image; without it S = B, one each.
+    def step(self, given: StepInput) -> tuple[Tensor, Tensor]:
+        """Take the glimpse at ``given.region`` of each slot's image.
 
         Returns:
-            Class logits [S, K] and the next region [S, 3], both float32.
+            Class logits [S, K] and the next regions [S, 3], both float32.
         """

@@ -11,6 +11,7 @@ from ...models.backbones.precision import glimpse_memory_format
 from ...models.network import GlimpseNetwork, Looks, State
 from ...ops.glimpse import glimpse
 from ...ops.images.image_pool import ImagePool
+from .runner import StepInput
 
 
 class StateRows:
@@ -69,14 +70,8 @@ class StepwiseRunner:
         return self.model.may_stop(tokens.tensors)
 
     @torch.no_grad()
-    def step(
-        self,
-        images: Tensor | ImagePool,
-        region: Tensor,
-        tokens: StateRows,
-        length: Tensor,
-        image_index: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    def step(self, given: StepInput) -> tuple[Tensor, Tensor]:
+        images, _, tokens, length, image_index = given
         fresh = self.model.start(len(length))
         state = _chosen(length == 1, fresh, tokens.tensors)
         looks = self.model.next_looks(state)

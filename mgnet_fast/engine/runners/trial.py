@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .runner import Runner
+from .runner import Runner, StepInput
 
 _SECONDS = 0.2
 
@@ -41,7 +41,7 @@ class _TrialStep:
     def seconds(self) -> float:
         start = time.perf_counter()
         with torch.inference_mode():
-            self._runner.step(self._images, self._region, self._tokens, self._length)
+            self._runner.step(StepInput(self._images, self._region, self._tokens, self._length))
             if self._runner.device.type == "cuda":
                 torch.cuda.synchronize(self._runner.device)
         return time.perf_counter() - start

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..prediction import taken_looks
-from ..runners.runner import Runner
+from ..runners.runner import Runner, StepInput
 from ..runners.stepwise import StepwiseRunner
 
 
@@ -33,7 +33,7 @@ def every_glimpse(runner: Runner, images: Tensor, slots: int) -> tuple[Tensor, T
         for step in range(steps):
             length += 1
             regions[step, rows] = region.cpu()
-            now, region = runner.step(some, region, tokens, length)
+            now, region = runner.step(StepInput(some, region, tokens, length))
             logits[step, rows] = now.cpu()
     if isinstance(runner, StepwiseRunner) and regions.dim() == 4:
         regions = taken_looks(regions, runner.looks)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..exits import ExitDecision
 from ..prediction import Prediction, predictions
-from ..runners.runner import Runner
+from ..runners.runner import Runner, StepInput
 from ..runners.stepwise import StepwiseRunner
 from .image_places import BatchPlaces, Places
 from .intake import Intake
@@ -162,9 +162,9 @@ class SlotLoop:
             self._length[active:rows] = 1
         tokens, region, length, place = self._step_inputs(rows)
         is_each = rows == self._places.count and bool((self._place == self._row).all())
-        logits, following = self._runner.step(
-            self._places.images, region, tokens, length, None if is_each else place
-        )
+        index = None if is_each else place
+        given = StepInput(self._places.images, region, tokens, length, index)
+        logits, following = self._runner.step(given)
         return logits, following, length
 
     def _step_inputs(self, rows: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

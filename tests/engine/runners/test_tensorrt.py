@@ -16,6 +16,7 @@ from mgnet_fast.engine import Engine, Never
 from mgnet_fast.engine.artefacts.step_artefact import STEP_INPUTS, STEP_OUTPUTS
 from mgnet_fast.engine.runners import tensorrt as tensorrt_runner
 from mgnet_fast.engine.runners.kind import RunnerRequest
+from mgnet_fast.engine.runners.runner import StepInput
 from mgnet_fast.engine.runners.tensorrt import TENSORRT
 from mgnet_fast.export import BatchRange, ExportOptions
 from mgnet_fast.export.graphs.step import PlainStep
@@ -113,7 +114,7 @@ def test_its_steps_are_those_of_the_eager_runner(toy, tmp_path: Path, monkeypatc
     logits = []
     for _ in range(toy.config.num_glimpses):
         length += 1
-        now, region = runner.step(images, region, tokens, length)
+        now, region = runner.step(StepInput(images, region, tokens, length))
         logits.append(now)
     wanted = Engine(toy, runner="eager", slots=4, exit=Never()).logits_after_each(images)
     torch.testing.assert_close(torch.stack(logits), wanted, rtol=1e-3, atol=1e-3)

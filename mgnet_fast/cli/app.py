@@ -29,6 +29,7 @@ from .commands.predict import predict
 from .commands.reproduce.command import reproduce
 from .commands.serve_repo import serve_repo
 from .commands.train import train
+from .options.option import switch
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 INTERRUPTED = 130  # what newer releases of typer make of a keyboard interrupt
@@ -70,13 +71,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options_of_all_commands(
     version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
-        ),
+        bool, switch("Print the version.", "--version", callback=_print_version, is_eager=True)
     ] = False,
     debug: Annotated[
-        bool, typer.Option(DEBUG_OPTION, help="Show the traceback of an error; works anywhere.")
+        bool, switch("Show the traceback of an error; works anywhere.", DEBUG_OPTION)
     ] = False,
 ) -> None:
     pass

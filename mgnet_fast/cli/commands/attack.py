@@ -12,6 +12,7 @@ import typer
 from .. import console
 from ..model_choice import network_title
 from ..options import shared as options
+from ..options.option import option
 from ..options.scenes import Dataset, fixed_scenes
 from ..waiting import waiting_bar
 
@@ -47,34 +48,24 @@ class Method(StrEnum):
 def attack(
     former: options.FormerCheckpoints = None,
     checkpoints: options.Checkpoints = None,
-    mode: Annotated[
-        ModeChoice, typer.Option(metavar="NAME", help="paper, honest, worst or all.")
-    ] = ModeChoice.all,
-    method: Annotated[Method, typer.Option(metavar="NAME", help="pgd or fgsm.")] = Method.pgd,
-    eps: Annotated[
-        float, typer.Option(metavar="X", min=0, help="Radius of the ball, in the mode's units.")
-    ] = 4 / 255,
+    mode: Annotated[ModeChoice, option("NAME", "paper, honest, worst or all.")] = ModeChoice.all,
+    method: Annotated[Method, option("NAME", "pgd or fgsm.")] = Method.pgd,
+    eps: Annotated[float, option("X", "Radius of the ball, in the mode's units.", min=0)] = 4 / 255,
     step: Annotated[
-        float | None,
-        typer.Option(metavar="X", min=0, help="Length of a step.", show_default="eps / 4"),
+        float | None, option("X", "Length of a step.", min=0, show_default="eps / 4")
     ] = None,
-    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps of PGD.")] = 10,
-    restarts: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Random starts (not in paper mode).")
-    ] = 1,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the random starts.")] = 0,
+    steps: Annotated[int, option("N", "Steps of PGD.", min=1)] = 10,
+    restarts: Annotated[int, option("N", "Random starts (not in paper mode).", min=1)] = 1,
+    seed: Annotated[int, option("N", "Of the random starts.", min=0)] = 0,
     images: options.MostImages = None,
     data: options.TestDigits = None,
     dataset: options.DatasetName = Dataset.translated,
     noise_std: options.NoiseStd = None,
     rows: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Keep finished batches here; the same command then goes on."
-        ),
+        Path | None, option("DIR", "Keep finished batches here; the same command then goes on.")
     ] = None,
     plot: options.Plot = None,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Scenes at a time.")] = 100,
+    batch_size: Annotated[int, option("N", "Scenes at a time.", min=1)] = 100,
     threads: options.Threads = None,
     device: options.Device = "cpu",
     as_json: options.AsJson = False,

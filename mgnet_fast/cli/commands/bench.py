@@ -11,6 +11,7 @@ from rich.table import Table
 from .. import console
 from ..options import shared as options
 from ..options.engine import EnginePrecision, Precision
+from ..options.option import option
 
 if TYPE_CHECKING:
     from ...engine_speed import ExitSpeed
@@ -29,12 +30,10 @@ def _group() -> None:
 
 @bench.command("engine")
 def bench_engine(
-    slots: Annotated[int, typer.Option(metavar="N", min=1, help="Images in flight.")] = 64,
-    threads: Annotated[int, typer.Option(metavar="N", min=1, help="Threads of both sides.")] = 1,
-    images: Annotated[
-        int, typer.Option(metavar="N", min=1, max=500, help="Shipped digits in the stream.")
-    ] = 500,
-    budget: Annotated[float, typer.Option(metavar="N", min=0, help="Seconds to spend.")] = 20.0,
+    slots: Annotated[int, option("N", "Images in flight.", min=1)] = 64,
+    threads: Annotated[int, option("N", "Threads of both sides.", min=1)] = 1,
+    images: Annotated[int, option("N", "Shipped digits in the stream.", min=1, max=500)] = 500,
+    budget: Annotated[float, option("N", "Seconds to spend.", min=0)] = 20.0,
     precision: Precision = EnginePrecision.fp32,
     as_json: options.AsJson = False,
 ) -> None:

@@ -10,6 +10,7 @@ import typer
 from .. import console
 from ..model_choice import network_title
 from ..options import shared as options
+from ..options.option import option
 from ..options.scenes import Dataset, fixed_scenes
 from ..waiting import waiting_bar
 
@@ -31,24 +32,20 @@ def budget(
     checkpoints: options.Checkpoints = None,
     threshold: Annotated[
         list[float] | None,
-        typer.Option(
-            metavar="X",
-            help="Of the confidence exit; may be given often.",
+        option(
+            "X",
+            "Of the confidence exit; may be given often.",
             show_default="eight from 0.5 to 0.999",
             callback=_checked_thresholds,
         ),
     ] = None,
-    slots: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Images in flight; 1 times each on its own.")
-    ] = 1,
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How often each is timed.")] = 5,
+    slots: Annotated[int, option("N", "Images in flight; 1 times each on its own.", min=1)] = 1,
+    rounds: Annotated[int, option("N", "How often each is timed.", min=1)] = 5,
     images: options.MostImages = None,
     data: options.TestDigits = None,
     dataset: options.DatasetName = Dataset.translated,
     noise_std: options.NoiseStd = None,
-    table_file: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write all points as CSV.")
-    ] = None,
+    table_file: Annotated[Path | None, option("FILE", "Write all points as CSV.", "--csv")] = None,
     plot: options.Plot = None,
     threads: options.Threads = None,
     device: options.Device = "cpu",

@@ -13,6 +13,7 @@ from .. import console
 from ..eval_folder import folder_images, holds_images
 from ..model_choice import network_title
 from ..options import shared as options
+from ..options.option import option
 from ..options.scenes import Dataset, fixed_scenes
 from ..waiting import waiting_bar
 
@@ -29,50 +30,34 @@ def corrupt(
     checkpoints: options.Checkpoints = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Images to corrupt: one folder a class (or val/ with them), or MNIST's files.",
+        option(
+            "DIR",
+            "Images to corrupt: one folder a class (or val/ with them), or MNIST's files.",
             show_default="the 500 shipped test digits",
         ),
     ] = None,
     prepared: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Corrupted images, as ImageNet-C: CORRUPTION/SEVERITY/CLASS/*."
-        ),
+        Path | None, option("DIR", "Corrupted images, as ImageNet-C: CORRUPTION/SEVERITY/CLASS/*.")
     ] = None,
     corruption: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="May be given often.", show_default="all"),
+        list[str] | None, option("NAME", "May be given often.", show_default="all")
     ] = None,
     severity: Annotated[
-        list[int] | None,
-        typer.Option(metavar="N", help="1 to 5; may be given often.", show_default="all five"),
+        list[int] | None, option("N", "1 to 5; may be given often.", show_default="all five")
     ] = None,
     images: options.MostImages = None,
     rows: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Keep what is finished here; the same command then goes on."
-        ),
+        Path | None, option("DIR", "Keep what is finished here; the same command then goes on.")
     ] = None,
-    table_file: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write all numbers as CSV.")
-    ] = None,
+    table_file: Annotated[Path | None, option("FILE", "Write all numbers as CSV.", "--csv")] = None,
     image_size: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=32,
-            help="Side of the images of folders.",
-            show_default="the checkpoint's",
-        ),
+        option("N", "Side of the images of folders.", min=32, show_default="the checkpoint's"),
     ] = None,
     workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, help="Processes that decode.", show_default="by device"),
+        int | None, option("N", "Processes that decode.", min=0, show_default="by device")
     ] = None,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images at a time.")] = 100,
+    batch_size: Annotated[int, option("N", "Images at a time.", min=1)] = 100,
     threads: options.Threads = None,
     device: options.Device = "cpu",
     as_json: options.AsJson = False,

@@ -14,25 +14,21 @@ from rich.text import Text
 from .. import console
 from ..accuracy_table import accuracy_table
 from ..options import shared as options
+from ..options.option import option
 
 if TYPE_CHECKING:
     from ...demo import Comparison, Picture
 
 
 def demo(
-    out: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where to write the picture (.png, .pdf or .svg).")
-    ] = Path("glimpses.png"),
-    threads: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Threads of both sides of the comparison.")
-    ] = 1,
-    images: Annotated[
-        int, typer.Option(metavar="N", min=1, max=500, help="Shipped digits to classify.")
-    ] = 500,
+    out: Annotated[Path, option("FILE", "Where to write the picture (.png, .pdf or .svg).")] = Path(
+        "glimpses.png"
+    ),
+    threads: Annotated[int, option("N", "Threads of both sides of the comparison.", min=1)] = 1,
+    images: Annotated[int, option("N", "Shipped digits to classify.", min=1, max=500)] = 500,
     checkpoint: options.Checkpoint = None,
     budget: Annotated[
-        float,
-        typer.Option(metavar="N", min=0, help="Seconds to spend on measuring speed; 0 skips it."),
+        float, option("N", "Seconds to spend on measuring speed; 0 skips it.", min=0)
     ] = 12.0,
 ) -> None:
     """See it work: accuracy, a picture of the glimpses, the speed-up here."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from .. import console
+from ..options.option import switch
 
 
 def env(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: Annotated[bool, switch("Print JSON instead of text.", "--json")] = False,
 ) -> None:
     """Show versions, devices and backends of this machine."""
     from ... import env as environment

@@ -11,6 +11,7 @@ from .. import console
 from ..accuracy_table import accuracy_table
 from ..eval_folder import evaluate_folder, holds_images
 from ..options import shared as options
+from ..options.option import option
 from ..options.scenes import Dataset, fixed_scenes
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ def evaluate(
     checkpoint: options.Checkpoint = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder with MNIST's t10k-*-ubyte files, or with one folder of images a class "
+        option(
+            "DIR",
+            "Folder with MNIST's t10k-*-ubyte files, or with one folder of images a class "
             "(its val/ if there is one).",
             show_default="the 500 shipped test digits",
         ),
@@ -45,8 +46,7 @@ def evaluate(
         int | None, options.num_glimpses("Largest T.", default="the checkpoint's")
     ] = None,
     batch_size: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Images at a time.", show_default="500, or 128"),
+        int | None, option("N", "Images at a time.", min=1, show_default="500, or 128")
     ] = None,
     image_size: Annotated[
         int | None,

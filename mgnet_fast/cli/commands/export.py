@@ -21,6 +21,7 @@ from ..options.export import (
     export_options,
     read_names,
 )
+from ..options.option import option, switch
 
 if TYPE_CHECKING:
     from ...export import Exported, Tolerances
@@ -33,106 +34,88 @@ def export(
     checkpoint: options.Checkpoint = None,
     kind: Annotated[
         Format,
-        typer.Option(
-            "--format",
-            help="onnx (ONNX Runtime), aot (AOTInductor, CPU), tensorrt (on the GPU that is to "
+        switch(
+            "onnx (ONNX Runtime), aot (AOTInductor, CPU), tensorrt (on the GPU that is to "
             "run it) or tensorrt-rtx (for RTX GPUs, built without one).",
+            "--format",
         ),
     ] = Format.onnx,
-    directory: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files.")
-    ] = Path("exported"),
+    directory: Annotated[Path, option("DIR", "Folder for the files.", "--out", "-o")] = Path(
+        "exported"
+    ),
     what: Annotated[
-        What,
-        typer.Option(help="The whole loop of T glimpses, one step of it for early exit, or both."),
+        What, switch("The whole loop of T glimpses, one step of it for early exit, or both.")
     ] = What.loop,
     precision: Annotated[
-        Precision, typer.Option(help="Of the backbone; the rest is float32.")
+        Precision, switch("Of the backbone; the rest is float32.")
     ] = Precision.fp32,
-    batch: Annotated[
-        str, typer.Option(metavar="MIN:OPT:MAX", help="Images a call, or one number.")
-    ] = "1:8:64",
+    batch: Annotated[str, option("MIN:OPT:MAX", "Images a call, or one number.")] = "1:8:64",
     image_size: Annotated[
         str | None,
-        typer.Option(
-            metavar="HxW",
-            help="Or one number: a square. MIN:OPT:MAX of these for a range.",
+        option(
+            "HxW",
+            "Or one number: a square. MIN:OPT:MAX of these for a range.",
             show_default="any size; up to 1024 for tensorrt",
         ),
     ] = None,
     images: Annotated[
         Input,
-        typer.Option(
-            "--input", help="Normalised float [B, C, H, W], or bytes [B, H, W, C] as they are."
-        ),
+        switch("Normalised float [B, C, H, W], or bytes [B, H, W, C] as they are.", "--input"),
     ] = Input.float,
     num_glimpses: Annotated[
         int | None, options.num_glimpses("T.", default="the checkpoint's")
     ] = None,
     outputs: Annotated[
         Outputs,
-        typer.Option(
-            help="Of a loop: n_logit [T, B, K], or logits [B, K] of the last step, for servers."
-        ),
+        switch("Of a loop: n_logit [T, B, K], or logits [B, K] of the last step, for servers."),
     ] = Outputs.steps_first,
     sampling: Annotated[
-        Sampling,
-        typer.Option(help="Of a step: takes glimpses of images, or is given them (quicker)."),
+        Sampling, switch("Of a step: takes glimpses of images, or is given them (quicker).")
     ] = Sampling.inside,
     labels: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Names of the classes, one a line.",
+        option(
+            "FILE",
+            "Names of the classes, one a line.",
             show_default="the checkpoint's, if it has them",
         ),
     ] = None,
     leave: Annotated[
         ExitKind | None,
-        typer.Option(
-            "--exit",
-            metavar="NAME",
-            help="Exit rule for the manifest: confidence, margin, entropy or never.",
+        option(
+            "NAME", "Exit rule for the manifest: confidence, margin, entropy or never.", "--exit"
         ),
     ] = None,
     threshold: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X", help="When an image leaves.", show_default="0.9, 0.8, 0.3 by --exit"
-        ),
+        float | None, option("X", "When an image leaves.", show_default="0.9, 0.8, 0.3 by --exit")
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=1, help="Images to compare on.", show_default="64; fp16 256; int8 512"
-        ),
+        option("N", "Images to compare on.", min=1, show_default="64; fp16 256; int8 512"),
     ] = None,
     sample_images: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Compare, and calibrate int8, on crops of these photographs.",
+        option(
+            "DIR",
+            "Compare, and calibrate int8, on crops of these photographs.",
             show_default="digits, or random pictures",
         ),
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(
-            metavar="X",
+        option(
+            "X",
+            "For logits, in units of the largest one.",
             min=0,
-            help="For logits, in units of the largest one.",
             show_default="0.001; 0.05 in fp16, 0.75 in int8",
         ),
     ] = None,
     region_tolerance: Annotated[
-        float | None,
-        typer.Option(metavar="X", min=0, help="For s, x, y.", show_default="0.0001; 0.01; 1"),
+        float | None, option("X", "For s, x, y.", min=0, show_default="0.0001; 0.01; 1")
     ] = None,
     label_tolerance: Annotated[
         float | None,
-        typer.Option(
-            metavar="X", min=0, help="Share of labels that may differ.", show_default="0; 0.005"
-        ),
+        option("X", "Share of labels that may differ.", min=0, show_default="0; 0.005"),
     ] = None,
 ) -> None:
     """Write the network for another runtime; exit code 1 if it disagrees with the model."""

@@ -11,6 +11,7 @@ from rich.table import Table
 from .. import console
 from ..model_choice import check_model_name
 from ..options import shared as options
+from ..options.option import option, switch
 
 DEFAULT_MODELS = ("mgnet_toy", "mgnet_resnet18", "mgnet_resnet50")
 
@@ -41,34 +42,20 @@ def flops(
     ] = None,
     image_size: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Side of the image in pixels.",
-            show_default="toy 112, others 224",
-        ),
+        option("N", "Side of the image in pixels.", min=1, show_default="toy 112, others 224"),
     ] = None,
     glimpse_size: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Side of a glimpse in pixels.",
-            show_default="toy 28, others 96",
-        ),
+        option("N", "Side of a glimpse in pixels.", min=1, show_default="toy 28, others 96"),
     ] = None,
     num_glimpses: Annotated[
         int | None, options.num_glimpses("Largest T.", default="the model's")
     ] = None,
     num_classes: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Number of classes.", show_default="toy 10, others 1000"
-        ),
+        int | None, option("N", "Number of classes.", min=1, show_default="toy 10, others 1000")
     ] = None,
     convention: Annotated[
-        Convention,
-        typer.Option(help="What counts (the paper's tables 1, 2, 4; its table 3; this package)."),
+        Convention, switch("What counts (the paper's tables 1, 2, 4; its table 3; this package).")
     ] = Convention.paper,
     as_json: options.AsJson = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import console
+from ..options.option import switch
 from ..waiting import waiting_bar
 
 
@@ -20,8 +21,7 @@ def imagenet100(
     ],
     target: Annotated[Path, typer.Argument(metavar="DST", help="Where the subset goes.")],
     hard_links: Annotated[
-        bool,
-        typer.Option("--hard-links", help="Link every file, where folders cannot be linked."),
+        bool, switch("Link every file, where folders cannot be linked.", "--hard-links")
     ] = False,
 ) -> None:
     """Make a subset of ImageNet by links; running it again makes what is missing."""

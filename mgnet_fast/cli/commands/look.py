@@ -10,6 +10,7 @@ import typer
 
 from .. import console
 from ..options import shared as options
+from ..options.option import option
 from ..options.scenes import Dataset, fixed_scenes
 from ..waiting import waiting_bar
 
@@ -34,14 +35,12 @@ def look(
         ),
     ] = None,
     checkpoint: options.Checkpoint = None,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Where to write the two files.")
-    ] = Path("looks"),
-    images: Annotated[
-        int, typer.Option(metavar="N", min=1, max=MOST, help="Only the first N images.")
-    ] = 36,
+    out: Annotated[Path, option("DIR", "Where to write the two files.", "--out", "-o")] = Path(
+        "looks"
+    ),
+    images: Annotated[int, option("N", "Only the first N images.", min=1, max=MOST)] = 36,
     confidence: Annotated[
-        float, typer.Option(metavar="X", min=0, max=1, help="Of the early exit that is counted.")
+        float, option("X", "Of the early exit that is counted.", min=0, max=1)
     ] = 0.9,
     data: options.TestDigits = None,
     dataset: options.DatasetName = Dataset.translated,

@@ -29,6 +29,7 @@ from ..options.engine import (
     first_images,
 )
 from ..options.exits import ExitKind, exit_rule
+from ..options.option import option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,29 +53,21 @@ def predict(
     ],
     checkpoint: options.Checkpoint = None,
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Where to write.", show_default="standard output"),
+        Path | None, option("FILE", "Where to write.", show_default="standard output")
     ] = None,
     form: Annotated[
         Format | None,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="jsonl or csv.",
-            show_default="by the suffix of --out, else jsonl",
+        option(
+            "NAME", "jsonl or csv.", "--format", show_default="by the suffix of --out, else jsonl"
         ),
     ] = None,
     leave: Annotated[
-        ExitKind,
-        typer.Option("--exit", metavar="NAME", help="confidence, margin, entropy or never."),
+        ExitKind, option("NAME", "confidence, margin, entropy or never.", "--exit")
     ] = ExitKind.confidence,
     threshold: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X", help="When an image leaves.", show_default="0.9, 0.8, 0.3 by --exit"
-        ),
+        float | None, option("X", "When an image leaves.", show_default="0.9, 0.8, 0.3 by --exit")
     ] = None,
-    slots: Annotated[int, typer.Option(metavar="N", min=1, help="Images in flight.")] = 32,
+    slots: Annotated[int, option("N", "Images in flight.", min=1)] = 32,
     precision: Precision = EnginePrecision.fp32,
     calibration_images: CalibrationImages = None,
     runner: Runner = EngineRunner.auto,

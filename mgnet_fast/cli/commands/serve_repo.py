@@ -11,6 +11,7 @@ import typer
 
 from .. import console
 from ..options.export import Input, Outputs, export_options, read_names
+from ..options.option import option, switch
 from .export import PARITY_MISSED, print_parity
 
 _ARTEFACTS = (".onnx", ".plan", ".pt2")
@@ -51,47 +52,36 @@ def serve_repo(
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(
-            "--checkpoint", "-c", metavar="FILE", help="Export this network instead of an artefact."
-        ),
+        option("FILE", "Export this network instead of an artefact.", "--checkpoint", "-c"),
     ] = None,
-    name: Annotated[str, typer.Option(metavar="NAME", help="Of the model.")] = "mgnet",
+    name: Annotated[str, option("NAME", "Of the model.")] = "mgnet",
     labels: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Names of the classes, one a line.",
-            show_default="the artefact's, else numbers",
+        option(
+            "FILE", "Names of the classes, one a line.", show_default="the artefact's, else numbers"
         ),
     ] = None,
     queue_delay: Annotated[
-        int, typer.Option(metavar="US", min=0, help="Microseconds a request waits for others.")
+        int, option("US", "Microseconds a request waits for others.", min=0)
     ] = 500,
-    instances: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Copies of the model that run side by side.")
-    ] = 1,
+    instances: Annotated[int, option("N", "Copies of the model that run side by side.", min=1)] = 1,
     device: Annotated[
-        InstanceDevice, typer.Option(help="Where the server shall run it.")
+        InstanceDevice, switch("Where the server shall run it.")
     ] = InstanceDevice.auto,
     kind: Annotated[
-        ServedFormat, typer.Option("--format", help="Of a checkpoint: what to export it as.")
+        ServedFormat, switch("Of a checkpoint: what to export it as.", "--format")
     ] = ServedFormat.onnx,
-    batch: Annotated[
-        str, typer.Option(metavar="MIN:OPT:MAX", help="Of a checkpoint: images a call.")
-    ] = "1:8:64",
+    batch: Annotated[str, option("MIN:OPT:MAX", "Of a checkpoint: images a call.")] = "1:8:64",
     image_size: Annotated[
         str | None,
-        typer.Option(
-            metavar="HxW",
-            help="Of a checkpoint. The server gathers requests of one size only.",
+        option(
+            "HxW",
+            "Of a checkpoint. The server gathers requests of one size only.",
             show_default="any size",
         ),
     ] = None,
     images: Annotated[
-        Input,
-        typer.Option(
-            "--input", help="Of a checkpoint: bytes [B, H, W, C], or normalised [B, C, H, W]."
-        ),
+        Input, switch("Of a checkpoint: bytes [B, H, W, C], or normalised [B, C, H, W].", "--input")
     ] = Input.uint8,
 ) -> None:
     """Write a model repository for NVIDIA's Triton Inference Server."""

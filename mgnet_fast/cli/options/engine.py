@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from .option import option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,32 +38,30 @@ class EngineRunner(StrEnum):
 
 Precision = Annotated[
     EnginePrecision,
-    typer.Option(
-        metavar="NAME", help="Of the backbone: fp32, bf16, fp16 or int8; the rest is float32."
-    ),
+    option("NAME", "Of the backbone: fp32, bf16, fp16 or int8; the rest is float32."),
 ]
 CalibrationImages = Annotated[
     int | None,
-    typer.Option(
-        metavar="N",
+    option(
+        "N",
+        "Fit the precision to the first N images, and say how far it is from float32 there.",
         min=1,
-        help="Fit the precision to the first N images, and say how far it is from float32 there.",
         show_default=f"{SAMPLES} for int8, else none",
     ),
 ]
 Runner = Annotated[
     EngineRunner,
-    typer.Option(
-        metavar="NAME",
-        help=f"What a step is run by: {', '.join(EngineRunner)}. auto takes the fastest in a short "
+    option(
+        "NAME",
+        f"What a step is run by: {', '.join(EngineRunner)}. auto takes the fastest in a short "
         "trial; each rounds in its own way: name one for the same last decimals in every run.",
     ),
 ]
 Artefact = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="For --runner onnxruntime and tensorrt: the step that mgnet-fast export wrote.",
+    option(
+        "FILE",
+        "For --runner onnxruntime and tensorrt: the step that mgnet-fast export wrote.",
         show_default=False,
     ),
 ]

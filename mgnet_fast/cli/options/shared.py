@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .option import option, switch
 from .plots import checked_plot
 from .scenes import Dataset
 
@@ -15,15 +16,14 @@ _FILES = ".safetensors of mgnet-fast train, or a Lightning checkpoint."
 _SHIPPED = "the shipped toy network"
 
 Checkpoint = Annotated[
-    Path | None,
-    typer.Option(*_NAMES, metavar="FILE", help=f"The network: {_FILES}", show_default=_SHIPPED),
+    Path | None, option("FILE", f"The network: {_FILES}", *_NAMES, show_default=_SHIPPED)
 ]
 Checkpoints = Annotated[
     list[Path] | None,
-    typer.Option(
+    option(
+        "FILE",
+        f"A network: {_FILES} May be given several times, to compare networks.",
         *_NAMES,
-        metavar="FILE",
-        help=f"A network: {_FILES} May be given several times, to compare networks.",
         show_default=_SHIPPED,
     ),
 ]
@@ -59,45 +59,35 @@ def _named_twice(paths: list[Path]) -> typer.BadParameter:
 
 TestDigits = Annotated[
     Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Folder with MNIST's t10k-*-ubyte files, plain or .gz.",
+    option(
+        "DIR",
+        "Folder with MNIST's t10k-*-ubyte files, plain or .gz.",
         show_default="the 500 shipped test digits",
     ),
 ]
 DatasetName = Annotated[
-    Dataset, typer.Option(metavar="NAME", help="Either translated-mnist or noisy-translated-mnist.")
+    Dataset, option("NAME", "Either translated-mnist or noisy-translated-mnist.")
 ]
 NoiseStd = Annotated[
     float | None,
-    typer.Option(
-        metavar="X",
+    option(
+        "X",
+        "Noise, in units of the pixel range.",
         min=0,
-        help="Noise, in units of the pixel range.",
         show_default="the dataset's: 0, or 0.3 if noisy",
     ),
 ]
 MostImages = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=1, help="Only the first N scenes.", show_default="all"),
+    int | None, option("N", "Only the first N scenes.", min=1, show_default="all")
 ]
 Plot = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Draw the curves (.png, .pdf, .svg).",
-        callback=checked_plot,
-    ),
+    Path | None, option("FILE", "Draw the curves (.png, .pdf, .svg).", callback=checked_plot)
 ]
-Threads = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Threads.", show_default="torch's choice")
-]
-Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Threads = Annotated[int | None, option("N", "Threads.", min=1, show_default="torch's choice")]
+Device = Annotated[str, option("NAME", "cpu, cuda or cuda:N.")]
+AsJson = Annotated[bool, switch("Print JSON instead of tables.", "--json")]
 
 
 def num_glimpses(help_text: str, default: str) -> typer.models.OptionInfo:
     """``--num-glimpses``, ``-T``."""
-    return typer.Option(
-        "--num-glimpses", "-T", metavar="N", min=1, help=help_text, show_default=default
-    )
+    return option("N", help_text, "--num-glimpses", "-T", min=1, show_default=default)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from . import shared as options
+from .option import option, switch
 
 MAX_UNREADABLE = 10
 _INSTEAD = "Instead of the recipe's own"
@@ -81,41 +82,37 @@ def _of_folders(help_text: str, default: str | bool, **limits: Any) -> Any:
 
 Data = Annotated[
     Path,
-    typer.Option(
-        metavar="DIR",
-        help="Folder with MNIST's four *-ubyte files, or with train/ and val/ that hold "
+    option(
+        "DIR",
+        "Folder with MNIST's four *-ubyte files, or with train/ and val/ that hold "
         "one folder of images a class.",
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Folder of the run: checkpoint, log, state to resume.",
+    option(
+        "DIR",
+        "Folder of the run: checkpoint, log, state to resume.",
         show_default="runs/DATASET, or runs/ and the last name in --data",
     ),
 ]
 Kind = Annotated[
     DataKind | None,
-    typer.Option(
-        metavar="NAME",
-        help="translated-mnist, noisy-translated-mnist or folder.",
+    option(
+        "NAME",
+        "translated-mnist, noisy-translated-mnist or folder.",
         show_default="by what --data holds",
     ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        help="What to train.",
-        show_default="mgnet_toy; mgnet_resnet18 on folders",
-    ),
+    option("NAME", "What to train.", show_default="mgnet_toy; mgnet_resnet18 on folders"),
 ]
 RecipeChoice = Annotated[
     RecipeName,
-    typer.Option(
-        metavar="NAME",
-        help="How: the faster way to learn (default) or the paper's; on folders "
+    option(
+        "NAME",
+        "How: the faster way to learn (default) or the paper's; on folders "
         "imagenet100 or tiny-imagenet, by default the one that fits.",
     ),
 ]
@@ -124,21 +121,18 @@ NumGlimpses = Annotated[
 ]
 GlimpseLossChoice = Annotated[
     GlimpseLoss,
-    typer.Option(
-        metavar="NAME",
-        help="Classify glimpses 2..T alone as well (reference), or 1..T (paper).",
-    ),
+    option("NAME", "Classify glimpses 2..T alone as well (reference), or 1..T (paper)."),
 ]
-Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Of the first weights and the images.")]
+Seed = Annotated[int, option("N", "Of the first weights and the images.", min=0)]
 Weights = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Start from this checkpoint's weights; other classes get new heads.",
+    option(
+        "FILE",
+        "Start from this checkpoint's weights; other classes get new heads.",
         show_default="random weights",
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")]
+Resume = Annotated[bool, switch("Go on with the interrupted run in --out.", "--resume")]
 Epochs = Annotated[int | None, _change("Passes over the images.", min=1)]
 BatchSize = Annotated[int | None, _change("Images a step, over all processes.", min=1)]
 PeakLr = Annotated[float | None, _change("Highest learning rate of the cycle.", "--lr")]
@@ -155,12 +149,7 @@ AdaptiveGradientShare = Annotated[
 GradientClip = Annotated[float | None, _change("Largest norm of the gradient.")]
 Optimizer = Annotated[
     OptimizerName | None,
-    typer.Option(
-        metavar="NAME",
-        help="sgd or adamw.",
-        show_default=False,
-        rich_help_panel=_INSTEAD,
-    ),
+    option("NAME", "sgd or adamw.", show_default=False, rich_help_panel=_INSTEAD),
 ]
 SizeWeight = Annotated[float | None, _change("Weight of the size regulariser.")]
 LabelSmoothing = Annotated[float | None, _change("Of both classifications, 0 to 1.")]
@@ -186,53 +175,45 @@ Workers = Annotated[
 MaxUnreadable = Annotated[int, _of_folders("Damaged images that may be left out.", True, min=0)]
 NoCheck = Annotated[
     bool,
-    typer.Option(
-        "--no-check",
-        help="Do not decode every image once before the run.",
-        rich_help_panel=_FOLDERS,
+    switch(
+        "Do not decode every image once before the run.", "--no-check", rich_help_panel=_FOLDERS
     ),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(
-        metavar="N",
+    option(
+        "N",
+        "Threads of each process.",
         min=1,
-        help="Threads of each process.",
         show_default="torch's choice",
         rich_help_panel=_RUNNING,
     ),
 ]
-Device = Annotated[
-    str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N.", rich_help_panel=_RUNNING)
-]
-Bf16 = Annotated[bool, typer.Option("--bf16", help="bfloat16 autocast.", rich_help_panel=_RUNNING)]
-Compiled = Annotated[
-    bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=_RUNNING)
-]
+Device = Annotated[str, option("NAME", "cpu, cuda or cuda:N.", rich_help_panel=_RUNNING)]
+Bf16 = Annotated[bool, switch("bfloat16 autocast.", "--bf16", rich_help_panel=_RUNNING)]
+Compiled = Annotated[bool, switch("Use torch.compile.", "--compile", rich_help_panel=_RUNNING)]
 CheckpointGlimpses = Annotated[
     bool,
-    typer.Option(
+    switch(
+        "Less memory for more time: run each glimpse's backbone twice.",
         "--checkpoint-glimpses",
-        help="Less memory for more time: run each glimpse's backbone twice.",
         rich_help_panel=_RUNNING,
     ),
 ]
 SyncBatchNorm = Annotated[
     bool,
-    typer.Option(
+    switch(
+        "Batch norm over all processes' images; GPUs only.",
         "--sync-batch-norm",
-        help="Batch norm over all processes' images; GPUs only.",
         rich_help_panel=_RUNNING,
     ),
 ]
 NoTensorboard = Annotated[
     bool,
-    typer.Option(
+    switch(
+        "No TensorBoard files, though it is installed.",
         "--no-tensorboard",
-        help="No TensorBoard files, though it is installed.",
         rich_help_panel=_RUNNING,
     ),
 ]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress bar.", rich_help_panel=_RUNNING)
-]
+Quiet = Annotated[bool, switch("No progress bar.", "--quiet", "-q", rich_help_panel=_RUNNING)]

@@ -9,6 +9,7 @@ import typer
 
 from ... import console
 from ...options import shared as options
+from ...options.option import option, switch
 from .figure4 import figure4
 from .learning import learning
 from .progress import Seeds, TrainingData, make_all
@@ -31,28 +32,25 @@ reproduce.command()(figure4)
 def table4(
     data: TrainingData = None,
     out: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Runs, a folder each; several machines may fill one."),
+        Path, option("DIR", "Runs, a folder each; several machines may fill one.")
     ] = Path("runs/table4"),
     only: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="ROW",
-            help="ffnet, mgnet, noisy-ffnet, noisy-mgnet or noisier-mgnet; may be given often.",
+        option(
+            "ROW",
+            "ffnet, mgnet, noisy-ffnet, noisy-mgnet or noisier-mgnet; may be given often.",
             show_default="all",
         ),
     ] = None,
     seeds: Seeds = "0",
     epochs: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=1, help="Of every run.", show_default="52; 30 with noise; 5 for FF-Net"
-        ),
+        option("N", "Of every run.", min=1, show_default="52; 30 with noise; 5 for FF-Net"),
     ] = None,
     threads: options.Threads = None,
     device: options.Device = "cpu",
-    bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 autocast.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    bf16: Annotated[bool, switch("bfloat16 autocast.", "--bf16")] = False,
+    quiet: Annotated[bool, switch("No progress bars.", "--quiet", "-q")] = False,
 ) -> None:
     """Train FF-Net and MGNet on translated MNIST, and show them beside the paper's table 4.
 

@@ -10,6 +10,7 @@ import typer
 
 from ... import console
 from ...options import shared as options
+from ...options.option import option
 from ...waiting import waiting_bar
 
 if TYPE_CHECKING:
@@ -33,24 +34,17 @@ class ModeChoice(StrEnum):
 
 
 def figure4(
-    data: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder with MNIST's t10k-*-ubyte files.")
-    ],
-    runs: Annotated[
-        Path, typer.Option(metavar="DIR", help="Runs of mgnet-fast reproduce table4.")
-    ] = Path("runs/table4"),
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Finished batches and the picture.")
-    ] = Path("runs/figure4"),
-    mode: Annotated[
-        ModeChoice, typer.Option(metavar="NAME", help="paper, honest, worst or all.")
-    ] = ModeChoice.all,
+    data: Annotated[Path, option("DIR", "Folder with MNIST's t10k-*-ubyte files.")],
+    runs: Annotated[Path, option("DIR", "Runs of mgnet-fast reproduce table4.")] = Path(
+        "runs/table4"
+    ),
+    out: Annotated[Path, option("DIR", "Finished batches and the picture.")] = Path("runs/figure4"),
+    mode: Annotated[ModeChoice, option("NAME", "paper, honest, worst or all.")] = ModeChoice.all,
     eps: Annotated[
-        float,
-        typer.Option(metavar="X", min=0, help="Radius; the paper's 4/255 changes few digits."),
+        float, option("X", "Radius; the paper's 4/255 changes few digits.", min=0)
     ] = 0.1,
-    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Of PGD.")] = 20,
-    images: Annotated[int, typer.Option(metavar="N", min=1, help="Only the first N.")] = 1000,
+    steps: Annotated[int, option("N", "Of PGD.", min=1)] = 20,
+    images: Annotated[int, option("N", "Only the first N.", min=1)] = 1000,
     threads: options.Threads = None,
 ) -> None:
     """Attack the networks that reproduce table4 has made of the paper's rows; draw figure 4.

@@ -9,6 +9,7 @@ import typer
 
 from ... import console
 from ...options import shared as options
+from ...options.option import option, switch
 from .progress import Seeds, TrainingData, make_all
 
 if TYPE_CHECKING:
@@ -23,23 +24,23 @@ SHARES = (0.5, 0.9, 0.95, 0.99)
 
 def learning(
     data: TrainingData = None,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Runs, a folder each, and the curves.")
-    ] = Path("runs/learning"),
+    out: Annotated[Path, option("DIR", "Runs, a folder each, and the curves.")] = Path(
+        "runs/learning"
+    ),
     only: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="VARIANT",
-            help='Such as "AdamW, factor .02" or "SGD, factor 1"; may be given often.',
+        option(
+            "VARIANT",
+            'Such as "AdamW, factor .02" or "SGD, factor 1"; may be given often.',
             show_default="all",
         ),
     ] = None,
     seeds: Seeds = "0,1,2",
-    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Of every run.")] = 10,
+    epochs: Annotated[int, option("N", "Of every run.", min=1)] = 10,
     num_glimpses: Annotated[int, options.num_glimpses("Glimpses an image.", default="3")] = 3,
     threads: options.Threads = None,
     device: options.Device = "cpu",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    quiet: Annotated[bool, switch("No progress bars.", "--quiet", "-q")] = False,
 ) -> None:
     """Compare gradient factors, warm-up, clipping, an adaptive factor and optimisers.
 

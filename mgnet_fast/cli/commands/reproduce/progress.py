@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ... import console
+from ...options.option import option
 
 if TYPE_CHECKING:
     from ....reproduction.planned_run import PlannedRun
 
 TrainingData = Annotated[
     Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Folder with MNIST's four *-ubyte files.",
-        show_default="nothing is trained",
-    ),
+    option("DIR", "Folder with MNIST's four *-ubyte files.", show_default="nothing is trained"),
 ]
 
 
@@ -33,10 +30,7 @@ def _checked_seeds(text: str) -> list[int]:
     return seeds
 
 
-Seeds = Annotated[
-    str,
-    typer.Option(metavar="N,N", help="One run a seed, such as 0,1,2.", callback=_checked_seeds),
-]
+Seeds = Annotated[str, option("N,N", "One run a seed, such as 0,1,2.", callback=_checked_seeds)]
 
 
 def make_all(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from mgnet_fast.data.digits.translated_mnist import (
     NOISE_STD,
@@ -14,7 +15,7 @@ from mgnet_fast.data.folders.image_tree import is_image_tree
 DATASETS: dict[str, float] = {"translated-mnist": 0.0, "noisy-translated-mnist": NOISE_STD}
 
 
-def told_dataset(data_dir: str | Path) -> str:
+def told_dataset(data_dir: str | Path) -> Literal["folder", "translated-mnist"]:
     """The dataset that a folder holds: "folder" for images in folders, else "translated-mnist".
 
     Raises:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,7 +12,7 @@ from .. import console
 from ..model_choice import network_title
 from ..options import shared as options
 from ..options.option import option
-from ..options.scenes import Dataset, fixed_scenes
+from ..options.scenes import fixed_scenes
 from ..waiting import waiting_bar
 
 if TYPE_CHECKING:
@@ -29,27 +28,18 @@ MEANINGS = {
 }
 
 
-class ModeChoice(StrEnum):
-    """Which attack: the published one, an honest one, the worst of several, or all three."""
+ModeChoice = Literal["paper", "honest", "worst", "all"]
+"""Which attack: the published one, an honest one, the worst of several, or all three."""
 
-    paper = "paper"
-    honest = "honest"
-    worst = "worst"
-    all = "all"
-
-
-class Method(StrEnum):
-    """How the attack looks for its images."""
-
-    pgd = "pgd"
-    fgsm = "fgsm"
+Method = Literal["pgd", "fgsm"]
+"""How the attack looks for its images."""
 
 
 def attack(
     former: options.FormerCheckpoints = None,
     checkpoints: options.Checkpoints = None,
-    mode: Annotated[ModeChoice, option("NAME", "paper, honest, worst or all.")] = ModeChoice.all,
-    method: Annotated[Method, option("NAME", "pgd or fgsm.")] = Method.pgd,
+    mode: Annotated[ModeChoice, option("NAME", "paper, honest, worst or all.")] = "all",
+    method: Annotated[Method, option("NAME", "pgd or fgsm.")] = "pgd",
     eps: Annotated[float, option("X", "Radius of the ball, in the mode's units.", min=0)] = 4 / 255,
     step: Annotated[
         float | None, option("X", "Length of a step.", min=0, show_default="eps / 4")
@@ -59,7 +49,7 @@ def attack(
     seed: Annotated[int, option("N", "Of the random starts.", min=0)] = 0,
     images: options.MostImages = None,
     data: options.TestDigits = None,
-    dataset: options.DatasetName = Dataset.translated,
+    dataset: options.DatasetName = "translated-mnist",
     noise_std: options.NoiseStd = None,
     rows: Annotated[
         Path | None, option("DIR", "Keep finished batches here; the same command then goes on.")
@@ -81,7 +71,7 @@ def attack(
     from ...threads import fixed_threads
     from ...training.distributed import Workers, device_for
 
-    modes = [m for m in MEANINGS if mode in (ModeChoice.all, m)]
+    modes = [m for m in MEANINGS if mode in ("all", m)]
     attacks = {name: _settings(name, method, eps, step, steps, restarts, seed) for name in modes}
     scenes = fixed_scenes(data, dataset, noise_std)
     if images is not None and images > len(scenes):
@@ -104,7 +94,7 @@ def attack(
         before = 0
         for number, (path, model) in enumerate(networks, start=1):
             for name, settings in attacks.items():
-                file = rows / f"{number}-{path.stem}-{name}-{method.value}.jsonl" if rows else None
+                file = rows / f"{number}-{path.stem}-{name}-{method}.jsonl" if rows else None
                 result = evaluate_attack(
                     model,
                     scenes,
@@ -120,12 +110,12 @@ def attack(
         _draw(
             found,
             plot,
-            f"Accuracy under {method.value.upper()}, {count:,} scenes of {dataset.value}",
+            f"Accuracy under {method.upper()}, {count:,} scenes of {dataset}",
         )
     if as_json:
         console.print_json(
             [
-                {"checkpoint": str(path), "mode": name, "method": method.value, **result.to_dict()}
+                {"checkpoint": str(path), "mode": name, "method": method, **result.to_dict()}
                 for path, name, result in found
             ]
         )
@@ -133,9 +123,7 @@ def attack(
     screen = console.output()
     for path, name, result in found:
         noise = f", noise {scenes.noise_std:g}" if scenes.noise_std else ""
-        screen.print(
-            _table(f"{path.name}, {method.value.upper()}, {name} mode{noise}", name, result)
-        )
+        screen.print(_table(f"{path.name}, {method.upper()}, {name} mode{noise}", name, result))
     if plot is not None:
         screen.print(f"curves: {plot}")
     else:
@@ -163,10 +151,10 @@ def _settings(
 
     length = eps / 4 if step is None else step
     changes = {"eps": eps, "step": length, "steps": steps, "seed": seed}
-    if mode != "paper" and method is Method.pgd:
+    if mode != "paper" and method == "pgd":
         changes["restarts"] = restarts
     settings = AttackSettings.of_mode(mode, **changes)  # type: ignore[arg-type]
-    return settings.single_step() if method is Method.fgsm else settings
+    return settings.single_step() if method == "fgsm" else settings
 
 
 def _table(title: str, mode: str, result: Robustness) -> Table:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from .. import console
 from ..options import shared as options
-from ..options.engine import EnginePrecision, Precision
+from ..options.engine import Precision
 from ..options.option import option
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def bench_engine(
     threads: Annotated[int, option("N", "Threads of both sides.", min=1)] = 1,
     images: Annotated[int, option("N", "Shipped digits in the stream.", min=1, max=500)] = 500,
     budget: Annotated[float, option("N", "Seconds to spend.", min=0)] = 20.0,
-    precision: Precision = EnginePrecision.fp32,
+    precision: Precision = "fp32",
     as_json: options.AsJson = False,
 ) -> None:
     """The engine against the published algorithm, and what early exit saves."""
@@ -50,16 +50,16 @@ def bench_engine(
     with fixed_threads(threads), screen.status("measuring") as status:
         rows = []
         off = None
-        if precision is not EnginePrecision.fp32:
-            off = deviation(model, scenes, slots, precision.value)
-        for row in compare_engine(model, scenes, slots, budget * 2 / 3, precision.value):
+        if precision != "fp32":
+            off = deviation(model, scenes, slots, precision)
+        for row in compare_engine(model, scenes, slots, budget * 2 / 3, precision):
             rows.append(row)
             status.update(f"measuring: {row.case} done")
-        exits = measure_exits(model, scenes, slots, budget / 3, precision.value)
+        exits = measure_exits(model, scenes, slots, budget / 3, precision)
     if as_json:
         console.print_json(
             {
-                "precision": precision.value,
+                "precision": precision,
                 "deviation": off and asdict(off),
                 "cases": [asdict(row) for row in rows],
                 "exits": [asdict(row) for row in exits],
@@ -68,7 +68,7 @@ def bench_engine(
     else:
         screen.print(speed_table(rows, threads, *machine()))
         if off is not None:
-            screen.print(f"toy network in {precision.value} against float32 {off}")
+            screen.print(f"toy network in {precision} against float32 {off}")
         screen.print(_exit_table(exits, slots))
     disagreeing = [row.case for row in rows if not row.agrees]
     if disagreeing:

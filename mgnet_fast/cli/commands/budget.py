@@ -11,7 +11,7 @@ from .. import console
 from ..model_choice import network_title
 from ..options import shared as options
 from ..options.option import option
-from ..options.scenes import Dataset, fixed_scenes
+from ..options.scenes import fixed_scenes
 from ..waiting import waiting_bar
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def budget(
     rounds: Annotated[int, option("N", "How often each is timed.", min=1)] = 5,
     images: options.MostImages = None,
     data: options.TestDigits = None,
-    dataset: options.DatasetName = Dataset.translated,
+    dataset: options.DatasetName = "translated-mnist",
     noise_std: options.NoiseStd = None,
     table_file: Annotated[Path | None, option("FILE", "Write all points as CSV.", "--csv")] = None,
     plot: options.Plot = None,
@@ -87,7 +87,7 @@ def budget(
         )
         used = torch.get_num_threads()
     noun = "thread" if used == 1 else "threads"
-    title = f"{count:,} scenes of {dataset.value}, {slots} in flight, {used} {noun}"
+    title = f"{count:,} scenes of {dataset}, {slots} in flight, {used} {noun}"
     if table_file is not None:
         write_budgets(points, table_file)
     if plot is not None:

@@ -14,7 +14,7 @@ from ..eval_folder import folder_images, holds_images
 from ..model_choice import network_title
 from ..options import shared as options
 from ..options.option import option
-from ..options.scenes import Dataset, fixed_scenes
+from ..options.scenes import fixed_scenes
 from ..waiting import waiting_bar
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _clean(
     if data is not None and holds_images(data):
         images = folder_images(model, checkpoint, data, image_size, workers)
     else:
-        images = fixed_scenes(data, Dataset.translated, None)
+        images = fixed_scenes(data, "translated-mnist", None)
     if most is None:
         return images
     if most > len(images):

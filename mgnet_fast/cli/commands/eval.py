@@ -12,7 +12,7 @@ from ..accuracy_table import accuracy_table
 from ..eval_folder import evaluate_folder, holds_images
 from ..options import shared as options
 from ..options.option import option
-from ..options.scenes import Dataset, fixed_scenes
+from ..options.scenes import fixed_scenes
 
 if TYPE_CHECKING:
     from ...models import MGNet
@@ -40,7 +40,7 @@ def evaluate(
             show_default="the 500 shipped test digits",
         ),
     ] = None,
-    dataset: options.DatasetName = Dataset.translated,
+    dataset: options.DatasetName = "translated-mnist",
     noise_std: options.NoiseStd = None,
     num_glimpses: Annotated[
         int | None, options.num_glimpses("Largest T.", default="the checkpoint's")
@@ -94,7 +94,7 @@ def evaluate(
     if as_json:
         found: dict[str, Any] = {
             "checkpoint": str(path),
-            "dataset": dataset.value,
+            "dataset": dataset,
             "noise_std": scenes.noise_std,
             "digits": str(data) if data else "shipped",
             **accuracy.to_dict(),
@@ -104,7 +104,7 @@ def evaluate(
         return
     screen = console.output()
     noise = f", noise {scenes.noise_std:g}" if scenes.noise_std else ""
-    title = f"{path.name} on {accuracy.count:,} scenes of {dataset.value}{noise}"
+    title = f"{path.name} on {accuracy.count:,} scenes of {dataset}{noise}"
     screen.print(accuracy_table(title, accuracy, costs))
     if data is None:
         console.print_next(

@@ -15,13 +15,14 @@ from ..options.export import (
     Format,
     Input,
     Outputs,
+    Part,
     Precision,
     Sampling,
     What,
     export_options,
     read_names,
 )
-from ..options.option import option, switch
+from ..options.option import choice, option
 
 if TYPE_CHECKING:
     from ...export import Exported, Tolerances
@@ -34,21 +35,19 @@ def export(
     checkpoint: options.Checkpoint = None,
     kind: Annotated[
         Format,
-        switch(
+        choice(
             "onnx (ONNX Runtime), aot (AOTInductor, CPU), tensorrt (on the GPU that is to "
             "run it) or tensorrt-rtx (for RTX GPUs, built without one).",
             "--format",
         ),
-    ] = Format.onnx,
+    ] = "onnx",
     directory: Annotated[Path, option("DIR", "Folder for the files.", "--out", "-o")] = Path(
         "exported"
     ),
     what: Annotated[
-        What, switch("The whole loop of T glimpses, one step of it for early exit, or both.")
-    ] = What.loop,
-    precision: Annotated[
-        Precision, switch("Of the backbone; the rest is float32.")
-    ] = Precision.fp32,
+        What, choice("The whole loop of T glimpses, one step of it for early exit, or both.")
+    ] = "loop",
+    precision: Annotated[Precision, choice("Of the backbone; the rest is float32.")] = "fp32",
     batch: Annotated[str, option("MIN:OPT:MAX", "Images a call, or one number.")] = "1:8:64",
     image_size: Annotated[
         str | None,
@@ -60,18 +59,18 @@ def export(
     ] = None,
     images: Annotated[
         Input,
-        switch("Normalised float [B, C, H, W], or bytes [B, H, W, C] as they are.", "--input"),
-    ] = Input.float,
+        choice("Normalised float [B, C, H, W], or bytes [B, H, W, C] as they are.", "--input"),
+    ] = "float",
     num_glimpses: Annotated[
         int | None, options.num_glimpses("T.", default="the checkpoint's")
     ] = None,
     outputs: Annotated[
         Outputs,
-        switch("Of a loop: n_logit [T, B, K], or logits [B, K] of the last step, for servers."),
-    ] = Outputs.steps_first,
+        choice("Of a loop: n_logit [T, B, K], or logits [B, K] of the last step, for servers."),
+    ] = "steps-first",
     sampling: Annotated[
-        Sampling, switch("Of a step: takes glimpses of images, or is given them (quicker).")
-    ] = Sampling.inside,
+        Sampling, choice("Of a step: takes glimpses of images, or is given them (quicker).")
+    ] = "inside",
     labels: Annotated[
         Path | None,
         option(
@@ -121,7 +120,7 @@ def export(
     """Write the network for another runtime; exit code 1 if it disagrees with the model."""
     if threshold is not None and leave is None:
         raise typer.BadParameter("needs an exit rule: give --exit", param_hint="--threshold")
-    parts = [What.loop, What.step] if what is What.both else [what]
+    parts: list[Part] = ["loop", "step"] if what == "both" else [what]
     wanted = [
         export_options(
             batch,
@@ -131,7 +130,7 @@ def export(
             outputs,
             what=part,
             precision=precision,
-            sampling=sampling if part is What.step else Sampling.inside,
+            sampling=sampling if part == "step" else "inside",
         )
         for part in parts
     ]
@@ -143,7 +142,7 @@ def export(
 
     for each in wanted:
         try:
-            check_pair(kind.value, each)
+            check_pair(kind, each)
         except ValueError as error:
             hint = f"--{str(error).split()[0]}"
             raise typer.BadParameter(str(error), param_hint=hint) from None
@@ -152,18 +151,18 @@ def export(
     trained = read_trained_on(path) if names is None else None
     if trained is not None:
         names = list(trained.classes)
-    allowed = _allowed(TOLERANCES[precision.value], tolerance, region_tolerance, label_tolerance)
+    allowed = _allowed(TOLERANCES[precision], tolerance, region_tolerance, label_tolerance)
     holds = True
     for each in wanted:
         done = export_model(
             model,
             directory,
-            kind.value,
+            kind,
             each,
             class_names=names,
             exit=None if leave is None else exit_rule(leave, threshold),
             sample=sample_batches(
-                model, each, sample or SAMPLE_IMAGES[precision.value], folder=sample_images
+                model, each, sample or SAMPLE_IMAGES[precision], folder=sample_images
             ),
             calibration=calibration_batches(model, each, folder=sample_images),
             tolerances=allowed,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -11,23 +10,18 @@ from rich.table import Table
 from .. import console
 from ..model_choice import check_model_name
 from ..options import shared as options
-from ..options.option import option, switch
+from ..options.option import choice, option
 
 DEFAULT_MODELS = ("mgnet_toy", "mgnet_resnet18", "mgnet_resnet50")
 
 
-class Convention(StrEnum):
-    """How multiply-adds are counted."""
-
-    paper = "paper"
-    table3 = "table3"
-    cached = "cached"
-
+Convention = Literal["paper", "table3", "cached"]
+"""How multiply-adds are counted."""
 
 MEANING = {
-    Convention.paper: "convolutions and linear layers, fusion re-run over all glimpses each step",
-    Convention.table3: "also attention products, norms, average pool and sampling",
-    Convention.cached: "as this package runs: keys and values once a glimpse, one query a step",
+    "paper": "convolutions and linear layers, fusion re-run over all glimpses each step",
+    "table3": "also attention products, norms, average pool and sampling",
+    "cached": "as this package runs: keys and values once a glimpse, one query a step",
 }
 
 
@@ -55,8 +49,8 @@ def flops(
         int | None, option("N", "Number of classes.", min=1, show_default="toy 10, others 1000")
     ] = None,
     convention: Annotated[
-        Convention, switch("What counts (the paper's tables 1, 2, 4; its table 3; this package).")
-    ] = Convention.paper,
+        Convention, choice("What counts (the paper's tables 1, 2, 4; its table 3; this package).")
+    ] = "paper",
     as_json: options.AsJson = False,
 ) -> None:
     """Count multiply-adds, glimpse by glimpse.
@@ -79,9 +73,7 @@ def flops(
     screen = console.output()
     for entry in counts:
         screen.print(_table(entry))
-    screen.print(
-        f"convention {convention.value}: {MEANING[convention]}", style="dim", soft_wrap=True
-    )
+    screen.print(f"convention {convention}: {MEANING[convention]}", style="dim", soft_wrap=True)
     console.print_next(screen, ("mgnet-fast demo", "what the saving is worth in time here"))
 
 
@@ -100,11 +92,11 @@ def count_model(
     with torch.device("meta"):  # shapes are enough: no weights are made
         model = create_model(name, **overrides)
         full_model = create_model(f"ffnet_{backbone}", **classes)
-    full = count_multiply_adds(full_model, side, convention.value)
+    full = count_multiply_adds(full_model, side, convention)
     glimpses = []
     if kind == "mgnet":
         for steps in range(1, model.config.num_glimpses + 1):
-            cost = count_multiply_adds(model, side, convention.value, num_glimpses=steps)
+            cost = count_multiply_adds(model, side, convention, num_glimpses=steps)
             glimpses.append(
                 {"num_glimpses": steps, "multiply_adds": cost, "share_of_ffnet": cost / full}
             )
@@ -113,7 +105,7 @@ def count_model(
         "num_classes": model.config.num_classes,
         "image_size": side,
         "glimpse_size": list(model.config.glimpse_shape(side)),
-        "convention": convention.value,
+        "convention": convention,
         "ffnet": full,
         "glimpses": glimpses,
     }

@@ -11,7 +11,7 @@ import typer
 from .. import console
 from ..options import shared as options
 from ..options.option import option
-from ..options.scenes import Dataset, fixed_scenes
+from ..options.scenes import fixed_scenes
 from ..waiting import waiting_bar
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def look(
         float, option("X", "Of the early exit that is counted.", min=0, max=1)
     ] = 0.9,
     data: options.TestDigits = None,
-    dataset: options.DatasetName = Dataset.translated,
+    dataset: options.DatasetName = "translated-mnist",
     noise_std: options.NoiseStd = None,
     threads: options.Threads = None,
     device: options.Device = "cpu",
@@ -74,7 +74,7 @@ def look(
         check_fit(model, scenes)
         count, of = min(images, len(scenes)), len(scenes)
         noise = f", noise {scenes.noise_std:g}" if scenes.noise_std else ""
-        source, what = _scenes(scenes, count), f"scenes of {dataset.value}{noise}"
+        source, what = _scenes(scenes, count), f"scenes of {dataset}{noise}"
     out.mkdir(parents=True, exist_ok=True)
     looks: list[Look] = []
     with fixed_threads(threads), waiting_bar(count) as show:

@@ -9,9 +9,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 from rich.console import Console
@@ -22,8 +21,6 @@ from ..options.engine import (
     SAMPLES,
     Artefact,
     CalibrationImages,
-    EnginePrecision,
-    EngineRunner,
     Precision,
     Runner,
     first_images,
@@ -39,11 +36,8 @@ if TYPE_CHECKING:
 COLUMNS = ("path", "label", "probability", "glimpses", "finite")
 
 
-class Format(StrEnum):
-    """What a line of the results looks like."""
-
-    jsonl = "jsonl"
-    csv = "csv"
+Format = Literal["jsonl", "csv"]
+"""What a line of the results looks like."""
 
 
 def predict(
@@ -63,14 +57,14 @@ def predict(
     ] = None,
     leave: Annotated[
         ExitKind, option("NAME", "confidence, margin, entropy or never.", "--exit")
-    ] = ExitKind.confidence,
+    ] = "confidence",
     threshold: Annotated[
         float | None, option("X", "When an image leaves.", show_default="0.9, 0.8, 0.3 by --exit")
     ] = None,
     slots: Annotated[int, option("N", "Images in flight.", min=1)] = 32,
-    precision: Precision = EnginePrecision.fp32,
+    precision: Precision = "fp32",
     calibration_images: CalibrationImages = None,
-    runner: Runner = EngineRunner.auto,
+    runner: Runner = "auto",
     artefact: Artefact = None,
     threads: options.Threads = None,
     device: options.Device = "cpu",
@@ -93,8 +87,8 @@ def predict(
     classes = trained.classes if trained else None
     rule = exit_rule(leave, threshold)
     place = device_for(device, Workers())
-    samples = calibration_images or (SAMPLES if precision is EnginePrecision.int8 else 0)
-    form = form or (Format.csv if out is not None and out.suffix == ".csv" else Format.jsonl)
+    samples = calibration_images or (SAMPLES if precision == "int8" else 0)
+    form = form or ("csv" if out is not None and out.suffix == ".csv" else "jsonl")
     with ExitStack() as stack:
         stack.enter_context(fixed_threads(threads))
         stack.enter_context(large_images())
@@ -102,9 +96,9 @@ def predict(
         engine = Engine(
             model,
             place,
-            precision.value,
+            precision,
             slots,
-            runner.value,
+            runner,
             artefact,
             exit=rule,
             calibration=calibration,
@@ -114,7 +108,7 @@ def predict(
             target = stack.enter_context(out.open("w", encoding="utf-8", newline=""))
         report = stack.enter_context(_Report(len(files) + len(missing), bar=out is not None))
         if engine.deviation is not None:
-            report.say(f"{precision.value} against float32 {engine.deviation}")
+            report.say(f"{precision} against float32 {engine.deviation}")
         for name in missing:
             report.skip(name, "there is no such file, and no pattern or folder with image files")
         write = _writer(target, form, classes)
@@ -150,7 +144,7 @@ def _predictions(
 
 def _writer(target: TextIO, form: Format, classes: tuple[str, ...] | None) -> Any:
     """Writes one result a call, at once, so that an interruption loses none."""
-    if form is Format.jsonl:
+    if form == "jsonl":
 
         def write_json(path: Path, prediction: Prediction) -> None:
             row = _row(path, prediction, classes)

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from .. import console
-from ..options.export import Input, Outputs, export_options, read_names
-from ..options.option import option, switch
+from ..options.export import Input, export_options, read_names
+from ..options.option import choice, option
 from .export import PARITY_MISSED, print_parity
 
 _ARTEFACTS = (".onnx", ".plan", ".pt2")
 
 
-class ServedFormat(StrEnum):
-    """Kinds of files that the server runs."""
+ServedFormat = Literal["onnx", "tensorrt"]
+"""Kinds of files that the server runs."""
 
-    onnx = "onnx"
-    tensorrt = "tensorrt"
-
-
-class InstanceDevice(StrEnum):
-    """Where the server runs the model."""
-
-    auto = "auto"
-    cpu = "cpu"
-    gpu = "gpu"
+InstanceDevice = Literal["auto", "cpu", "gpu"]
+"""Where the server runs the model."""
 
 
 def serve_repo(
@@ -65,12 +56,10 @@ def serve_repo(
         int, option("US", "Microseconds a request waits for others.", min=0)
     ] = 500,
     instances: Annotated[int, option("N", "Copies of the model that run side by side.", min=1)] = 1,
-    device: Annotated[
-        InstanceDevice, switch("Where the server shall run it.")
-    ] = InstanceDevice.auto,
+    device: Annotated[InstanceDevice, choice("Where the server shall run it.")] = "auto",
     kind: Annotated[
-        ServedFormat, switch("Of a checkpoint: what to export it as.", "--format")
-    ] = ServedFormat.onnx,
+        ServedFormat, choice("Of a checkpoint: what to export it as.", "--format")
+    ] = "onnx",
     batch: Annotated[str, option("MIN:OPT:MAX", "Of a checkpoint: images a call.")] = "1:8:64",
     image_size: Annotated[
         str | None,
@@ -81,8 +70,8 @@ def serve_repo(
         ),
     ] = None,
     images: Annotated[
-        Input, switch("Of a checkpoint: bytes [B, H, W, C], or normalised [B, C, H, W].", "--input")
-    ] = Input.uint8,
+        Input, choice("Of a checkpoint: bytes [B, H, W, C], or normalised [B, C, H, W].", "--input")
+    ] = "uint8",
 ) -> None:
     """Write a model repository for NVIDIA's Triton Inference Server."""
     from ...export.serving.model_config import Batching
@@ -97,7 +86,7 @@ def serve_repo(
         source, directory = checkpoint, source
     if directory is None:
         raise typer.BadParameter("give an artefact, or --checkpoint, and then DIR")
-    batching = Batching(queue_delay, instances, device.value)
+    batching = Batching(queue_delay, instances, device)
     names = read_names(labels)
     if not source.is_file():
         raise FileNotFoundError(f"{source} does not exist")
@@ -105,13 +94,13 @@ def serve_repo(
     if source.suffix in _ARTEFACTS:
         served = write_repository(source, directory, name, class_names=names, batching=batching)
     else:
-        options = export_options(batch, image_size, images, None, Outputs.batch_first)
+        options = export_options(batch, image_size, images, None, "batch-first")
         from ...export import export_model
         from ...models.files.checkpoints import load_checkpoint
 
         model = load_checkpoint(source)
         with tempfile.TemporaryDirectory() as folder:
-            done = export_model(model, folder, kind.value, options, class_names=names)
+            done = export_model(model, folder, kind, options, class_names=names)
             print_parity(source, done)
             if not done.parity.holds:
                 console.print_error("parity is missed, so no repository was written")

@@ -13,7 +13,7 @@ from ..model_choice import check_model_name
 from ..options import shared as options
 from ..options import train as opts
 
-DEFAULT_MODELS = {opts.DataKind.folder: "mgnet_resnet18"}
+DEFAULT_MODELS = {"folder": "mgnet_resnet18"}
 
 
 def train(
@@ -21,9 +21,9 @@ def train(
     out: opts.Out = None,
     dataset: opts.Kind = None,
     model: opts.Model = None,
-    recipe: opts.RecipeChoice = opts.RecipeName.default,
+    recipe: opts.RecipeChoice = "default",
     num_glimpses: opts.NumGlimpses = None,
-    glimpse_loss: opts.GlimpseLossChoice = opts.GlimpseLoss.reference,
+    glimpse_loss: opts.GlimpseLossChoice = "reference",
     noise_std: options.NoiseStd = None,
     seed: opts.Seed = 0,
     weights: opts.Weights = None,
@@ -43,7 +43,7 @@ def train(
     average_decay: opts.AverageDecay = None,
     image_size: opts.ImageSize = None,
     glimpse_size: opts.GlimpseSize = None,
-    auto_augment: opts.AutoAugment = opts.AutoAugmentBy.auto,
+    auto_augment: opts.AutoAugment = "auto",
     workers: opts.Workers = None,
     max_unreadable: opts.MaxUnreadable = opts.MAX_UNREADABLE,
     no_check: opts.NoCheck = False,
@@ -66,15 +66,15 @@ def train(
     from ...training import ImageOptions, fitting_recipe, get_recipe, run
     from ...training.run.snapshot import FILE_NAME as STATE
 
-    kind = dataset or opts.DataKind(told_dataset(data))
+    kind = dataset or told_dataset(data)
     name = model or DEFAULT_MODELS.get(kind, "mgnet_toy")
-    folder = out or Path("runs") / (data.resolve().name if kind is opts.DataKind.folder else kind)
-    recipe_name = fitting_recipe(recipe.value, kind.value, data)
+    folder = out or Path("runs") / (data.resolve().name if kind == "folder" else kind)
+    recipe_name = fitting_recipe(recipe, kind, data)
     images = ImageOptions(
-        preset=recipe_name if kind is opts.DataKind.folder else None,
+        preset=recipe_name if kind == "folder" else None,
         image_size=image_size,
         glimpse_size=glimpse_size,
-        auto_augment=auto_augment.value,
+        auto_augment=auto_augment,
         workers=workers,
         max_unreadable=max_unreadable,
         check=not no_check,
@@ -88,7 +88,7 @@ def train(
         gradient_scale_warmup=gradient_scale_warmup,
         adaptive_gradient_share=adaptive_gradient_share,
         gradient_clip=gradient_clip,
-        optimizer=None if optimizer is None else optimizer.value,
+        optimizer=optimizer,
         size_weight=size_weight,
         label_smoothing=label_smoothing,
         average_decay=average_decay,
@@ -97,13 +97,13 @@ def train(
         summary = run(
             data_dir=data,
             out=folder,
-            dataset=kind.value,
+            dataset=kind,
             model=name,
             recipe=changed,
             epochs=epochs,
             batch_size=batch_size,
             num_glimpses=num_glimpses,
-            glimpse_loss=glimpse_loss.value,
+            glimpse_loss=glimpse_loss,
             noise_std=noise_std,
             seed=seed,
             threads=threads,
@@ -142,7 +142,7 @@ def train(
 def _after_training(
     kind: opts.DataKind, model: str, checkpoint: Path, data: Path
 ) -> tuple[str, str]:
-    if kind is not opts.DataKind.folder and model == "mgnet_toy":
+    if kind != "folder" and model == "mgnet_toy":
         return f"mgnet-fast demo --checkpoint {checkpoint}", "see where it looks"
     return (
         f"mgnet-fast eval --checkpoint {checkpoint} --data {data}",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from .option import option
 
@@ -14,27 +13,13 @@ if TYPE_CHECKING:
 SAMPLES = 100
 
 
-class EnginePrecision(StrEnum):
-    """What the backbone computes in."""
+EnginePrecision = Literal["fp32", "bf16", "fp16", "int8"]
+"""What the backbone computes in."""
 
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-    int8 = "int8"
-
-
-class EngineRunner(StrEnum):
-    """What a step is run by."""
-
-    auto = "auto"
-    eager = "eager"
-    channels_last = "channels_last"
-    packed = "packed"
-    compiled = "compiled"
-    onnxruntime = "onnxruntime"
-    cudagraph = "cudagraph"
-    tensorrt = "tensorrt"
-
+EngineRunner = Literal[
+    "auto", "eager", "channels_last", "packed", "compiled", "onnxruntime", "cudagraph", "tensorrt"
+]
+"""What a step is run by."""
 
 Precision = Annotated[
     EnginePrecision,
@@ -53,8 +38,8 @@ Runner = Annotated[
     EngineRunner,
     option(
         "NAME",
-        f"What a step is run by: {', '.join(EngineRunner)}. auto takes the fastest in a short "
-        "trial; each rounds in its own way: name one for the same last decimals in every run.",
+        f"What runs a step: {', '.join(get_args(EngineRunner))}. auto times them and takes the "
+        "fastest. Runners round differently: name one to get the same digits in every run.",
     ),
 ]
 Artefact = Annotated[

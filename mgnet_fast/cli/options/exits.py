@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from ...engine import ExitRule
 
 
-class ExitKind(StrEnum):
-    """When an image has been looked at enough."""
-
-    confidence = "confidence"
-    margin = "margin"
-    entropy = "entropy"
-    never = "never"
+ExitKind = Literal["confidence", "margin", "entropy", "never"]
+"""When an image has been looked at enough."""
 
 
 def exit_rule(kind: ExitKind, threshold: float | None) -> ExitRule:
     """The rule of this name, with its own threshold unless one is given."""
     from ...engine import Confidence, Entropy, Margin, Never
 
-    if kind is ExitKind.never:
+    if kind == "never":
         return Never()
     rule = {
-        ExitKind.confidence: Confidence,
-        ExitKind.margin: Margin,
-        ExitKind.entropy: Entropy,
+        "confidence": Confidence,
+        "margin": Margin,
+        "entropy": Entropy,
     }[kind]
     return rule() if threshold is None else rule(threshold)

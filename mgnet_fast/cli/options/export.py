@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -12,51 +11,26 @@ if TYPE_CHECKING:
     from ...export import ExportOptions
 
 
-class Outputs(StrEnum):
-    """Orders of the outputs' dimensions."""
+Outputs = Literal["steps-first", "batch-first"]
+"""Orders of the outputs' dimensions."""
 
-    steps_first = "steps-first"
-    batch_first = "batch-first"
+Format = Literal["onnx", "aot", "tensorrt", "tensorrt-rtx"]
+"""Kinds of files that can be written."""
 
+Part = Literal["loop", "step"]
+"""Parts of the network that can be exported."""
 
-class Format(StrEnum):
-    """Kinds of files that can be written."""
+What = Literal["loop", "step", "both"]
+"""One part, or both."""
 
-    onnx = "onnx"
-    aot = "aot"
-    tensorrt = "tensorrt"
-    tensorrt_rtx = "tensorrt-rtx"
+Precision = Literal["fp32", "fp16", "int8"]
+"""Precisions of the backbone that can be exported."""
 
+Input = Literal["float", "uint8"]
+"""Images that the program can take."""
 
-class What(StrEnum):
-    """Parts of the network that can be exported."""
-
-    loop = "loop"
-    step = "step"
-    both = "both"
-
-
-class Precision(StrEnum):
-    """Precisions of the backbone that can be exported."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    int8 = "int8"
-
-
-class Input(StrEnum):
-    """Images that the program can take."""
-
-    float = "float"
-    uint8 = "uint8"
-
-
-class Sampling(StrEnum):
-    """Who takes the glimpses of a step."""
-
-    inside = "inside"
-    outside = "outside"
-
+Sampling = Literal["inside", "outside"]
+"""Who takes the glimpses of a step."""
 
 _OPTION_OF = {"num_glimpses": "--num-glimpses", "sampling": "--sampling"}  # by a message's start
 
@@ -68,9 +42,9 @@ def export_options(
     num_glimpses: int | None,
     outputs: Outputs,
     *,
-    what: What = What.loop,
-    precision: Precision = Precision.fp32,
-    sampling: Sampling = Sampling.inside,
+    what: Part = "loop",
+    precision: Precision = "fp32",
+    sampling: Sampling = "inside",
 ) -> ExportOptions:
     """What the program shall accept, from the words of the command line."""
     wanted = [] if image_size is None else [_size(part) for part in image_size.split(":")]
@@ -89,13 +63,13 @@ def export_options(
         return ExportOptions(
             batch_range,
             wanted[0] if len(wanted) == 1 else None,
-            images.value,
+            images,
             num_glimpses,
             SizeRange(*wanted) if len(wanted) == 3 else None,
-            outputs.value,
-            what=what.value,  # type: ignore[arg-type]
-            precision=precision.value,
-            sampling=sampling.value,
+            outputs,
+            what=what,
+            precision=precision,
+            sampling=sampling,
         )
     except ValueError as error:
         hint = _OPTION_OF.get(str(error).split()[0], "--image-size")

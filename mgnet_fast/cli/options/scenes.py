@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from ...data import TranslatedMNIST
 
 
-class Dataset(StrEnum):
-    """Scenes that can be made from MNIST's digits."""
-
-    translated = "translated-mnist"
-    noisy = "noisy-translated-mnist"
+Dataset = Literal["translated-mnist", "noisy-translated-mnist"]
+"""Scenes that can be made from MNIST's digits."""
 
 
 def fixed_scenes(data: Path | None, dataset: Dataset, noise_std: float | None) -> TranslatedMNIST:
@@ -23,6 +19,6 @@ def fixed_scenes(data: Path | None, dataset: Dataset, noise_std: float | None) -
     from ...data import TEST_SEED, TranslatedMNIST, dataset_noise, load_dataset, read_digits
 
     if data is not None:
-        return load_dataset(dataset.value, data, "test", noise_std=noise_std)
-    noise = dataset_noise(dataset.value, noise_std)
+        return load_dataset(dataset, data, "test", noise_std=noise_std)
+    noise = dataset_noise(dataset, noise_std)
     return TranslatedMNIST(read_digits(*digit_paths()), seed=TEST_SEED, noise_std=noise)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,44 +16,20 @@ _FOLDERS = "Folders of images"
 _RUNNING = "How to run"
 
 
-class GlimpseLoss(StrEnum):
-    """Which glimpses the glimpse head classifies."""
+GlimpseLoss = Literal["reference", "paper"]
+"""Which glimpses the glimpse head classifies."""
 
-    reference = "reference"
-    paper = "paper"
+RecipeName = Literal["default", "paper", "imagenet100", "tiny-imagenet"]
+"""Recipes that ship."""
 
+OptimizerName = Literal["sgd", "adamw"]
+"""Optimisers of recipes."""
 
-class RecipeName(StrEnum):
-    """Recipes that ship."""
+DataKind = Literal["translated-mnist", "noisy-translated-mnist", "folder"]
+"""What a network can be trained on."""
 
-    default = "default"
-    paper = "paper"
-    imagenet100 = "imagenet100"
-    tiny_imagenet = "tiny-imagenet"
-
-
-class OptimizerName(StrEnum):
-    """Optimisers of recipes."""
-
-    sgd = "sgd"
-    adamw = "adamw"
-
-
-class DataKind(StrEnum):
-    """What a network can be trained on."""
-
-    translated = "translated-mnist"
-    noisy = "noisy-translated-mnist"
-    folder = "folder"
-
-
-class AutoAugmentBy(StrEnum):
-    """Libraries that have AutoAugment."""
-
-    auto = "auto"
-    torchvision = "torchvision"
-    kornia = "kornia"
-    none = "none"
+AutoAugmentBy = Literal["auto", "torchvision", "kornia", "none"]
+"""Libraries that have AutoAugment."""
 
 
 def _change(help_text: str, *names: str, **options: Any) -> Any:

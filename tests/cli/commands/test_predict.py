@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -125,8 +126,8 @@ def test_exit_rules(command, folder: Path, words: tuple, glimpses: set) -> None:
 
 
 def test_precisions_and_runners_are_the_engines() -> None:
-    assert [each.value for each in EnginePrecision] == list(PRECISIONS)
-    assert [each.value for each in EngineRunner] == ["auto", *RUNNERS]
+    assert list(get_args(EnginePrecision)) == list(PRECISIONS)
+    assert list(get_args(EngineRunner)) == ["auto", *RUNNERS]
 
 
 def test_a_named_runner_gives_the_same_line_every_time(command, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Accuracy after each glimpse as a table, the same in every command."""
+"""The table of accuracy after each glimpse that all commands print."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def accuracy_table(title: str, accuracy: Accuracy, costs: list[int] | None = None) -> Table:
-    """One row a glimpse: accuracy with its interval, multiply-adds, how large a part is seen.
+    """One row per glimpse: accuracy with its interval, multiply-adds, share of the image seen.
 
     Args:
         title: above the table.
         accuracy: the numbers.
-        costs: multiply-adds of 1..T glimpses; without them the column is left out.
+        costs: multiply-adds of 1..T glimpses; None leaves the column out.
     """
     if accuracy.top5 is not None:
         return _table_with_top5(title, accuracy, costs)
@@ -39,7 +39,7 @@ def accuracy_table(title: str, accuracy: Accuracy, costs: list[int] | None = Non
 
 
 def _table_with_top5(title: str, accuracy: Accuracy, costs: list[int] | None) -> Table:
-    """The same with top-5, in 80 columns: so T for glimpses, and % in the head."""
+    """The same with top-5 accuracy, narrow enough for 80 columns."""
     table = console.new_table(title)
     sure = f"{100 * accuracy.confidence:.0f} % interval"
     cost = [] if costs is None else ["multiply-adds"]

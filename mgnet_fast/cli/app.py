@@ -1,4 +1,4 @@
-"""The command line as a whole: which commands there are, and how it ends.
+"""The command line: the list of commands, error messages and exit codes.
 
 Nothing here or in the modules of the commands imports torch before a command runs, so that help
 and wrong usage answer at once.
@@ -38,7 +38,7 @@ DEBUG_OPTION = "--debug"
 
 app = typer.Typer(
     name=PROGRAM,
-    help="Classify images by a few small, learned glimpses.",
+    help="Classify images by a few small glimpses that a network chooses itself.",
     epilog="New here? Run: mgnet-fast demo",
     add_completion=False,
     no_args_is_help=True,
@@ -74,7 +74,7 @@ def _options_of_all_commands(
         bool, switch("Print the version.", "--version", callback=_print_version, is_eager=True)
     ] = False,
     debug: Annotated[
-        bool, switch("Show the traceback of an error; works anywhere.", DEBUG_OPTION)
+        bool, switch("Show the traceback of an error; may stand anywhere.", DEBUG_OPTION)
     ] = False,
 ) -> None:
     pass
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _report(error: Exception) -> int:
-    """Says in a sentence what went wrong, and returns the exit code."""
+    """Print what went wrong in one sentence; return the exit code."""
     if isinstance(error, typer.Abort):
         console.print_error("interrupted")
         return FAILED
@@ -128,6 +128,6 @@ def _report(error: Exception) -> int:
         console.print_error(str(error))
     else:
         console.print_error(
-            f"{type(error).__name__}: {error}", hint=f"add {DEBUG_OPTION} to see where it arose"
+            f"{type(error).__name__}: {error}", hint=f"add {DEBUG_OPTION} for a traceback"
         )
     return FAILED

@@ -1,4 +1,4 @@
-"""What all commands print alike: errors, tables, numbers, and what to do next."""
+"""How all commands print: errors, tables, numbers, and what to do next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 
 def output() -> Console:
-    """Standard output; made anew at each call so that redirection is respected.
+    """Standard output, made at each call so that redirection is respected.
 
     No markup: brackets in file names are printed as they are.
     """
@@ -21,7 +21,7 @@ def output() -> Console:
 
 
 def print_error(message: str, hint: str | None = None) -> None:
-    """One sentence on standard error, and perhaps where help is."""
+    """Print one sentence on standard error, with a hint if there is one."""
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     errors.print(Text.assemble(("error: ", "bold red"), message))
     if hint:
@@ -29,12 +29,12 @@ def print_error(message: str, hint: str | None = None) -> None:
 
 
 def print_warning(message: str) -> None:
-    """A line on standard error about something that was gone on without."""
+    """Print a warning on standard error."""
     Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(message)
 
 
 def print_next(console: Console, *commands: tuple[str, str]) -> None:
-    """What to do next: commands and what each is good for."""
+    """Print what to do next: commands, and what each does."""
     console.print()
     width = max(len(command) for command, _ in commands)
     for place, (command, purpose) in enumerate(commands):
@@ -49,7 +49,7 @@ def print_next(console: Console, *commands: tuple[str, str]) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Numbers for other programs, one document on standard output."""
+    """Print one JSON document on standard output."""
     typer.echo(json.dumps(value, indent=2))
 
 
@@ -70,13 +70,13 @@ def new_table(title: str, caption: str | None = None) -> Table:
 
 
 def multiply_adds(count: int, unit: int) -> str:
-    """An exact count in units of 10^6 (M) or 10^9 (G)."""
+    """A count in millions (M) or billions (G), exactly."""
     digits, name = {10**6: (6, "M"), 10**9: (9, "G")}[unit]
     return f"{count // unit}.{count % unit:0{digits}d} {name}"
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that reads best, with three digits."""
+    """A time in a fitting unit, with three digits."""
     unit, factor = ("s", 1.0) if seconds >= 1 else ("ms", 1e3) if seconds >= 1e-3 else ("us", 1e6)
     value = seconds * factor
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"

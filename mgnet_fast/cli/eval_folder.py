@@ -18,7 +18,7 @@ _SHOWN = 5
 
 
 def holds_images(data: Path | None) -> bool:
-    """Whether a folder is one of images rather than of MNIST's files."""
+    """Whether a folder holds images rather than MNIST's files."""
     if data is None or not data.is_dir():
         return False
     return not any("ubyte" in path.name for path in data.iterdir())
@@ -37,7 +37,7 @@ def evaluate_folder(
     device: str,
     as_json: bool,
 ) -> int:
-    """Prints accuracy after each glimpse; returns how many images could not be read."""
+    """Print accuracy after each glimpse; return the number of unreadable images."""
     from ..evaluation import evaluate
     from ..models.files.checkpoints import load_checkpoint
     from ..models.multiply_adds import count_multiply_adds
@@ -61,7 +61,7 @@ def evaluate_folder(
         for steps in range(len(accuracy.correct))
     ]
     for name, reason in images.unreadable.items():
-        console.print_warning(f"left out: {images.tree.root / name}: {reason}")
+        console.print_warning(f"skipped: {images.tree.root / name}: {reason}")
     if as_json:
         found: dict[str, Any] = {
             "checkpoint": str(checkpoint),
@@ -79,7 +79,7 @@ def evaluate_folder(
     title = f"{checkpoint.name} on {accuracy.count:,} images of {images.num_classes} classes"
     screen.print(accuracy_table(title, accuracy, costs))
     example = f"mgnet-fast predict {images.tree.root} --checkpoint {checkpoint}"
-    console.print_next(screen, (example, "what it takes each image for"))
+    console.print_next(screen, (example, "the prediction for each image"))
     return len(images.unreadable)
 
 
@@ -93,10 +93,10 @@ def folder_images(
     *,
     is_cropped: bool = False,
 ) -> FolderImages:
-    """The images of a folder as the network of this checkpoint was validated on.
+    """The images of a folder, prepared as in the validation of this checkpoint.
 
     Raises:
-        ValueError: they cannot be, or their classes are not those of the checkpoint.
+        ValueError: they cannot be, or the classes differ from the checkpoint's.
     """
     from ..data import FolderImages, ImageTransform, read_image_tree
     from ..models.files.trained_on import read_trained_on
@@ -129,8 +129,8 @@ def _check_classes(checkpoint: Path, tree: ImageTree, trained: TrainedOn) -> Non
         return
     differences = []
     for what, some, others in (
-        ("of the checkpoint only", trained.classes, tree.classes),
-        ("of the folder only", tree.classes, trained.classes),
+        ("only in the checkpoint", trained.classes, tree.classes),
+        ("only in the folder", tree.classes, trained.classes),
     ):
         names = [name for name in some if name not in set(others)]
         if names:

@@ -1,4 +1,4 @@
-"""Names and files of models as given on the command line."""
+"""Model names and files as given on the command line."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import typer
 
 
 def network_title(checkpoint: Path) -> str:
-    """What tables call a network: its file, or the folder of a run, whose file says nothing."""
+    """A network's name in tables: its file, or its run's folder if the file has no own name."""
     if checkpoint.stem == "model" and checkpoint.parent.name:
         return checkpoint.parent.name
     return checkpoint.stem
 
 
 def check_model_name(name: str, option: str) -> None:
-    """Refuses an unknown model name as wrong usage, naming the closest one."""
+    """Refuse an unknown model name; suggest the closest one."""
     from ..models import list_models
 
     known = list_models()

@@ -1,4 +1,4 @@
-"""A bar with the time left, for commands that take minutes."""
+"""A progress bar with the time left."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from rich.progress import (
 
 @contextmanager
 def waiting_bar(total: int) -> Iterator[Callable[[str, int], None]]:
-    """Shows on standard error what is done of ``total``, where that is a terminal.
+    """Show a progress bar on standard error, if that is a terminal.
 
-    Gives a function of (what is being done, how much is done).
+    Yields a function that takes (description, number done of ``total``).
     """
     with Progress(
         TextColumn("{task.description}"),

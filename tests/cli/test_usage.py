@@ -160,5 +160,5 @@ def test_networks_are_named_by_one_option_and_as_they_used_to_be(
         assert f"{first} does not exist" in " ".join(result.err.split())
     twice = command(*words, "--checkpoint", first, second)
     assert twice.code == 2
-    assert "name networks by --checkpoint alone" in " ".join(twice.err.split())
+    assert "give networks by --checkpoint only" in " ".join(twice.err.split())
     assert "--checkpoint" in command(words[0], "-h").out

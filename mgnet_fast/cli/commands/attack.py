@@ -1,4 +1,4 @@
-"""``mgnet-fast attack``: accuracy under PGD or FGSM, by number of steps and of glimpses."""
+"""``mgnet-fast attack``: accuracy under PGD or FGSM after each glimpse."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ SHOWN_STEPS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 MEANINGS = {
     "paper": "normalised space, no clamp, no random start, the network's own gradient factor",
     "honest": "pixels in [0, 1], random start, gradient factor 1",
-    "worst": "as honest, and the worst of gradient factors 1, the network's own and 0",
+    "worst": "as honest, but the worst of the gradient factors 1, the network's own and 0",
 }
 
 
 ModeChoice = Literal["paper", "honest", "worst", "all"]
-"""Which attack: the published one, an honest one, the worst of several, or all three."""
+"""The attack: as published, honest, the worst of several, or all three."""
 
 Method = Literal["pgd", "fgsm"]
-"""How the attack looks for its images."""
+"""The method of the attack."""
 
 
 def attack(
@@ -40,30 +40,33 @@ def attack(
     checkpoints: options.Checkpoints = None,
     mode: Annotated[ModeChoice, option("NAME", "paper, honest, worst or all.")] = "all",
     method: Annotated[Method, option("NAME", "pgd or fgsm.")] = "pgd",
-    eps: Annotated[float, option("X", "Radius of the ball, in the mode's units.", min=0)] = 4 / 255,
+    eps: Annotated[float, option("X", "Largest change of a pixel, in the mode's units.", min=0)] = 4
+    / 255,
     step: Annotated[
-        float | None, option("X", "Length of a step.", min=0, show_default="eps / 4")
+        float | None, option("X", "Size of one step.", min=0, show_default="eps / 4")
     ] = None,
-    steps: Annotated[int, option("N", "Steps of PGD.", min=1)] = 10,
-    restarts: Annotated[int, option("N", "Random starts (not in paper mode).", min=1)] = 1,
-    seed: Annotated[int, option("N", "Of the random starts.", min=0)] = 0,
+    steps: Annotated[int, option("N", "Number of PGD steps.", min=1)] = 10,
+    restarts: Annotated[
+        int, option("N", "Number of random starts (not in paper mode).", min=1)
+    ] = 1,
+    seed: Annotated[int, option("N", "Seed of the random starts.", min=0)] = 0,
     images: options.MostImages = None,
     data: options.TestDigits = None,
     dataset: options.DatasetName = "translated-mnist",
     noise_std: options.NoiseStd = None,
     rows: Annotated[
-        Path | None, option("DIR", "Keep finished batches here; the same command then goes on.")
+        Path | None, option("DIR", "Save finished batches here. The same command then resumes.")
     ] = None,
     plot: options.Plot = None,
-    batch_size: Annotated[int, option("N", "Scenes at a time.", min=1)] = 100,
+    batch_size: Annotated[int, option("N", "Scenes per batch.", min=1)] = 100,
     threads: options.Threads = None,
     device: options.Device = "cpu",
     as_json: options.AsJson = False,
 ) -> None:
-    """Attack networks by FGSM or PGD, and show what they still get right.
+    """Attack networks by FGSM or PGD and show their accuracy.
 
-    The unit of eps and of a step is a pixel's range [0, 1]; in paper mode it is one standard
-    deviation, as in the published code.
+    eps and step are in units of the pixel range [0, 1]. In paper mode they are in standard
+    deviations, as in the published code.
     """
     from ...evaluation import evaluate_attack
     from ...evaluation.accuracy import check_fit
@@ -127,13 +130,15 @@ def attack(
     if plot is not None:
         screen.print(f"curves: {plot}")
     else:
-        console.print_next(screen, ("mgnet-fast attack --plot FILE.png", "the same as curves"))
+        console.print_next(
+            screen, ("mgnet-fast attack --plot FILE.png", "draw these numbers as curves")
+        )
 
 
 def _report(
     show: Callable[[str, int], None], what: str, before: int, ways: int
 ) -> Callable[[int], None]:
-    """Tells the bar how many scenes are done, counted once for each of the attack's ways."""
+    """Return a callback that reports finished scenes, counted once per variant of the attack."""
     show(what, before)
     return lambda done: show(what, before + ways * done)
 
@@ -158,7 +163,7 @@ def _settings(
 
 
 def _table(title: str, mode: str, result: Robustness) -> Table:
-    """A row a number of steps: accuracy after each glimpse, the interval of the last."""
+    """One row per number of steps: accuracy after each glimpse, and an interval for the last."""
     steps = result.settings.steps
     settings = result.settings
     size = f"eps {settings.eps:.4g}, step {settings.step:.4g}"

@@ -30,14 +30,16 @@ def _group() -> None:
 
 @bench.command("engine")
 def bench_engine(
-    slots: Annotated[int, option("N", "Images in flight.", min=1)] = 64,
-    threads: Annotated[int, option("N", "Threads of both sides.", min=1)] = 1,
-    images: Annotated[int, option("N", "Shipped digits in the stream.", min=1, max=500)] = 500,
-    budget: Annotated[float, option("N", "Seconds to spend.", min=0)] = 20.0,
+    slots: Annotated[int, option("N", "Number of images in flight.", min=1)] = 64,
+    threads: Annotated[int, option("N", "Threads for both sides.", min=1)] = 1,
+    images: Annotated[
+        int, option("N", "Number of shipped digits in the stream.", min=1, max=500)
+    ] = 500,
+    budget: Annotated[float, option("N", "Seconds the measurement may take.", min=0)] = 20.0,
     precision: Precision = "fp32",
     as_json: options.AsJson = False,
 ) -> None:
-    """The engine against the published algorithm, and what early exit saves."""
+    """Time the engine against the published algorithm, and measure what early exit saves."""
     screen = console.output()
     with screen.status("loading"):
         from ... import demo as show
@@ -81,7 +83,7 @@ def bench_engine(
 def _exit_table(rows: list[ExitSpeed], slots: int) -> Table:
     table = console.new_table(
         f"early exit, toy network, {slots} slot{'s' if slots > 1 else ''}",
-        caption="of ideal: 100 % is the rate without early exit, times T / mean glimpses",
+        caption="of ideal: 100 % means the rate without early exit times T / mean glimpses",
     )
     for name in ("confidence", "glimpses", "accuracy", "images/s", "of ideal"):
         table.add_column(name, justify="right", min_width=9)

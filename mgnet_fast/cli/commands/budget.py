@@ -34,23 +34,27 @@ def budget(
         list[float] | None,
         option(
             "X",
-            "Of the confidence exit; may be given often.",
+            "Confidence threshold. Repeat the option for several.",
             show_default="eight from 0.5 to 0.999",
             callback=_checked_thresholds,
         ),
     ] = None,
-    slots: Annotated[int, option("N", "Images in flight; 1 times each on its own.", min=1)] = 1,
-    rounds: Annotated[int, option("N", "How often each is timed.", min=1)] = 5,
+    slots: Annotated[
+        int, option("N", "Number of images in flight; 1 times each image alone.", min=1)
+    ] = 1,
+    rounds: Annotated[int, option("N", "Number of timings of each setting.", min=1)] = 5,
     images: options.MostImages = None,
     data: options.TestDigits = None,
     dataset: options.DatasetName = "translated-mnist",
     noise_std: options.NoiseStd = None,
-    table_file: Annotated[Path | None, option("FILE", "Write all points as CSV.", "--csv")] = None,
+    table_file: Annotated[
+        Path | None, option("FILE", "Write all points to a CSV file.", "--csv")
+    ] = None,
     plot: options.Plot = None,
     threads: options.Threads = None,
     device: options.Device = "cpu",
 ) -> None:
-    """Measure what glimpses and early exits cost, and what accuracy they buy."""
+    """Measure the cost and the accuracy of each number of glimpses and of early exits."""
     import torch
 
     from ...evaluation.accuracy import check_fit
@@ -99,12 +103,15 @@ def budget(
             screen.print(f"written: {written}")
     if table_file is None and plot is None:
         console.print_next(
-            screen, ("mgnet-fast budget --csv FILE.csv --plot FILE.png", "the same as files")
+            screen,
+            ("mgnet-fast budget --csv FILE.csv --plot FILE.png", "save the table and the curves"),
         )
 
 
 def _table(title: str, points: list[BudgetPoint]) -> Table:
-    table = console.new_table(title, caption="multiply-adds as computed here; time per image")
+    table = console.new_table(
+        title, caption="multiply-adds as computed by this package; time per image"
+    )
     several = len({point.network for point in points}) > 1
     if several:
         table.add_column("network")
@@ -131,7 +138,7 @@ def _leaves(point: BudgetPoint) -> str:
 
 
 def _notes(points: list[BudgetPoint]) -> list[str]:
-    """Every number of glimpses; of the thresholds, which may lie close, the two ends."""
+    """Labels for every number of glimpses, but only for the first and last threshold."""
     if points[0].kind == "glimpses":
         return [f"T = {point.setting:g}" for point in points]
     ends = (0, len(points) - 1)
@@ -143,12 +150,15 @@ def _draw(points: list[BudgetPoint], path: Path, title: str) -> None:
 
     panels = []
     for label, cost in (
-        ("million multiply-adds an image", lambda point: point.multiply_adds / 1e6),
-        ("milliseconds an image", lambda point: point.milliseconds),
+        ("million multiply-adds per image", lambda point: point.multiply_adds / 1e6),
+        ("milliseconds per image", lambda point: point.milliseconds),
     ):
         curves = []
         for name in dict.fromkeys(point.network for point in points):
-            for kind, noun in (("glimpses", "every image T glimpses"), ("exit", "confidence exit")):
+            for kind, noun in (
+                ("glimpses", "T glimpses for every image"),
+                ("exit", "confidence exit"),
+            ):
                 chosen = [p for p in points if p.network == name and p.kind == kind]
                 chosen.sort(key=lambda point: point.setting)
                 if chosen:

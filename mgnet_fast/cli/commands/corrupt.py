@@ -32,39 +32,51 @@ def corrupt(
         Path | None,
         option(
             "DIR",
-            "Images to corrupt: one folder a class (or val/ with them), or MNIST's files.",
+            "Images to corrupt: a folder with one folder per class, or MNIST's files.",
             show_default="the 500 shipped test digits",
         ),
     ] = None,
     prepared: Annotated[
-        Path | None, option("DIR", "Corrupted images, as ImageNet-C: CORRUPTION/SEVERITY/CLASS/*.")
+        Path | None,
+        option(
+            "DIR", "Images already corrupted, in ImageNet-C's layout: CORRUPTION/SEVERITY/CLASS/*."
+        ),
     ] = None,
     corruption: Annotated[
-        list[str] | None, option("NAME", "May be given often.", show_default="all")
+        list[str] | None, option("NAME", "Repeat the option for several.", show_default="all")
     ] = None,
     severity: Annotated[
-        list[int] | None, option("N", "1 to 5; may be given often.", show_default="all five")
+        list[int] | None,
+        option("N", "1 to 5. Repeat the option for several.", show_default="all five"),
     ] = None,
     images: options.MostImages = None,
     rows: Annotated[
-        Path | None, option("DIR", "Keep what is finished here; the same command then goes on.")
+        Path | None, option("DIR", "Save finished parts here. The same command then resumes.")
     ] = None,
-    table_file: Annotated[Path | None, option("FILE", "Write all numbers as CSV.", "--csv")] = None,
+    table_file: Annotated[
+        Path | None, option("FILE", "Write all numbers to a CSV file.", "--csv")
+    ] = None,
     image_size: Annotated[
         int | None,
-        option("N", "Side of the images of folders.", min=32, show_default="the checkpoint's"),
+        option(
+            "N",
+            "Side of the images in pixels, for folders.",
+            min=32,
+            show_default="the checkpoint's",
+        ),
     ] = None,
     workers: Annotated[
-        int | None, option("N", "Processes that decode.", min=0, show_default="by device")
+        int | None,
+        option("N", "Number of processes that decode images.", min=0, show_default="by device"),
     ] = None,
-    batch_size: Annotated[int, option("N", "Images at a time.", min=1)] = 100,
+    batch_size: Annotated[int, option("N", "Images per batch.", min=1)] = 100,
     threads: options.Threads = None,
     device: options.Device = "cpu",
     as_json: options.AsJson = False,
 ) -> None:
-    """Corrupt images in 15 ways at 5 severities, and show what networks still get right.
+    """Show accuracy on images with 15 common corruptions at 5 severities.
 
-    The paper's Table 2, for any network and any images.
+    This is the paper's Table 2, for any network and any images.
     """
     from ...evaluation.corruption import evaluate_corruptions
     from ...models.files.checkpoints import load_checkpoint
@@ -72,7 +84,7 @@ def corrupt(
     from ...training.distributed import Workers, device_for
 
     if data is not None and prepared is not None:
-        raise typer.BadParameter("--data and --prepared exclude each other")
+        raise typer.BadParameter("give either --data or --prepared, not both")
     place = device_for(device, Workers())
     paths = options.networks(checkpoints, former)
     networks = [(path, load_checkpoint(path).to(place)) for path in paths]
@@ -84,7 +96,7 @@ def corrupt(
             sets.append(_made(clean, corruption, severity))
         else:
             if images is not None:
-                raise typer.BadParameter("--images does not go with --prepared")
+                raise typer.BadParameter("--images cannot be used with --prepared")
             found = _prepared(model, path, prepared, corruption, severity, image_size, workers)
             sets.append(found)
     if rows is not None:
@@ -205,7 +217,7 @@ def _folders(place: Path) -> list[Path]:
 
 
 def _table(results: list[tuple[Path, MGNet, CorruptionAccuracy]]) -> Table:
-    """A row a corruption, a column a network and number of glimpses: Table 2 on its side."""
+    """One row per corruption, one column per network and number of glimpses."""
     first = results[0][2]
     count = next(iter(first.counts.values()))
     levels = sorted({severity for _, severity in first.correct})

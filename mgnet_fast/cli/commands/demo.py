@@ -1,4 +1,4 @@
-"""``mgnet-fast demo``: accuracy, speed and a picture in under a minute, without a network."""
+"""``mgnet-fast demo``: accuracy, speed and a picture in under a minute, offline."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 def demo(
-    out: Annotated[Path, option("FILE", "Where to write the picture (.png, .pdf or .svg).")] = Path(
+    out: Annotated[Path, option("FILE", "File for the picture (.png, .pdf or .svg).")] = Path(
         "glimpses.png"
     ),
-    threads: Annotated[int, option("N", "Threads of both sides of the comparison.", min=1)] = 1,
-    images: Annotated[int, option("N", "Shipped digits to classify.", min=1, max=500)] = 500,
+    threads: Annotated[int, option("N", "Threads for both sides of the comparison.", min=1)] = 1,
+    images: Annotated[
+        int, option("N", "Number of shipped digits to classify.", min=1, max=500)
+    ] = 500,
     checkpoint: options.Checkpoint = None,
-    budget: Annotated[
-        float, option("N", "Seconds to spend on measuring speed; 0 skips it.", min=0)
-    ] = 12.0,
+    budget: Annotated[float, option("N", "Seconds to measure speed; 0 skips it.", min=0)] = 12.0,
 ) -> None:
-    """See it work: accuracy, a picture of the glimpses, the speed-up here."""
+    """Show accuracy, a picture of the glimpses, and the speed-up on this machine."""
     if out.suffix not in (".png", ".pdf", ".svg"):
         raise typer.BadParameter(
             f"must end in .png, .pdf or .svg, got {str(out)!r}", param_hint="--out"
@@ -73,15 +73,15 @@ def demo(
     console.print_next(
         screen,
         ("mgnet-fast train --data DIR", "train it yourself on MNIST's IDX files"),
-        ("mgnet-fast flops", "what glimpses save, model by model"),
-        ("mgnet-fast env", "which backends run on this machine"),
+        ("mgnet-fast flops", "the multiply-adds that glimpses save"),
+        ("mgnet-fast env", "the backends that run on this machine"),
     )
 
 
 def print_picture(screen: Console, picture: Picture) -> None:
-    """Says where the picture is and what is on it."""
+    """Print where the picture is and what it shows."""
     kinds = (
-        (picture.right_throughout, "right from the first glimpse on"),
+        (picture.right_throughout, "right from the first glimpse"),
         (picture.corrected, "corrected by a later glimpse"),
         (picture.wrong, "wrong at the end"),
     )
@@ -97,12 +97,12 @@ def machine() -> tuple[str, str]:
 
 
 def speed_table(rows: list[Comparison], threads: int, processor: str, backend: str) -> Table:
-    """Speed of the package against the published algorithm, one row a case."""
+    """Speed of the package against the published algorithm, one row per case."""
     table = console.new_table(
         f"speed on {processor}, {threads} thread{'s' if threads > 1 else ''}, {backend} backend",
         caption="published: the published algorithm in plain eager PyTorch, same weights\n"
         "speed-up: median of interleaved pairs, and the middle 60 % of them\n"
-        "differ: by how much the results differ, checked before anything is timed",
+        "differ: largest difference of the results, checked before timing",
     )
     table.add_column("case", no_wrap=True)
     for name in ("published", "mgnet_fast", "speed-up", "middle 60 %", "differ"):

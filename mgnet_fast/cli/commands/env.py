@@ -1,4 +1,4 @@
-"""``mgnet-fast env``: what this machine has and which backends can run."""
+"""``mgnet-fast env``: versions, devices and backends."""
 
 from __future__ import annotations
 
@@ -18,6 +18,4 @@ def env(
         console.print_json(environment.collect())
         return
     environment.main()
-    console.print_next(
-        console.output(), ("mgnet-fast demo", "see it work and measure it on this machine")
-    )
+    console.print_next(console.output(), ("mgnet-fast demo", "run the demo"))

@@ -35,8 +35,8 @@ def evaluate(
         Path | None,
         option(
             "DIR",
-            "Folder with MNIST's t10k-*-ubyte files, or with one folder of images a class "
-            "(its val/ if there is one).",
+            "Folder with MNIST's t10k-*-ubyte files, or with one folder of images per class "
+            "(val/ is used if it exists).",
             show_default="the 500 shipped test digits",
         ),
     ] = None,
@@ -46,17 +46,17 @@ def evaluate(
         int | None, options.num_glimpses("Largest T.", default="the checkpoint's")
     ] = None,
     batch_size: Annotated[
-        int | None, option("N", "Images at a time.", min=1, show_default="500, or 128")
+        int | None, option("N", "Images per batch.", min=1, show_default="500, or 128")
     ] = None,
     image_size: Annotated[
         int | None,
         _of_folders("Side of the images in pixels.", "the checkpoint's; 224", min=1),
     ] = None,
     workers: Annotated[
-        int | None, _of_folders("Processes that decode.", "by processors", min=0)
+        int | None, _of_folders("Number of processes that decode images.", "by processors", min=0)
     ] = None,
     max_unreadable: Annotated[
-        int, _of_folders("Damaged images that may be left out.", True, min=0)
+        int, _of_folders("How many unreadable images to skip at most.", True, min=0)
     ] = 10,
     threads: options.Threads = None,
     device: options.Device = "cpu",
@@ -109,14 +109,17 @@ def evaluate(
     if data is None:
         console.print_next(
             screen,
-            ("mgnet-fast eval --data DIR", "the 10,000 test digits of MNIST, a narrower interval"),
+            (
+                "mgnet-fast eval --data DIR",
+                "use all 10,000 test digits of MNIST, for a narrower interval",
+            ),
         )
     else:
         console.print_next(
             screen,
             (
                 f"mgnet-fast demo{_option(checkpoint or former)}",
-                "a picture of where it looks, and its speed",
+                "see where it looks, and its speed",
             ),
         )
 

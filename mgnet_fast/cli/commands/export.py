@@ -1,4 +1,4 @@
-"""``mgnet-fast export``: a checkpoint as a file for another runtime, proven against the model."""
+"""``mgnet-fast export``: write a network for another runtime and compare it with the model."""
 
 from __future__ import annotations
 
@@ -36,67 +36,77 @@ def export(
     kind: Annotated[
         Format,
         choice(
-            "onnx (ONNX Runtime), aot (AOTInductor, CPU), tensorrt (on the GPU that is to "
-            "run it) or tensorrt-rtx (for RTX GPUs, built without one).",
+            "onnx (ONNX Runtime), aot (AOTInductor, CPU), tensorrt (built on the GPU that "
+            "will run it) or tensorrt-rtx (for RTX GPUs, built without one).",
             "--format",
         ),
     ] = "onnx",
-    directory: Annotated[Path, option("DIR", "Folder for the files.", "--out", "-o")] = Path(
+    directory: Annotated[Path, option("DIR", "Folder to write to.", "--out", "-o")] = Path(
         "exported"
     ),
     what: Annotated[
-        What, choice("The whole loop of T glimpses, one step of it for early exit, or both.")
+        What,
+        choice("All T glimpses in one program (loop), one glimpse for early exit (step), or both."),
     ] = "loop",
-    precision: Annotated[Precision, choice("Of the backbone; the rest is float32.")] = "fp32",
-    batch: Annotated[str, option("MIN:OPT:MAX", "Images a call, or one number.")] = "1:8:64",
+    precision: Annotated[
+        Precision, choice("Precision of the backbone; the rest is float32.")
+    ] = "fp32",
+    batch: Annotated[
+        str, option("MIN:OPT:MAX", "Batch sizes, as MIN:OPT:MAX or one number.")
+    ] = "1:8:64",
     image_size: Annotated[
         str | None,
         option(
             "HxW",
-            "Or one number: a square. MIN:OPT:MAX of these for a range.",
+            "Image size; one number is a square, MIN:OPT:MAX a range.",
             show_default="any size; up to 1024 for tensorrt",
         ),
     ] = None,
     images: Annotated[
         Input,
-        choice("Normalised float [B, C, H, W], or bytes [B, H, W, C] as they are.", "--input"),
+        choice("Images: normalised float [B, C, H, W] or raw bytes [B, H, W, C].", "--input"),
     ] = "float",
     num_glimpses: Annotated[
         int | None, options.num_glimpses("T.", default="the checkpoint's")
     ] = None,
     outputs: Annotated[
         Outputs,
-        choice("Of a loop: n_logit [T, B, K], or logits [B, K] of the last step, for servers."),
+        choice("Outputs of a loop: n_logit [T, B, K], or logits [B, K] for servers."),
     ] = "steps-first",
     sampling: Annotated[
-        Sampling, choice("Of a step: takes glimpses of images, or is given them (quicker).")
+        Sampling, choice("Whether a step samples its glimpses itself, or gets them (faster).")
     ] = "inside",
     labels: Annotated[
         Path | None,
         option(
             "FILE",
-            "Names of the classes, one a line.",
+            "Text file with one class name per line.",
             show_default="the checkpoint's, if it has them",
         ),
     ] = None,
     leave: Annotated[
         ExitKind | None,
         option(
-            "NAME", "Exit rule for the manifest: confidence, margin, entropy or never.", "--exit"
+            "NAME",
+            "Exit rule written to the manifest: confidence, margin, entropy or never.",
+            "--exit",
         ),
     ] = None,
     threshold: Annotated[
-        float | None, option("X", "When an image leaves.", show_default="0.9, 0.8, 0.3 by --exit")
+        float | None,
+        option("X", "Threshold of the exit rule.", show_default="0.9, 0.8, 0.3 by --exit"),
     ] = None,
     sample: Annotated[
         int | None,
-        option("N", "Images to compare on.", min=1, show_default="64; fp16 256; int8 512"),
+        option(
+            "N", "Number of images to compare on.", min=1, show_default="64; fp16 256; int8 512"
+        ),
     ] = None,
     sample_images: Annotated[
         Path | None,
         option(
             "DIR",
-            "Compare, and calibrate int8, on crops of these photographs.",
+            "Folder of photographs to compare and calibrate on.",
             show_default="digits, or random pictures",
         ),
     ] = None,
@@ -104,22 +114,26 @@ def export(
         float | None,
         option(
             "X",
-            "For logits, in units of the largest one.",
+            "Largest difference of logits, relative to the largest logit.",
             min=0,
             show_default="0.001; 0.05 in fp16, 0.75 in int8",
         ),
     ] = None,
     region_tolerance: Annotated[
-        float | None, option("X", "For s, x, y.", min=0, show_default="0.0001; 0.01; 1")
+        float | None,
+        option("X", "Largest difference of s, x and y.", min=0, show_default="0.0001; 0.01; 1"),
     ] = None,
     label_tolerance: Annotated[
         float | None,
         option("X", "Share of labels that may differ.", min=0, show_default="0; 0.005"),
     ] = None,
 ) -> None:
-    """Write the network for another runtime; exit code 1 if it disagrees with the model."""
+    """Write the network for another runtime and compare it with the model.
+
+    Exit code 1 means that they disagree; then nothing is written.
+    """
     if threshold is not None and leave is None:
-        raise typer.BadParameter("needs an exit rule: give --exit", param_hint="--threshold")
+        raise typer.BadParameter("needs an exit rule; give --exit", param_hint="--threshold")
     parts: list[Part] = ["loop", "step"] if what == "both" else [what]
     wanted = [
         export_options(
@@ -173,7 +187,9 @@ def export(
             for written in (done.artefact, done.manifest, done.report):
                 console.output().print(f"wrote {written}", soft_wrap=True)
         else:
-            console.print_error(f"parity is missed: {_not_written(done)}", f"see: {done.report}")
+            console.print_error(
+                f"the results differ from the model's: {_not_written(done)}", f"see: {done.report}"
+            )
     if names is None:
         console.output().print(
             "The checkpoint does not name its classes, so the manifest does not: give --labels "
@@ -192,12 +208,12 @@ def _allowed(
 
 def _not_written(done: Exported) -> str:
     if done.artefact.exists():
-        return f"{done.artefact} is still the one of an earlier export"
+        return f"{done.artefact} is still that of an earlier export"
     return f"{done.artefact} was not written"
 
 
 def print_parity(path: Path, done: Exported) -> None:
-    """How near the artefact is to the eager model, as a table."""
+    """A table of the differences between the artefact and the eager model."""
     screen = console.output()
     parity = done.parity
     ran = f"the ONNX file of {done.artefact.name}" if done.not_run else done.artefact.name

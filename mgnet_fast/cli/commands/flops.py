@@ -1,4 +1,4 @@
-"""``mgnet-fast flops``: multiply-adds of any configuration."""
+"""``mgnet-fast flops``: multiply-adds of any network."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Convention = Literal["paper", "table3", "cached"]
 """How multiply-adds are counted."""
 
 MEANING = {
-    "paper": "convolutions and linear layers, fusion re-run over all glimpses each step",
-    "table3": "also attention products, norms, average pool and sampling",
-    "cached": "as this package runs: keys and values once a glimpse, one query a step",
+    "paper": "convolutions and linear layers; fusion runs again over all glimpses at each step",
+    "table3": "the same with attention products, norms, average pooling and sampling",
+    "cached": "as this package computes: keys and values once per glimpse, one query per step",
 }
 
 
@@ -30,13 +30,13 @@ def flops(
         list[str] | None,
         typer.Argument(
             metavar="MODEL",
-            help="Names of models, e.g. mgnet_resnet50.",
+            help="Model names, such as mgnet_resnet50.",
             show_default=", ".join(DEFAULT_MODELS),
         ),
     ] = None,
     image_size: Annotated[
         int | None,
-        option("N", "Side of the image in pixels.", min=1, show_default="toy 112, others 224"),
+        option("N", "Side of the images in pixels.", min=1, show_default="toy 112, others 224"),
     ] = None,
     glimpse_size: Annotated[
         int | None,
@@ -49,13 +49,14 @@ def flops(
         int | None, option("N", "Number of classes.", min=1, show_default="toy 10, others 1000")
     ] = None,
     convention: Annotated[
-        Convention, choice("What counts (the paper's tables 1, 2, 4; its table 3; this package).")
+        Convention,
+        choice("Way of counting: the paper's tables 1, 2 and 4; its table 3; this package."),
     ] = "paper",
     as_json: options.AsJson = False,
 ) -> None:
-    """Count multiply-adds, glimpse by glimpse.
+    """Count multiply-adds after each glimpse.
 
-    Beside FF-Net, which is the same network looking at the full image once.
+    FF-Net, for comparison, is the same network looking once at the whole image.
     """
     names = models or list(DEFAULT_MODELS)
     for name in names:
@@ -74,7 +75,7 @@ def flops(
     for entry in counts:
         screen.print(_table(entry))
     screen.print(f"convention {convention}: {MEANING[convention]}", style="dim", soft_wrap=True)
-    console.print_next(screen, ("mgnet-fast demo", "what the saving is worth in time here"))
+    console.print_next(screen, ("mgnet-fast demo", "the time saved on this machine"))
 
 
 def count_model(

@@ -1,4 +1,4 @@
-"""``mgnet-fast imagenet100``: some classes of ImageNet as a tree of links."""
+"""``mgnet-fast imagenet100``: a subset of ImageNet's classes, made of links."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from ..waiting import waiting_bar
 
 def imagenet100(
     class_list: Annotated[
-        Path, typer.Argument(metavar="CLASSLIST", help="Text file with a class folder a line.")
+        Path,
+        typer.Argument(
+            metavar="CLASSLIST", help="Text file with the name of one class folder per line."
+        ),
     ],
     source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="ImageNet: train/ and val/, a folder a class.")
+        Path,
+        typer.Argument(metavar="SRC", help="ImageNet: train/ and val/ with one folder per class."),
     ],
-    target: Annotated[Path, typer.Argument(metavar="DST", help="Where the subset goes.")],
-    hard_links: Annotated[
-        bool, switch("Link every file, where folders cannot be linked.", "--hard-links")
-    ] = False,
+    target: Annotated[Path, typer.Argument(metavar="DST", help="Folder for the subset.")],
+    hard_links: Annotated[bool, switch("Link files instead of folders.", "--hard-links")] = False,
 ) -> None:
-    """Make a subset of ImageNet by links; running it again makes what is missing."""
+    """Make a subset of ImageNet by links. Running it again adds missing links."""
     from ...data.folders.class_subset import SPLITS, link_classes, read_class_list
 
     classes = read_class_list(class_list)
@@ -39,6 +41,8 @@ def imagenet100(
         )
     screen = console.output()
     counts = ", ".join(f"{count:,} images in {split}" for split, count in report.images.items())
-    made = f"{report.made:,} links made" if report.made else "all links were there"
+    made = f"{report.made:,} links made" if report.made else "all links existed"
     screen.print(f"{target}: {report.classes} classes, {counts}; {made}", soft_wrap=True)
-    console.print_next(screen, (f"mgnet-fast train --data {target}", "the published recipe"))
+    console.print_next(
+        screen, (f"mgnet-fast train --data {target}", "train by the published recipe")
+    )

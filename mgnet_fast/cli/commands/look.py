@@ -1,4 +1,4 @@
-"""``mgnet-fast look``: pictures of where a network looked, and a page about them."""
+"""``mgnet-fast look``: a picture and a web page of where a network looked."""
 
 from __future__ import annotations
 
@@ -35,12 +35,10 @@ def look(
         ),
     ] = None,
     checkpoint: options.Checkpoint = None,
-    out: Annotated[Path, option("DIR", "Where to write the two files.", "--out", "-o")] = Path(
-        "looks"
-    ),
-    images: Annotated[int, option("N", "Only the first N images.", min=1, max=MOST)] = 36,
+    out: Annotated[Path, option("DIR", "Folder for the two files.", "--out", "-o")] = Path("looks"),
+    images: Annotated[int, option("N", "Use only the first N images.", min=1, max=MOST)] = 36,
     confidence: Annotated[
-        float, option("X", "Of the early exit that is counted.", min=0, max=1)
+        float, option("X", "Confidence threshold of the early exit shown.", min=0, max=1)
     ] = 0.9,
     data: options.TestDigits = None,
     dataset: options.DatasetName = "translated-mnist",
@@ -48,9 +46,9 @@ def look(
     threads: options.Threads = None,
     device: options.Device = "cpu",
 ) -> None:
-    """Show where a network looks: a picture, and a page that opens in any browser.
+    """Show where a network looks: a picture, and a page for any browser.
 
-    An image in a folder with the name of a class is marked right or wrong.
+    Images in a folder named after a class are marked right or wrong.
     """
     from ...assets import toy_checkpoint_path
     from ...models.files.checkpoints import load_checkpoint
@@ -93,7 +91,7 @@ def look(
         screen.print(f"the first {count} of {of:,}; --images N takes up to {MOST}")
     for written in (page, picture):
         screen.print(f"written: {written}", soft_wrap=True)
-    console.print_next(screen, (f"open {page}", "boxes, glimpses and answers of every image"))
+    console.print_next(screen, (f"open {page}", "boxes, glimpses and predictions of every image"))
     if len(looks) < count:
         raise typer.Exit(1)
 
@@ -149,7 +147,7 @@ def _draw(
     *,
     is_files: bool,
 ) -> Path:
-    """Images of the commonest thumbnail size, wrong ones first, as a series of glimpses."""
+    """Draw the images of the most common thumbnail size, wrong ones first."""
     import torch
 
     from ...pictures import draw_glimpses
@@ -180,5 +178,5 @@ def _draw(
 
 
 def _short_name(name: str) -> str:
-    """Folder and file name: what tells files of a run apart."""
+    """Folder and file name, which distinguish the files of a run."""
     return "/".join(Path(name).parts[-2:])

@@ -1,4 +1,4 @@
-"""``mgnet-fast predict``: image files to labels, one line each."""
+"""``mgnet-fast predict``: classify image files, one line each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLUMNS = ("path", "label", "probability", "glimpses", "finite")
 
 
 Format = Literal["jsonl", "csv"]
-"""What a line of the results looks like."""
+"""The format of the results."""
 
 
 def predict(
@@ -47,7 +47,7 @@ def predict(
     ],
     checkpoint: options.Checkpoint = None,
     out: Annotated[
-        Path | None, option("FILE", "Where to write.", show_default="standard output")
+        Path | None, option("FILE", "File for the results.", show_default="standard output")
     ] = None,
     form: Annotated[
         Format | None,
@@ -59,9 +59,10 @@ def predict(
         ExitKind, option("NAME", "confidence, margin, entropy or never.", "--exit")
     ] = "confidence",
     threshold: Annotated[
-        float | None, option("X", "When an image leaves.", show_default="0.9, 0.8, 0.3 by --exit")
+        float | None,
+        option("X", "Threshold of the exit rule.", show_default="0.9, 0.8, 0.3 by --exit"),
     ] = None,
-    slots: Annotated[int, option("N", "Images in flight.", min=1)] = 32,
+    slots: Annotated[int, option("N", "Number of images in flight.", min=1)] = 32,
     precision: Precision = "fp32",
     calibration_images: CalibrationImages = None,
     runner: Runner = "auto",
@@ -69,7 +70,7 @@ def predict(
     threads: options.Threads = None,
     device: options.Device = "cpu",
 ) -> None:
-    """Classify image files; a damaged one is reported and skipped."""
+    """Classify image files. Unreadable files are reported and skipped."""
     from ...assets import toy_checkpoint_path
     from ...data.image_files import find_images, large_images
     from ...engine import Engine
@@ -143,7 +144,7 @@ def _predictions(
 
 
 def _writer(target: TextIO, form: Format, classes: tuple[str, ...] | None) -> Any:
-    """Writes one result a call, at once, so that an interruption loses none."""
+    """Writes each result at once, so that an interruption loses none."""
     if form == "jsonl":
 
         def write_json(path: Path, prediction: Prediction) -> None:
@@ -166,7 +167,7 @@ def _writer(target: TextIO, form: Format, classes: tuple[str, ...] | None) -> An
 
 
 def _row(path: Path, prediction: Prediction, classes: tuple[str, ...] | None) -> dict[str, Any]:
-    """A result as plain values; a label that means nothing is none."""
+    """A result as plain values; a label without a name is None."""
     probability = float(prediction.logits.softmax(0)[prediction.label])
     values = (
         str(path),
@@ -182,7 +183,7 @@ def _row(path: Path, prediction: Prediction, classes: tuple[str, ...] | None) ->
 
 
 class _Report:
-    """What is said on standard error: a bar while it runs, files that were skipped, a summary."""
+    """Messages on standard error: a progress bar, skipped files, a summary."""
 
     def __init__(self, total: int, *, bar: bool) -> None:
         self.skipped = 0

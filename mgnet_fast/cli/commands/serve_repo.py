@@ -17,10 +17,10 @@ _ARTEFACTS = (".onnx", ".plan", ".pt2")
 
 
 ServedFormat = Literal["onnx", "tensorrt"]
-"""Kinds of files that the server runs."""
+"""File formats that the server runs."""
 
 InstanceDevice = Literal["auto", "cpu", "gpu"]
-"""Where the server runs the model."""
+"""The device that the server runs the model on."""
 
 
 def serve_repo(
@@ -28,8 +28,8 @@ def serve_repo(
         Path,
         typer.Argument(
             metavar="[ARTEFACT]",
-            help="Artefact of mgnet-fast export --outputs batch-first (.onnx, .plan); not with "
-            "--checkpoint.",
+            help="File written by mgnet-fast export --outputs batch-first (.onnx, .plan); not "
+            "with --checkpoint.",
             show_default=False,
         ),
     ],
@@ -37,40 +37,45 @@ def serve_repo(
         Path | None,
         typer.Argument(
             metavar="DIR",
-            help="The repository: a new folder, or one to add to.",
+            help="The repository: a new folder, or an existing one.",
             show_default=False,
         ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        option("FILE", "Export this network instead of an artefact.", "--checkpoint", "-c"),
+        option(
+            "FILE", "Export this network first, instead of giving a file.", "--checkpoint", "-c"
+        ),
     ] = None,
-    name: Annotated[str, option("NAME", "Of the model.")] = "mgnet",
+    name: Annotated[str, option("NAME", "Name of the model.")] = "mgnet",
     labels: Annotated[
         Path | None,
         option(
-            "FILE", "Names of the classes, one a line.", show_default="the artefact's, else numbers"
+            "FILE",
+            "Text file with one class name per line.",
+            show_default="the artefact's, else numbers",
         ),
     ] = None,
     queue_delay: Annotated[
-        int, option("US", "Microseconds a request waits for others.", min=0)
+        int, option("US", "Microseconds a request waits to form a batch.", min=0)
     ] = 500,
-    instances: Annotated[int, option("N", "Copies of the model that run side by side.", min=1)] = 1,
-    device: Annotated[InstanceDevice, choice("Where the server shall run it.")] = "auto",
-    kind: Annotated[
-        ServedFormat, choice("Of a checkpoint: what to export it as.", "--format")
-    ] = "onnx",
-    batch: Annotated[str, option("MIN:OPT:MAX", "Of a checkpoint: images a call.")] = "1:8:64",
+    instances: Annotated[int, option("N", "Number of model instances.", min=1)] = 1,
+    device: Annotated[InstanceDevice, choice("Device of the instances.")] = "auto",
+    kind: Annotated[ServedFormat, choice("With --checkpoint: export format.", "--format")] = "onnx",
+    batch: Annotated[
+        str, option("MIN:OPT:MAX", "With --checkpoint: batch sizes, as MIN:OPT:MAX or one number.")
+    ] = "1:8:64",
     image_size: Annotated[
         str | None,
         option(
             "HxW",
-            "Of a checkpoint. The server gathers requests of one size only.",
+            "With --checkpoint: image size. The server batches requests of one size only.",
             show_default="any size",
         ),
     ] = None,
     images: Annotated[
-        Input, choice("Of a checkpoint: bytes [B, H, W, C], or normalised [B, C, H, W].", "--input")
+        Input,
+        choice("With --checkpoint: raw bytes [B, H, W, C] or normalised [B, C, H, W].", "--input"),
     ] = "uint8",
 ) -> None:
     """Write a model repository for NVIDIA's Triton Inference Server."""
@@ -103,7 +108,9 @@ def serve_repo(
             done = export_model(model, folder, kind, options, class_names=names)
             print_parity(source, done)
             if not done.parity.holds:
-                console.print_error("parity is missed, so no repository was written")
+                console.print_error(
+                    "the results differ from the model's, so no repository was written"
+                )
                 raise typer.Exit(PARITY_MISSED)
             served = write_repository(
                 done.artefact, directory, name, class_names=names, batching=batching
@@ -111,7 +118,9 @@ def serve_repo(
     screen = console.output()
     screen.print(f"wrote {served.folder}", soft_wrap=True)
     if not served.has_class_names:
-        screen.print("The classes have no names, so labels.txt has their numbers: give --labels.")
+        screen.print(
+            "The classes have no names, so labels.txt holds numbers; give --labels for names."
+        )
     console.print_next(
         screen,
         (f"tritonserver --model-repository={directory.resolve()}", "in NVIDIA's container"),

@@ -56,9 +56,9 @@ def train(
     no_tensorboard: opts.NoTensorboard = False,
     quiet: opts.Quiet = False,
 ) -> None:
-    """Train a network; an interrupted run goes on with --resume.
+    """Train a network. --resume continues an interrupted run.
 
-    Several processes: torchrun --nproc-per-node 2 -m mgnet_fast train ...
+    With several processes: torchrun --nproc-per-node 2 -m mgnet_fast train ...
     """
     if model is not None:
         check_model_name(model, "--model")
@@ -122,11 +122,13 @@ def train(
     except KeyboardInterrupt:
         if (folder / STATE).is_file():
             console.print_error(
-                f"interrupted; its whole epochs are kept in {folder}",
-                hint="go on with the same command and --resume",
+                f"interrupted; finished epochs are kept in {folder}",
+                hint="resume by the same command with --resume",
             )
         else:
-            console.print_error("interrupted before an epoch was whole: there is nothing to resume")
+            console.print_error(
+                "interrupted before the first epoch was finished; there is nothing to resume"
+            )
         raise typer.Exit(1) from None
     if os.environ.get("RANK", "0") != "0":
         return

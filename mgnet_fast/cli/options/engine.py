@@ -1,4 +1,4 @@
-"""How the engine computes: its runner, its precision, the images that it is fitted to."""
+"""Options of the engine: runner, precision, calibration images."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ SAMPLES = 100
 
 
 EnginePrecision = Literal["fp32", "bf16", "fp16", "int8"]
-"""What the backbone computes in."""
+"""The precision of the backbone."""
 
 EngineRunner = Literal[
     "auto", "eager", "channels_last", "packed", "compiled", "onnxruntime", "cudagraph", "tensorrt"
 ]
-"""What a step is run by."""
+"""The implementation that runs a step."""
 
 Precision = Annotated[
     EnginePrecision,
-    option("NAME", "Of the backbone: fp32, bf16, fp16 or int8; the rest is float32."),
+    option("NAME", "Precision of the backbone: fp32, bf16, fp16 or int8; the rest is float32."),
 ]
 CalibrationImages = Annotated[
     int | None,
     option(
         "N",
-        "Fit the precision to the first N images, and say how far it is from float32 there.",
+        "Calibrate on the first N images, and print the deviation from float32 there.",
         min=1,
         show_default=f"{SAMPLES} for int8, else none",
     ),
@@ -46,7 +46,7 @@ Artefact = Annotated[
     Path | None,
     option(
         "FILE",
-        "For --runner onnxruntime and tensorrt: the step that mgnet-fast export wrote.",
+        "For --runner onnxruntime or tensorrt: the step written by mgnet-fast export.",
         show_default=False,
     ),
 ]
@@ -72,5 +72,5 @@ def first_images(files: list[Path], channels: int, count: int) -> list[Tensor]:
         if len(found) == count:
             break
     if not found:
-        raise ValueError("calibration needs at least one image file that can be read, got none")
+        raise ValueError("calibration needs at least one readable image file, got none")
     return found

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 ExitKind = Literal["confidence", "margin", "entropy", "never"]
-"""When an image has been looked at enough."""
+"""The rule by which an image leaves early."""
 
 
 def exit_rule(kind: ExitKind, threshold: float | None) -> ExitRule:
-    """The rule of this name, with its own threshold unless one is given."""
+    """The exit rule of this name, by default with its own threshold."""
     from ...engine import Confidence, Entropy, Margin, Never
 
     if kind == "never":

@@ -1,4 +1,4 @@
-"""What an exported program shall be, as given on the command line."""
+"""Options of an exported program."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 
 Outputs = Literal["steps-first", "batch-first"]
-"""Orders of the outputs' dimensions."""
+"""The order of the outputs' dimensions."""
 
 Format = Literal["onnx", "aot", "tensorrt", "tensorrt-rtx"]
-"""Kinds of files that can be written."""
+"""File formats."""
 
 Part = Literal["loop", "step"]
-"""Parts of the network that can be exported."""
+"""A part of the network that can be exported."""
 
 What = Literal["loop", "step", "both"]
 """One part, or both."""
 
 Precision = Literal["fp32", "fp16", "int8"]
-"""Precisions of the backbone that can be exported."""
+"""The precision of the exported backbone."""
 
 Input = Literal["float", "uint8"]
-"""Images that the program can take."""
+"""The images that the program takes."""
 
 Sampling = Literal["inside", "outside"]
-"""Who takes the glimpses of a step."""
+"""Where the glimpses of a step are taken."""
 
 _OPTION_OF = {"num_glimpses": "--num-glimpses", "sampling": "--sampling"}  # by a message's start
 
@@ -46,7 +46,7 @@ def export_options(
     precision: Precision = "fp32",
     sampling: Sampling = "inside",
 ) -> ExportOptions:
-    """What the program shall accept, from the words of the command line."""
+    """The export options, from the values of the command line."""
     wanted = [] if image_size is None else [_size(part) for part in image_size.split(":")]
     if len(wanted) not in (0, 1, 3):
         raise typer.BadParameter(
@@ -77,7 +77,7 @@ def export_options(
 
 
 def read_names(path: Path | None) -> list[str] | None:
-    """Names of the classes, one a line."""
+    """Text file with one class name per line."""
     return None if path is None else path.read_text(encoding="utf-8").splitlines()
 
 

@@ -1,4 +1,4 @@
-"""How a command declares an option: one line each."""
+"""Helpers that declare an option of a command in one line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def option(metavar: str, help_text: str, *names: str, **settings: Any) -> Any:
 
 
 def choice(help_text: str, *names: str, **settings: Any) -> Any:
-    """An option whose help lists its values, those of a ``Literal``."""
+    """An option with a ``Literal`` type, whose help lists the values."""
     return typer.Option(*names, help=help_text, **settings)
 
 

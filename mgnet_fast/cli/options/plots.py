@@ -1,4 +1,4 @@
-"""Files of plots as given on the command line."""
+"""Files of plots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def checked_plot(path: Path | None) -> Path | None:
-    """Refuses, as wrong usage and before anything runs, a file that no plot can be written to."""
+    """Refuse a file that no plot can be written to, before anything runs."""
     if path is None:
         return None
     if path.suffix not in SUFFIXES:

@@ -1,4 +1,4 @@
-"""Test scenes as chosen on the command line."""
+"""The choice of test scenes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 Dataset = Literal["translated-mnist", "noisy-translated-mnist"]
-"""Scenes that can be made from MNIST's digits."""
+"""The kinds of scenes made from MNIST's digits."""
 
 
 def fixed_scenes(data: Path | None, dataset: Dataset, noise_std: float | None) -> TranslatedMNIST:
-    """The fixed test scenes of MNIST's test digits in ``data``, or of the shipped ones."""
+    """The fixed test scenes, of MNIST's digits in ``data`` or of the shipped ones."""
     from ...assets import digit_paths
     from ...data import TEST_SEED, TranslatedMNIST, dataset_noise, load_dataset, read_digits
 

@@ -22,7 +22,7 @@ Checkpoints = Annotated[
     list[Path] | None,
     option(
         "FILE",
-        f"A network: {_FILES} May be given several times, to compare networks.",
+        f"A network: {_FILES} Repeat the option to compare networks.",
         *_NAMES,
         show_default=_SHIPPED,
     ),
@@ -53,7 +53,7 @@ def networks(checkpoints: list[Path] | None, former: list[Path] | None) -> list[
 def _named_twice(paths: list[Path]) -> typer.BadParameter:
     named = ", ".join(map(str, paths))
     return typer.BadParameter(
-        f"name networks by --checkpoint alone, got {named}", param_hint="--checkpoint"
+        f"give networks by --checkpoint only, got {named}", param_hint="--checkpoint"
     )
 
 
@@ -72,16 +72,17 @@ NoiseStd = Annotated[
     float | None,
     option(
         "X",
-        "Noise, in units of the pixel range.",
+        "Standard deviation of the noise, in units of the pixel range.",
         min=0,
         show_default="the dataset's: 0, or 0.3 if noisy",
     ),
 ]
 MostImages = Annotated[
-    int | None, option("N", "Only the first N scenes.", min=1, show_default="all")
+    int | None, option("N", "Use only the first N scenes.", min=1, show_default="all")
 ]
 Plot = Annotated[
-    Path | None, option("FILE", "Draw the curves (.png, .pdf, .svg).", callback=checked_plot)
+    Path | None,
+    option("FILE", "Draw the curves to this file (.png, .pdf or .svg).", callback=checked_plot),
 ]
 Threads = Annotated[int | None, option("N", "Threads.", min=1, show_default="torch's choice")]
 Device = Annotated[str, option("NAME", "cpu, cuda or cuda:N.")]

@@ -1,4 +1,4 @@
-"""The options of ``mgnet-fast train``, each said once; `train` lists them in their order."""
+"""The options of ``mgnet-fast train``."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from . import shared as options
 from .option import option, switch
 
 MAX_UNREADABLE = 10
-_INSTEAD = "Instead of the recipe's own"
+_INSTEAD = "Override the recipe"
 _FOLDERS = "Folders of images"
 _RUNNING = "How to run"
 
 
 GlimpseLoss = Literal["reference", "paper"]
-"""Which glimpses the glimpse head classifies."""
+"""The glimpses that the glimpse head classifies."""
 
 RecipeName = Literal["default", "paper", "imagenet100", "tiny-imagenet"]
-"""Recipes that ship."""
+"""The shipped recipes."""
 
 OptimizerName = Literal["sgd", "adamw"]
-"""Optimisers of recipes."""
+"""The optimisers."""
 
 DataKind = Literal["translated-mnist", "noisy-translated-mnist", "folder"]
-"""What a network can be trained on."""
+"""The kinds of training data."""
 
 AutoAugmentBy = Literal["auto", "torchvision", "kornia", "none"]
-"""Libraries that have AutoAugment."""
+"""The libraries that implement AutoAugment."""
 
 
 def _change(help_text: str, *names: str, **options: Any) -> Any:
-    """An option that replaces a number of the recipe."""
+    """An option that overrides a number of the recipe."""
     return typer.Option(
         *names,
         help=help_text,
@@ -45,7 +45,7 @@ def _change(help_text: str, *names: str, **options: Any) -> Any:
 
 
 def _of_folders(help_text: str, default: str | bool, **limits: Any) -> Any:
-    """An option that only folders of images have."""
+    """An option for folders of images only."""
     return typer.Option(
         metavar="N" if "min" in limits else "NAME",
         help=help_text,
@@ -59,16 +59,16 @@ Data = Annotated[
     Path,
     option(
         "DIR",
-        "Folder with MNIST's four *-ubyte files, or with train/ and val/ that hold "
-        "one folder of images a class.",
+        "Folder with MNIST's four *-ubyte files, or with train/ and val/, each with one "
+        "folder of images per class.",
     ),
 ]
 Out = Annotated[
     Path | None,
     option(
         "DIR",
-        "Folder of the run: checkpoint, log, state to resume.",
-        show_default="runs/DATASET, or runs/ and the last name in --data",
+        "Folder of the run: checkpoint, log, and the state to resume from.",
+        show_default="runs/DATASET, or runs/NAME with the name of the --data folder",
     ),
 ]
 Kind = Annotated[
@@ -76,60 +76,63 @@ Kind = Annotated[
     option(
         "NAME",
         "translated-mnist, noisy-translated-mnist or folder.",
-        show_default="by what --data holds",
+        show_default="by the contents of --data",
     ),
 ]
 Model = Annotated[
     str | None,
-    option("NAME", "What to train.", show_default="mgnet_toy; mgnet_resnet18 on folders"),
+    option("NAME", "The network to train.", show_default="mgnet_toy; mgnet_resnet18 on folders"),
 ]
 RecipeChoice = Annotated[
     RecipeName,
     option(
         "NAME",
-        "How: the faster way to learn (default) or the paper's; on folders "
-        "imagenet100 or tiny-imagenet, by default the one that fits.",
+        "default (learns faster) or paper; for folders imagenet100 or tiny-imagenet, by "
+        "default the one that fits.",
     ),
 ]
 NumGlimpses = Annotated[
-    int | None, options.num_glimpses("Glimpses an image.", default="the model's")
+    int | None, options.num_glimpses("Glimpses per image.", default="the model's")
 ]
 GlimpseLossChoice = Annotated[
     GlimpseLoss,
-    option("NAME", "Classify glimpses 2..T alone as well (reference), or 1..T (paper)."),
+    option("NAME", "Glimpses classified alone as well: 2..T (reference) or 1..T (paper)."),
 ]
-Seed = Annotated[int, option("N", "Of the first weights and the images.", min=0)]
+Seed = Annotated[int, option("N", "Seed of the initial weights and of the images.", min=0)]
 Weights = Annotated[
     Path | None,
     option(
         "FILE",
-        "Start from this checkpoint's weights; other classes get new heads.",
+        "Start from the weights of this checkpoint; new heads if the classes differ.",
         show_default="random weights",
     ),
 ]
-Resume = Annotated[bool, switch("Go on with the interrupted run in --out.", "--resume")]
-Epochs = Annotated[int | None, _change("Passes over the images.", min=1)]
-BatchSize = Annotated[int | None, _change("Images a step, over all processes.", min=1)]
+Resume = Annotated[bool, switch("Resume the interrupted run in --out.", "--resume")]
+Epochs = Annotated[int | None, _change("Number of epochs.", min=1)]
+BatchSize = Annotated[int | None, _change("Images per step, over all processes.", min=1)]
 PeakLr = Annotated[float | None, _change("Highest learning rate of the cycle.", "--lr")]
-WeightDecay = Annotated[float | None, _change("On every parameter.")]
+WeightDecay = Annotated[float | None, _change("Weight decay of every parameter.")]
 Alpha = Annotated[float | None, _change("Weight of the glimpse loss, 0 to 1.")]
-GradientScale = Annotated[float | None, _change("Factor on the gradient into the localization.")]
+GradientScale = Annotated[float | None, _change("Factor of the gradient into the localization.")]
 GradientScaleWarmup = Annotated[
-    float | None, _change("Share of the steps in which that factor rises from 0.")
+    float | None, _change("Share of the steps over which that factor rises from 0.")
 ]
 AdaptiveGradientShare = Annotated[
     float | None,
-    _change("Let that factor follow: localization's gradient X times the classes'."),
+    _change("Adapt that factor: the localization's gradient is X times the classification's."),
 ]
-GradientClip = Annotated[float | None, _change("Largest norm of the gradient.")]
+GradientClip = Annotated[float | None, _change("Clip the gradient's norm to this.")]
 Optimizer = Annotated[
     OptimizerName | None,
     option("NAME", "sgd or adamw.", show_default=False, rich_help_panel=_INSTEAD),
 ]
 SizeWeight = Annotated[float | None, _change("Weight of the size regulariser.")]
-LabelSmoothing = Annotated[float | None, _change("Of both classifications, 0 to 1.")]
+LabelSmoothing = Annotated[
+    float | None, _change("Label smoothing of both classifications, 0 to 1.")
+]
 AverageDecay = Annotated[
-    float | None, _change("Of the average of weights that is kept; 0: the last weights.")
+    float | None,
+    _change("Decay of the saved moving average of the weights; 0 saves the last weights."),
 ]
 ImageSize = Annotated[
     int | None,
@@ -137,28 +140,34 @@ ImageSize = Annotated[
 ]
 GlimpseSize = Annotated[
     int | None,
-    _of_folders("Side of a glimpse in pixels.", "3/7 or 1/2 of the image's", min=1),
+    _of_folders("Side of a glimpse in pixels.", "3/7 or 1/2 of the image size", min=1),
 ]
 AutoAugment = Annotated[
     AutoAugmentBy,
-    _of_folders("AutoAugment by torchvision or kornia; auto takes what there is.", True),
+    _of_folders(
+        "Library for AutoAugment: torchvision, kornia, auto (what is installed) or none.", True
+    ),
 ]
 Workers = Annotated[
     int | None,
-    _of_folders("Processes that decode, each process of training.", "by processors", min=0),
+    _of_folders("Decoding processes of each training process.", "by processors", min=0),
 ]
-MaxUnreadable = Annotated[int, _of_folders("Damaged images that may be left out.", True, min=0)]
+MaxUnreadable = Annotated[
+    int, _of_folders("How many unreadable images to skip at most.", True, min=0)
+]
 NoCheck = Annotated[
     bool,
     switch(
-        "Do not decode every image once before the run.", "--no-check", rich_help_panel=_FOLDERS
+        "Skip the check that decodes every image before training.",
+        "--no-check",
+        rich_help_panel=_FOLDERS,
     ),
 ]
 Threads = Annotated[
     int | None,
     option(
         "N",
-        "Threads of each process.",
+        "Threads per process.",
         min=1,
         show_default="torch's choice",
         rich_help_panel=_RUNNING,
@@ -170,7 +179,7 @@ Compiled = Annotated[bool, switch("Use torch.compile.", "--compile", rich_help_p
 CheckpointGlimpses = Annotated[
     bool,
     switch(
-        "Less memory for more time: run each glimpse's backbone twice.",
+        "Save memory by running the backbone of each glimpse twice.",
         "--checkpoint-glimpses",
         rich_help_panel=_RUNNING,
     ),
@@ -178,7 +187,7 @@ CheckpointGlimpses = Annotated[
 SyncBatchNorm = Annotated[
     bool,
     switch(
-        "Batch norm over all processes' images; GPUs only.",
+        "Batch norm over the images of all processes; GPUs only.",
         "--sync-batch-norm",
         rich_help_panel=_RUNNING,
     ),
@@ -186,9 +195,9 @@ SyncBatchNorm = Annotated[
 NoTensorboard = Annotated[
     bool,
     switch(
-        "No TensorBoard files, though it is installed.",
+        "Write no TensorBoard files.",
         "--no-tensorboard",
         rich_help_panel=_RUNNING,
     ),
 ]
-Quiet = Annotated[bool, switch("No progress bar.", "--quiet", "-q", rich_help_panel=_RUNNING)]
+Quiet = Annotated[bool, switch("Show no progress bar.", "--quiet", "-q", rich_help_panel=_RUNNING)]

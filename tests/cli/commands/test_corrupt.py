@@ -56,7 +56,7 @@ def test_one_severity_of_one_corruption(command, prepared: Path) -> None:
         (["--severity", "-1"], "severity must be 1, 2, 3, 4 or 5, got -1"),
         (["--severity", "6"], "got 6"),
         (["--corruption", "rain"], "corruption must be one of"),
-        (["--data", ".", "--prepared", "."], "exclude each other"),
+        (["--data", ".", "--prepared", "."], "either --data or --prepared"),
         (["--images", "501"], "there are 500 images, got 501"),
     ],
 )

@@ -81,7 +81,7 @@ def test_an_exported_step_classifies_files(command, tmp_path: Path) -> None:
             "--sampling",
             "sampling outside needs what = step and input = float",
         ),
-        (["--threshold", "0.5"], "--threshold", "needs an exit rule: give --exit"),
+        (["--threshold", "0.5"], "--threshold", "needs an exit rule; give --exit"),
     ],
 )
 def test_what_does_not_go_together_is_wrong_usage(

@@ -187,7 +187,7 @@ def test_nothing_to_calibrate_on(command, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     result = command("predict", tmp_path, "--precision", "int8", "--out", out)
     assert (result.code, out.exists()) == (1, False)
-    assert "calibration needs at least one image file that can be read" in result.err
+    assert "calibration needs at least one readable image file" in result.err
 
 
 def test_no_files(command, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def test_table4_makes_what_is_missing_and_shows_it(command, mnist_folder: Path, 
     words = ("reproduce", "table4", "--data", mnist_folder, "--out", runs, "--only", "mgnet")
     first = command(*words, *SMALL)
     assert first.code == 0, first.err
-    assert "0 of 1 runs done, time left unknown; making mgnet-seed0" in first.out
+    assert "0 of 1 runs done, time left unknown; starting mgnet-seed0" in first.out
     assert "99.54" in first.out
     assert "mgnet-seed0: 1 of 1 epochs, 0 min (cpu, 1 thread)" in first.out
     log = [json.loads(line) for line in (runs / "mgnet-seed0/log.jsonl").read_text().splitlines()]
@@ -29,7 +29,7 @@ def test_table4_makes_what_is_missing_and_shows_it(command, mnist_folder: Path, 
 
     again = command(*words, *SMALL)
     assert again.code == 0
-    assert "making" not in again.out  # finished
+    assert "starting" not in again.out  # finished
     from_logs = command("reproduce", "table4", "--out", runs)
     assert from_logs.out == again.out
 
@@ -81,14 +81,14 @@ def test_a_run_that_another_process_makes_is_left_to_it(
             "reproduce", "table4", "--data", mnist_folder, "--out", tmp_path, "--only", "mgnet",
             *SMALL,
         )  # fmt: skip
-    assert "left out, being made by another process: mgnet-seed0" in result.out
+    assert "skipped, another process is making it: mgnet-seed0" in result.out
     assert not (tmp_path / "mgnet-seed0" / "log.jsonl").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "wanted", "code"),
     [
-        (["table4", "--out", "{tmp}"], "holds no run with a whole epoch; give --data", 2),
+        (["table4", "--out", "{tmp}"], "holds no run with a finished epoch; give --data", 2),
         (["table4", "--out", "{tmp}", "--data", "absent"], "got absent", 1),
         (["table4", "--out", "{tmp}", "--data", "{data}", "--only", "x"], "rows must be of", 1),
         (["table4", "--seeds", "0,-1"], "wanted numbers such as 0,1,2", 2),

@@ -1,1 +1,1 @@
-"""The command that makes and shows the paper's runs."""
+"""``mgnet-fast reproduce`` and its subcommands."""

@@ -1,4 +1,4 @@
-"""``mgnet-fast reproduce``: the paper's table 4, figure 4 and a study of its learning, anew."""
+"""``mgnet-fast reproduce``: the paper's table 4 and figure 4, and a study of its training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ....reproduction.table4 import TableRun
 
 reproduce = typer.Typer(
-    help="Make the paper's tables and figures again.",
+    help="Reproduce tables and figures of the paper.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -32,30 +32,30 @@ reproduce.command()(figure4)
 def table4(
     data: TrainingData = None,
     out: Annotated[
-        Path, option("DIR", "Runs, a folder each; several machines may fill one.")
+        Path, option("DIR", "Folder for the runs. Several machines may share it.")
     ] = Path("runs/table4"),
     only: Annotated[
         list[str] | None,
         option(
             "ROW",
-            "ffnet, mgnet, noisy-ffnet, noisy-mgnet or noisier-mgnet; may be given often.",
+            "ffnet, mgnet, noisy-ffnet, noisy-mgnet or noisier-mgnet. Repeat for several.",
             show_default="all",
         ),
     ] = None,
     seeds: Seeds = "0",
     epochs: Annotated[
         int | None,
-        option("N", "Of every run.", min=1, show_default="52; 30 with noise; 5 for FF-Net"),
+        option("N", "Epochs of each run.", min=1, show_default="52; 30 with noise; 5 for FF-Net"),
     ] = None,
     threads: options.Threads = None,
     device: options.Device = "cpu",
     bf16: Annotated[bool, switch("bfloat16 autocast.", "--bf16")] = False,
-    quiet: Annotated[bool, switch("No progress bars.", "--quiet", "-q")] = False,
+    quiet: Annotated[bool, switch("Show no progress bars.", "--quiet", "-q")] = False,
 ) -> None:
-    """Train FF-Net and MGNet on translated MNIST, and show them beside the paper's table 4.
+    """Train FF-Net and MGNet on translated MNIST and compare them with the paper's table 4.
 
-    Finished runs are kept, interrupted ones go on: give the same command again. Without --data the
-    table is printed from what --out holds.
+    The same command resumes: finished runs are kept, interrupted ones continue. Without --data it
+    prints the table of the runs in --out.
     """
     from ....reproduction.table4 import ROWS, found_runs, table_runs
 
@@ -68,7 +68,8 @@ def table4(
     runs = found_runs(out)
     if not runs:
         raise typer.BadParameter(
-            f"{out} holds no run with a whole epoch; give --data to make them", param_hint="--out"
+            f"{out} holds no run with a finished epoch; give --data to start one",
+            param_hint="--out",
         )
     screen.print(_table(runs))
     for line in _notes(runs):
@@ -102,7 +103,7 @@ def _table(runs: list[TableRun]) -> Table:
 
 
 def _notes(runs: list[TableRun]) -> list[str]:
-    """How long each run was trained, on what."""
+    """How long each run was trained, and on which machine."""
     notes = []
     for run in runs:
         record = run.record

@@ -1,4 +1,4 @@
-"""``mgnet-fast reproduce figure4``: MGNet against FF-Net under attack, clean and noisy scenes."""
+"""``mgnet-fast reproduce figure4``: MGNet and FF-Net under attack."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ SHOWN_STEPS = (0, 1, 2, 4, 10, 20, 50, 100, 300)
 
 
 ModeChoice = Literal["paper", "honest", "worst", "all"]
-"""Which attack, as for ``mgnet-fast attack``."""
+"""The attack, as for ``mgnet-fast attack``."""
 
 
 def figure4(
     data: Annotated[Path, option("DIR", "Folder with MNIST's t10k-*-ubyte files.")],
-    runs: Annotated[Path, option("DIR", "Runs of mgnet-fast reproduce table4.")] = Path(
-        "runs/table4"
+    runs: Annotated[
+        Path, option("DIR", "Folder of the runs of mgnet-fast reproduce table4.")
+    ] = Path("runs/table4"),
+    out: Annotated[Path, option("DIR", "Folder for finished batches and the picture.")] = Path(
+        "runs/figure4"
     ),
-    out: Annotated[Path, option("DIR", "Finished batches and the picture.")] = Path("runs/figure4"),
     mode: Annotated[ModeChoice, option("NAME", "paper, honest, worst or all.")] = "all",
     eps: Annotated[
-        float, option("X", "Radius; the paper's 4/255 changes few digits.", min=0)
+        float, option("X", "Largest change of a pixel. The paper's 4/255 fools few digits.", min=0)
     ] = 0.1,
-    steps: Annotated[int, option("N", "Of PGD.", min=1)] = 20,
-    images: Annotated[int, option("N", "Only the first N.", min=1)] = 1000,
+    steps: Annotated[int, option("N", "Number of PGD steps.", min=1)] = 20,
+    images: Annotated[int, option("N", "Use only the first N scenes.", min=1)] = 1000,
     threads: options.Threads = None,
 ) -> None:
-    """Attack the networks that reproduce table4 has made of the paper's rows; draw figure 4.
+    """Attack the networks trained by reproduce table4 and draw the paper's figure 4.
 
-    The same command goes on where it was interrupted.
+    The same command resumes after an interruption.
     """
     from ....reproduction.figure4 import attack_runs, draw_figure4
     from ....reproduction.table4 import found_runs

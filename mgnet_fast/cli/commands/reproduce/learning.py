@@ -1,4 +1,4 @@
-"""``mgnet-fast reproduce learning``: how gradient rescaling and its rivals change the learning."""
+"""``mgnet-fast reproduce learning``: gradient rescaling against its alternatives."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ SHARES = (0.5, 0.9, 0.95, 0.99)
 
 def learning(
     data: TrainingData = None,
-    out: Annotated[Path, option("DIR", "Runs, a folder each, and the curves.")] = Path(
+    out: Annotated[Path, option("DIR", "Folder for the runs and the curves.")] = Path(
         "runs/learning"
     ),
     only: Annotated[
         list[str] | None,
         option(
             "VARIANT",
-            'Such as "AdamW, factor .02" or "SGD, factor 1"; may be given often.',
+            'Such as "AdamW, factor .02" or "SGD, factor 1". Repeat for several.',
             show_default="all",
         ),
     ] = None,
     seeds: Seeds = "0,1,2",
-    epochs: Annotated[int, option("N", "Of every run.", min=1)] = 10,
-    num_glimpses: Annotated[int, options.num_glimpses("Glimpses an image.", default="3")] = 3,
+    epochs: Annotated[int, option("N", "Epochs of each run.", min=1)] = 10,
+    num_glimpses: Annotated[int, options.num_glimpses("Glimpses per image.", default="3")] = 3,
     threads: options.Threads = None,
     device: options.Device = "cpu",
-    quiet: Annotated[bool, switch("No progress bars.", "--quiet", "-q")] = False,
+    quiet: Annotated[bool, switch("Show no progress bars.", "--quiet", "-q")] = False,
 ) -> None:
     """Compare gradient factors, warm-up, clipping, an adaptive factor and optimisers.
 
-    Finished runs are kept, interrupted ones go on: give the same command again. Without --data the
-    curves are drawn from what --out holds.
+    The same command resumes: finished runs are kept, interrupted ones continue. Without --data it
+    draws the curves of the runs in --out.
     """
     from ....reproduction.learning_curves import draw_learning, found_curves, write_curves
     from ....reproduction.learning_variants import VARIANTS, study_runs
@@ -63,7 +63,8 @@ def learning(
     curves = found_curves(out)
     if not curves:
         raise typer.BadParameter(
-            f"{out} holds no run with a whole epoch; give --data to make them", param_hint="--out"
+            f"{out} holds no run with a finished epoch; give --data to start one",
+            param_hint="--out",
         )
     screen = console.output()
     screen.print(_table(curves))
@@ -95,7 +96,7 @@ def _table(curves: Sequence[LearningCurve]) -> Table:
 
 
 def _epochs(runs: Sequence[LearningCurve]) -> str:
-    """How many epochs they had: "10", or "10 3/10" while one is not finished."""
+    """The number of epochs: "10", or "10 3/10" if a run is unfinished."""
     each = [
         f"{run.record.planned}"
         if run.record.is_finished

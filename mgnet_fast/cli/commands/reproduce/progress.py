@@ -1,4 +1,4 @@
-"""What the commands under ``reproduce`` that train have in common."""
+"""Shared by the subcommands of ``reproduce`` that train."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ def _checked_seeds(text: str) -> list[int]:
     return seeds
 
 
-Seeds = Annotated[str, option("N,N", "One run a seed, such as 0,1,2.", callback=_checked_seeds)]
+Seeds = Annotated[
+    str, option("N,N", "Seeds, such as 0,1,2: one run for each.", callback=_checked_seeds)
+]
 
 
 def make_all(
     plans: Sequence[PlannedRun], folder: Path, data: Path, settings: dict[str, Any]
 ) -> None:
-    """Makes the runs that are left, and says before each what is done and what is left."""
+    """Make the remaining runs; print before each how many are done and the time left."""
     from ....data import find_mnist
     from ....reproduction.planned_run import make_runs, record_of, seconds_left
     from ....training.run.progress import format_seconds
@@ -48,16 +50,16 @@ def make_all(
         done = sum(record_of(each, folder).is_finished for each in plans)
         seconds = seconds_left(plans, folder)
         left = "time left unknown" if seconds is None else f"left {format_seconds(seconds)}"
-        verb = "going on with" if resumed else "making"
+        verb = "resuming" if resumed else "starting"
         screen.print(f"{done} of {len(plans)} runs done, {left}; {verb} {plan.name}")
 
     try:
         busy = make_runs(plans, folder, data, before=before, tensorboard=False, **settings)
     except KeyboardInterrupt:
         console.print_error(
-            f"interrupted; whole epochs are kept in {folder}",
-            hint="go on with the same command",
+            f"interrupted; finished epochs are kept in {folder}",
+            hint="give the same command again to resume",
         )
         raise typer.Exit(1) from None
     for name in busy:
-        screen.print(f"left out, being made by another process: {name}")
+        screen.print(f"skipped, another process is making it: {name}")

@@ -6,9 +6,10 @@ and wrong usage answer at once.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +36,7 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 INTERRUPTED = 130  # what newer releases of typer make of a keyboard interrupt
 PROGRAM = "mgnet-fast"
 DEBUG_OPTION = "--debug"
+_OTHER_NAMES = {"data_dir": "data", "count": "images"}  # arguments that options call otherwise
 
 app = typer.Typer(
     name=PROGRAM,
@@ -100,14 +102,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        sys.exit(_report(error))
+        sys.exit(_report(error, _options_by_argument(words)))
     if code == INTERRUPTED:
         console.print_error("interrupted")
         code = FAILED
     sys.exit(code if isinstance(code, int) else DONE)
 
 
-def _report(error: Exception) -> int:
+def _options_by_argument(words: Sequence[str]) -> dict[str, str]:
+    """The option of the command that sets a library function's argument."""
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        command = getattr(command, "commands", {}).get(word, command)
+    options = {each.name: max(each.opts, key=len) for each in command.params}
+    options |= {name: options[other] for name, other in _OTHER_NAMES.items() if other in options}
+    return {name: option for name, option in options.items() if option.startswith("--")}
+
+
+def _naming_options(message: str, options: dict[str, str]) -> str:
+    """``message`` with options where the library names arguments: ``name must`` or ``a_name``."""
+    first, must, rest = message.partition(" must ")
+    if must and first in options:
+        message = f"{options[first]} must {rest}"
+    return re.sub(
+        r"(?<![\w/.'\"-])[a-z]+_[a-z_]+(?![\w/.'\"=-])",
+        lambda word: options.get(word[0], word[0]),
+        message,
+    )
+
+
+def _report(error: Exception, options: dict[str, str]) -> int:
     """Print what went wrong in one sentence; return the exit code."""
     if isinstance(error, typer.Abort):
         console.print_error("interrupted")
@@ -125,7 +149,7 @@ def _report(error: Exception) -> int:
         place = f"{error.filename}: " if error.filename else ""
         console.print_error(f"{place}{error.strerror}")
     elif isinstance(error, (ValueError, TypeError, OSError, ImportError)):
-        console.print_error(str(error))
+        console.print_error(_naming_options(str(error), options))
     else:
         console.print_error(
             f"{type(error).__name__}: {error}", hint=f"add {DEBUG_OPTION} for a traceback"

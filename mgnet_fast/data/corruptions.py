@@ -130,8 +130,8 @@ class CorruptedImages(LabelledImages):
     def _corrupted(self, pixels: Tensor, indices: npt.NDArray[np.int64]) -> Tensor:
         if len(pixels) != len(indices):
             raise ValueError(
-                f"images must all be readable to be corrupted: {len(indices) - len(pixels)} of a "
-                f"batch of {len(indices)} are not"
+                f"images must all be readable to be corrupted, got {len(indices) - len(pixels)} of "
+                f"{len(indices)} unreadable"
             )
         rows = [
             corrupted(image, self.name, self.severity, seed)

@@ -26,7 +26,7 @@ def told_dataset(data_dir: str | Path) -> Literal["folder", "translated-mnist"]:
         return "folder"
     if data_dir.is_dir() and not any("ubyte" in path.name for path in data_dir.iterdir()):
         raise ValueError(
-            "data_dir must hold MNIST's four *-ubyte files, or train/ and val/ with one folder a "
+            "data_dir must hold MNIST's four *-ubyte files, or train/ and val/ with one folder per "
             f"class, got {data_dir} with neither"
         )
     return "translated-mnist"

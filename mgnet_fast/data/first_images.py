@@ -18,7 +18,9 @@ class FirstImages(LabelledImages):
 
     def __init__(self, images: LabelledImages, count: int) -> None:
         if not 1 <= count <= len(images):
-            raise ValueError(f"count must be in 1..{len(images)}, the images there are: {count}")
+            raise ValueError(
+                f"count must be in 1..{len(images)}, the number of images, got {count}"
+            )
         self.images, self.count = images, count
         self.seed, self.labels = images.seed, images.labels[:count]
         self.num_classes, self.channels = images.num_classes, images.channels

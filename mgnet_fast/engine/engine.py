@@ -233,7 +233,7 @@ class Engine:
     def _claimed(self) -> Iterator[None]:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError(
-                "this engine is in the middle of a stream: finish or close() that one first, or "
+                "this engine is in the middle of a stream; finish or close() that one first, or "
                 "make an Engine for each thread"
             )
         try:

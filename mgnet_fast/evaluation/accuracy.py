@@ -191,7 +191,7 @@ def evaluate(
             torch.distributed.all_reduce(counted)
     count = int(counts.sum())
     if count == 0:
-        raise ValueError(f"scenes must hold an image that can be read, got {len(scenes)} of none")
+        raise ValueError(f"scenes must hold at least one readable image, got none of {len(scenes)}")
     seen = count * torch.tensor(looks, device=target)
     first, top5 = (tuple(sums) for sums in correct.sum(1).tolist())
     return Accuracy(

@@ -68,7 +68,7 @@ class AttackSettings:
             raise ValueError(f"space must be one of {get_args(Space)}, got {self.space!r}")
         if self.restarts > 1 and not self.random_start:
             raise ValueError(
-                f"restarts must be 1 without random_start (all would be alike), got {self.restarts}"
+                f"restarts must be 1 without random_start (all are equal), got {self.restarts}"
             )
 
     @classmethod

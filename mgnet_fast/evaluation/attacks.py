@@ -229,7 +229,7 @@ def under_attack(model: GlimpseNetwork, gradient_scale: float | None) -> Iterato
     if path is None:
         if gradient_scale != 1.0:
             raise ValueError(
-                "gradient_scales must be (1.0,), as in the mode honest, for "
+                "gradient_scales must be (1.0,), as in honest mode, for "
                 f"{type(model).__name__}, which has no localization layer whose gradient could "
                 f"be scaled; got {gradient_scale}"
             )

@@ -24,7 +24,9 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -
     Source: Guo et al., "On calibration of modern neural networks", 2017, equation 3.
     """
     if len(logits) == 0 or bins < 1:
-        raise ValueError(f"wanted logits of an image and a bin at least, got {len(logits)}, {bins}")
+        raise ValueError(
+            f"wanted logits of at least one image and at least one bin, got {len(logits)}, {bins}"
+        )
     confidence, label = logits.double().softmax(1).max(1)
     # A bin includes its upper end, as in the paper, so 1.0 is in the last one.
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1

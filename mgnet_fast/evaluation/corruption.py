@@ -114,7 +114,7 @@ def evaluate_corruptions(
             another run.
     """
     if not sets:
-        raise ValueError("sets must hold at least one set of corrupted images, got 0")
+        raise ValueError("sets must hold at least one set of corrupted images, got none")
     for images in sets.values():
         check_fit(model, images)
     run = {

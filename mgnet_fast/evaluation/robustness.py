@@ -96,7 +96,7 @@ def evaluate_attack(
     check_fit(model, scenes)
     count = len(scenes) if count is None else count
     if not 1 <= count <= len(scenes):
-        raise ValueError(f"count must be in 1..{len(scenes)}, the scenes there are, got {count}")
+        raise ValueError(f"count must be in 1..{len(scenes)}, the number of scenes, got {count}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     described = {

@@ -49,7 +49,7 @@ class RowFile:
             different = [key for key in run if rows[0].get(key) != run[key]] or ["kind"]
             raise ValueError(
                 f"{path} belongs to another run (different: {', '.join(different)}): "
-                "give another file, or remove it"
+                "choose another file or remove this one"
             )
         self.rows = rows[1:]
         lines = "".join(json.dumps(row) + "\n" for row in [run, *self.rows])

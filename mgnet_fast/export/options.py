@@ -143,7 +143,7 @@ class ExportOptions:
                 f"image_size must be (H, W) of 2 to {LARGEST_SIDE} pixels, got {self.image_size}"
             )
         if self.image_size is not None and self.sizes is not None:
-            raise ValueError("image_size and sizes are two ways to say one thing: give one of them")
+            raise ValueError("give image_size or sizes, not both")
         if self.num_glimpses is not None and self.num_glimpses < 1:
             raise ValueError(f"num_glimpses must be at least 1, got {self.num_glimpses}")
 

@@ -111,7 +111,7 @@ def _summary(looks: Sequence[Look], confidence: float) -> str:
 
 
 def _legend(known: bool) -> str:
-    numbers = "The number in a box is that of its glimpse; the first is the whole image."
+    numbers = "Boxes are numbered by glimpse; the first is the whole image."
     if not known:
         return numbers
     return (

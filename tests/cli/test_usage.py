@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import mgnet_fast
+from mgnet_fast.cli import app as app_module
 from mgnet_fast.cli.commands import flops as flops_command
 
 COMMANDS = (
@@ -162,3 +163,30 @@ def test_networks_are_named_by_one_option_and_as_they_used_to_be(
     assert twice.code == 2
     assert "give networks by --checkpoint only" in " ".join(twice.err.split())
     assert "--checkpoint" in command(words[0], "-h").out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train", "--data", "{tmp}/absent"), "--data must "),
+        (("predict", "{tmp}/x.png", "--slots", "2", "--runner", "onnxruntime"), "give its path as"),
+        (("eval", "--data", "{tmp}/data_dir"), "{tmp}/data_dir"),
+    ],
+)
+def test_messages_name_options_and_leave_paths_alone(
+    command, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "x.png").write_bytes(b"")
+    result = command(*(word.format(tmp=tmp_path) for word in words))
+    assert result.code == 1
+    assert message.format(tmp=tmp_path) in " ".join(result.err.split())
+    assert "must" not in message or "data_dir" not in result.err
+
+
+def test_arguments_become_options_of_the_command() -> None:
+    options = app_module._options_by_argument(["reproduce", "table4", "--data", "x"])
+    assert options["data_dir"] == "--data"
+    text = "num_glimpses must be 1 (max_unreadable), got '/a/num_glimpses' and num_glimpses=2"
+    known = {"num_glimpses": "--num-glimpses", "max_unreadable": "--max-unreadable"}
+    wanted = "--num-glimpses must be 1 (--max-unreadable), got '/a/num_glimpses' and num_glimpses=2"
+    assert app_module._naming_options(text, known) == wanted

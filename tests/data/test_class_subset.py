@@ -69,7 +69,7 @@ def test_validation_images_that_nobody_sorted(source: Path, tmp_path: Path) -> N
     (flat / "val").mkdir(parents=True)
     (flat / "val" / "0.jpg").touch()
     (flat / "train").symlink_to(source / "train")
-    with pytest.raises(ValueError, match="must be sorted into one folder a class first"):
+    with pytest.raises(ValueError, match="sort its images into one folder per class"):
         link_classes(["ape", "bee"], flat, tmp_path / "subset")
     with pytest.raises(ValueError, match="source must have a folder train, got"):
         link_classes(["ape", "bee"], flat / "val", tmp_path / "subset")
@@ -82,8 +82,8 @@ def test_class_lists(tmp_path: Path) -> None:
     for content, message in (
         ("n01\nn02\nn01\n", "every class once, got n01 in lines 1 and 3"),
         ("n01\n../n02\n", "folder name first in line 2, got '../n02'"),
-        ("n01\n", "at least 2 classes, a line each, got 1"),
-        (b"\xff\xfe\x00", "wanted a text file with a class a line"),
+        ("n01\n", "at least 2 classes, one per line, got 1"),
+        (b"\xff\xfe\x00", "wanted a text file with one class per line"),
     ):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(ValueError, match=message):

@@ -172,7 +172,9 @@ def test_which_library_has_autoaugment(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImportError, match=r"\(torchvision: RuntimeError: operator .* exist\): pip"):
         choose_auto_augment("torchvision")
     there["kornia"] = missing
-    with pytest.raises(ImportError, match=r"kornia: .*augment\]' adds it, or --auto-augment none"):
+    with pytest.raises(
+        ImportError, match=r"kornia: .*augment\]' adds it, or choose auto_augment none"
+    ):
         choose_auto_augment("kornia")
     assert choose_auto_augment() == "none"
     with pytest.raises(ValueError, match="auto_augment must be one of auto, torchvision"):

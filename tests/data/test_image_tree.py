@@ -88,11 +88,13 @@ def test_left_out_and_digest(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"data_dir must be a folder of images, got .*: not there"):
+    with pytest.raises(
+        ValueError, match=r"data_dir must be a folder of images, got .*, which does not exist"
+    ):
         read_image_tree(tmp_path / "absent", "train")
     with pytest.raises(ValueError, match="split must be one of train, val, got 'test'"):
         read_image_tree(tmp_path, "test")
-    with pytest.raises(ValueError, match=r"at least 2, got 0 folders$"):
+    with pytest.raises(ValueError, match=r"at least 2 folders, one per class, got 0 folders$"):
         read_image_tree(tmp_path, "val")
     root = write_tree(tmp_path / "tree")
     loose = root / "train" / "ape"
@@ -105,7 +107,7 @@ def test_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="images of every class, got none in 1 of 3: bee"):
         read_image_tree(root, "val")
     (root / "val").rename(root / "test")
-    with pytest.raises(ValueError, match="a folder val or validation with one folder a class"):
+    with pytest.raises(ValueError, match="a folder val or validation with one folder per class"):
         read_image_tree(root, "val")
 
 

@@ -100,7 +100,9 @@ def test_the_deviation_is_measured(network: FourQuarters) -> None:
 @pytest.mark.parametrize("runner", ["compiled", "cudagraph", "onnxruntime"])
 def test_runners_of_one_family_refuse(runner: str, tmp_path: Any) -> None:
     artefact = tmp_path / "step.onnx" if runner == "onnxruntime" else None
-    with pytest.raises(ValueError, match=r"step of MGNet, and FourQuarters has another \(eager"):
+    with pytest.raises(
+        ValueError, match=r"MGNet's fused step, which FourQuarters does not have \(eager"
+    ):
         Engine(FourQuarters(), runner=runner, artefact=artefact)
 
 

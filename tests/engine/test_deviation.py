@@ -134,7 +134,9 @@ def test_bad_calibration(
 
 @pytest.mark.parametrize("runner", ["auto", "packed"])
 def test_int8_needs_calibration(model: MGNet, runner: str) -> None:
-    with pytest.raises(ValueError, match=r"int8 needs calibration, image batches \[B, C, H, W\]"):
+    with pytest.raises(
+        ValueError, match=r"int8 needs calibration: batches of images \[B, C, H, W\]"
+    ):
         Engine(model, precision="int8", runner=runner)
 
 

@@ -193,7 +193,7 @@ def test_networks_without_a_glimpse_size_take_images_of_one_size(run: Run, scrip
     runner.config = replace(runner.config, glimpse_size=None)
     results = run(runner, [picture(0), picture(1, 3, 3)], 1)
     next(results)
-    with pytest.raises(ValueError, match=r"size \[2, 2\] of the ones before.*got \[3, 3\]"):
+    with pytest.raises(ValueError, match=r"size \[2, 2\] of those before.*got \[3, 3\]"):
         next(results)
 
 

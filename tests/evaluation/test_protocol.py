@@ -87,7 +87,7 @@ def test_modes_that_scale_a_localization_gradient_say_what_is_missing(
     mode: Any, scenes: TranslatedMNIST
 ) -> None:
     images, labels = batch_of(scenes)
-    with pytest.raises(ValueError, match="as in the mode honest, for FourQuarters, which has no"):
+    with pytest.raises(ValueError, match="as in honest mode, for FourQuarters, which has no"):
         pgd(FourQuarters(), images, labels, AttackSettings.of_mode(mode))
 
 

@@ -98,7 +98,7 @@ def test_damaged_row_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"count": 501}, r"count must be in 1..500, the scenes there are, got 501"),
+        ({"count": 501}, r"count must be in 1..500, the number of scenes, got 501"),
         ({"count": 0}, "got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
     ],

@@ -41,7 +41,7 @@ def test_a_step_of_any_slots_and_size(toy: MGNet, tmp_path: Path) -> None:
 def test_a_missing_compiler_is_named_with_its_remedy(toy, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(aot.shutil, "which", lambda name: None)
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler, and 'g\+\+' is not on PATH"):
+    with pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler, but 'g\+\+' is not on PATH"):
         aot.write_aot(toy, tmp_path / "loop.pt2", ExportOptions())
 
 

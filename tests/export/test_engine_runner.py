@@ -87,7 +87,7 @@ def test_it_takes_the_threads_that_torch_has(toy, exported_step, monkeypatch) ->
 
 
 def test_a_loop_is_no_step(toy, exported) -> None:
-    with pytest.raises(ValueError, match=r"is a loop, and the engine needs a step.*--what step"):
+    with pytest.raises(ValueError, match=r"is a loop, but the engine needs a step.*--what step"):
         engine(toy, exported)
 
 
@@ -121,12 +121,12 @@ def test_what_is_no_artefact_is_refused(toy, exported_step, tmp_path: Path) -> N
         Engine(toy, runner="onnxruntime", artefact=tmp_path / "none.onnx")
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(b"half")
-    with pytest.raises(ValueError, match=r"damaged.onnx is nothing that onnxruntime .* can run"):
+    with pytest.raises(ValueError, match=r"damaged.onnx cannot be loaded by onnxruntime"):
         Engine(toy, runner="onnxruntime", artefact=damaged)
     silent = onnx.load(exported_step.artefact)
     del silent.metadata_props[:]
     onnx.save(silent, tmp_path / "silent.onnx")
-    with pytest.raises(ValueError, match=r"does not say what it is, so mgnet-fast did not"):
+    with pytest.raises(ValueError, match=r"has no description, so mgnet-fast did not"):
         Engine(toy, runner="onnxruntime", artefact=tmp_path / "silent.onnx")
     with pytest.raises(ValueError, match="give its path as artefact"):
         Engine(toy, runner="onnxruntime")
@@ -152,5 +152,5 @@ def test_images_of_sizes_that_the_artefact_does_not_take(toy) -> None:
     state = (runner.initial_regions(1), runner.new_tokens(1), torch.ones(1, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"112 to 112 pixels high .* got \[100, 112\]"):
         runner.step(StepInput(torch.zeros(1, 1, 100, 112, dtype=torch.uint8), *state))
-    with pytest.raises(TypeError, match=r"images must be uint8, as the artefact takes no others"):
+    with pytest.raises(TypeError, match=r"images must be uint8 for this artefact"):
         runner.step(StepInput(torch.zeros(1, 1, 112, 112), *state))

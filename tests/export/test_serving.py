@@ -132,7 +132,7 @@ def test_a_repository_takes_more_models_but_nothing_else(tmp_path: Path) -> None
     write_repository(artefact, models, "one")
     write_repository(artefact, models, "two")
     assert sorted(path.name for path in models.iterdir()) == ["one", "two"]
-    with pytest.raises(FileExistsError, match="one exists already: remove it"):
+    with pytest.raises(FileExistsError, match="one exists; remove it"):
         write_repository(artefact, models, "one")
     (models / "notes.txt").touch()
     with pytest.raises(FileExistsError, match=r"notes.txt has no config.pbtxt; give a new folder"):
@@ -190,7 +190,7 @@ def test_the_command_exports_a_checkpoint(toy, exported, tmp_path: Path, capsys)
     assert f"wrote {models / 'digits'}" in capsys.readouterr().out
     assert list(parsed(models / "digits").input[0].dims) == [112, 112, 1]
     assert run(*words) == 1
-    assert "digits exists already" in capsys.readouterr().err
+    assert "digits exists" in capsys.readouterr().err
 
 
 def test_the_command_takes_an_artefact(exported: Exported, tmp_path: Path, capsys) -> None:
@@ -198,7 +198,7 @@ def test_the_command_takes_an_artefact(exported: Exported, tmp_path: Path, capsy
         shutil.copy(path, tmp_path)
     artefact = tmp_path / exported.artefact.name
     assert run(str(artefact), str(tmp_path / "models"), "--device", "cpu") == 0
-    assert "labels.txt has their numbers: give --labels" in capsys.readouterr().out
+    assert "labels.txt holds numbers; give --labels" in capsys.readouterr().out
     assert parsed(tmp_path / "models" / "mgnet").instance_group[0].kind == 2
     assert run(str(tmp_path / "none.onnx"), str(tmp_path / "models")) == 1
     assert "none.onnx does not exist" in capsys.readouterr().err

@@ -57,7 +57,7 @@ def test_what_is_missing_is_named_with_its_remedy(monkeypatch) -> None:
         check_torch_tensorrt()
     monkeypatch.setattr(tensorrt_versions, "is_installed", lambda name: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RuntimeError, match="cannot even be imported without a GPU"):
+    with pytest.raises(RuntimeError, match="cannot be imported without a GPU"):
         check_torch_tensorrt()
 
 

@@ -179,7 +179,7 @@ def test_a_checkpoint_may_name_classes_that_nobody_has(
 def test_a_lightning_checkpoint_without_hyper_parameters(tmp_path: Path) -> None:
     model = create_model("mgnet_resnet18", num_classes=6)
     path = lightning_file(tmp_path / "a.ckpt", model)
-    with pytest.raises(ValueError, match="does not say how many glimpses"):
+    with pytest.raises(ValueError, match="does not give the number and size"):
         load_checkpoint(path, num_glimpses=4)
     loaded = load_checkpoint(path, num_glimpses=4, glimpse_size=96)
     assert loaded.backbone_name == "resnet18"

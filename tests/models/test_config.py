@@ -75,7 +75,7 @@ def test_other_json_is_refused(text: str, message: str) -> None:
         ({"mean": (0.5,)}, ValueError, "mean must have one number for each of in_chans = 3"),
         ({"mean": 0.5}, TypeError, "mean must be a sequence"),
         ({"std": (1, 0, 1)}, ValueError, "std must be positive"),
-        ({"down_factor": 2.0}, ValueError, "exclude each other: give one"),
+        ({"down_factor": 2.0}, ValueError, "give glimpse_size or down_factor"),
         ({"down_factor": 0.0, "glimpse_size": None}, ValueError, "down_factor must be positive"),
     ],
 )

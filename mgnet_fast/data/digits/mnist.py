@@ -51,7 +51,7 @@ def find_mnist(
             raise ValueError(f"splits must be of {sorted(_PREFIX)}, got {split!r}")
     if not data_dir.is_dir():
         raise ValueError(
-            f"data_dir must be a folder with the MNIST files, got {data_dir}: not there"
+            f"data_dir must be a folder with the MNIST files, got {data_dir}, which does not exist"
         )
     found: dict[str, Path] = {}
     missing: list[str] = []

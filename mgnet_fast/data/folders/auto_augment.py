@@ -41,7 +41,7 @@ def choose_auto_augment(wanted: str = "auto") -> str:
         return "none"
     raise ImportError(
         f"AutoAugment by {wanted} cannot be imported ({'; '.join(reasons)}): {ADDED_BY}, or "
-        "--auto-augment none leaves it out"
+        "choose auto_augment none"
     )
 
 

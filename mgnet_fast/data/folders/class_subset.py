@@ -41,7 +41,7 @@ def read_class_list(path: str | Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: wanted a text file with a class a line ({error})") from error
+        raise ValueError(f"{path}: wanted a text file with one class per line ({error})") from error
     places: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         words = line.split()
@@ -58,7 +58,7 @@ def read_class_list(path: str | Path) -> list[str]:
             )
         places[name] = number
     if len(places) < 2:
-        raise ValueError(f"{path}: wanted at least 2 classes, a line each, got {len(places)}")
+        raise ValueError(f"{path}: wanted at least 2 classes, one per line, got {len(places)}")
     return list(places)
 
 
@@ -117,7 +117,7 @@ def _check_source(classes: Sequence[str], source: Path) -> dict[str, int]:
         if missing:
             loose = ""
             if not any(path.is_dir() for path in root.iterdir()):
-                loose = ": its images must be sorted into one folder a class first"
+                loose = "; sort its images into one folder per class first"
             raise ValueError(
                 f"{root} must have a folder for each of the {len(classes)} classes, got "
                 f"{len(missing)} missing ({_listed(missing)}){loose}"

@@ -30,7 +30,7 @@ class UnreadableImagesError(ValueError):
         shown = "; ".join(f"{root / name} ({unreadable[name]})" for name in names)
         more = f"; and {len(unreadable) - _SHOWN} more" if len(unreadable) > _SHOWN else ""
         super().__init__(
-            f"at most {most} unreadable images may be left out (max_unreadable), "
+            f"at most {most} unreadable images may be skipped (max_unreadable), "
             f"got {len(unreadable)}: {shown}{more}"
         )
 

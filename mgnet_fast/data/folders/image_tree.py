@@ -96,7 +96,9 @@ def read_image_tree(
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if not data_dir.is_dir():
-        raise ValueError(f"data_dir must be a folder of images, got {data_dir}: not there")
+        raise ValueError(
+            f"data_dir must be a folder of images, got {data_dir}, which does not exist"
+        )
     root = _split_folder(data_dir, split)
     if (root / _TINY_LABELS).is_file() and is_tiny_imagenet(data_dir):
         found = _annotated(root)
@@ -118,7 +120,7 @@ def _split_folder(data_dir: Path, split: str) -> Path:
     if split == "val" and not is_image_tree(data_dir):
         return data_dir
     raise ValueError(
-        f"data_dir must have a folder {' or '.join(SPLITS[split])} with one folder a class, "
+        f"data_dir must have a folder {' or '.join(SPLITS[split])} with one folder per class, "
         f"got {data_dir} without"
     )
 
@@ -130,7 +132,7 @@ def _class_folders(root: Path) -> dict[str, list[str]]:
         loose = sum(1 for _ in _images_below(root, ""))
         also = f" and {loose} image files beside them" if loose and not folders else ""
         raise ValueError(
-            f"{root} must hold one folder a class, at least 2, got {len(folders)} folders{also}"
+            f"{root} must hold at least 2 folders, one per class, got {len(folders)} folders{also}"
         )
     return {name: sorted(_images_below(root, name)) for name in sorted(folders)}
 

@@ -52,8 +52,8 @@ def open_session(path: str | os.PathLike[str]) -> Any:
         )
     except Exception as error:  # its exceptions have no common class but this one
         raise ValueError(
-            f"artefact {os.fspath(path)} is nothing that onnxruntime "
-            f"{onnxruntime.__version__} can run: {str(error).splitlines()[0]}"
+            f"artefact {os.fspath(path)} cannot be loaded by onnxruntime "
+            f"{onnxruntime.__version__}: {str(error).splitlines()[0]}"
         ) from None
 
 

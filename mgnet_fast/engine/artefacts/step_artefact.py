@@ -39,13 +39,11 @@ def check_fits(description: Mapping[str, Any] | None, request: RunnerRequest) ->
     """
     name, model = f"artefact {request.artefact}", request.mgnet
     if description is None:
-        raise ValueError(
-            f"{name} does not say what it is, so mgnet-fast did not write it: {_EXPORT}"
-        )
+        raise ValueError(f"{name} has no description, so mgnet-fast did not write it: {_EXPORT}")
     what = description.get("what")
     if what != "step":
         raise ValueError(
-            f"{name} is a {what}, and the engine needs a step, after each of which an image may "
+            f"{name} is a {what}, but the engine needs a step, after which an image may "
             f"leave: {_EXPORT}"
         )
     found, wanted = dict(description), _identity(model)

@@ -52,8 +52,8 @@ class EngineSession:
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
             raise ValueError(
-                f"{library.__name__} {library.__version__} does not take the engine {path}: "
-                f"{first_error(self._logger)}; build it anew on this machine with this version"
+                f"{library.__name__} {library.__version__} cannot load the engine {path}: "
+                f"{first_error(self._logger)}; build it again on this machine with this version"
             )
         self._context = self._engine.create_execution_context()
         if self._context is None:

@@ -93,14 +93,15 @@ def refusal(dtype: torch.dtype = torch.float32) -> str | None:
     x, other = (each.to(dtype, memory_format=torch.channels_last) for each in (x, other))
     try:
         if dtype in _UNITS and not _has_units(dtype):
-            return f"this processor has no units for {_UNITS[dtype]} that oneDNN would use"
+            return f"this processor has no instructions for {_UNITS[dtype]} that oneDNN uses"
         with torch.no_grad():
             expected = convolution(x.float())
             packed = PackedConvolution(FoldedConvolution.of(convolution), dtype)
             plain = (packed(x).float() - F.relu(expected)).abs().max()
             summed = (packed(x, other).float() - F.relu(expected + other.float())).abs().max()
     except (AttributeError, RuntimeError, TypeError, NotImplementedError) as error:
-        return f"this torch has other oneDNN operators than expected: {str(error).splitlines()[0]}"
+        first_line = str(error).splitlines()[0]
+        return f"the oneDNN operators of this torch are not the expected ones: {first_line}"
     if float(max(plain, summed)) > _TOLERANCES[dtype]:
         return "the oneDNN operators of this torch gave wrong numbers in a trial"
     return None

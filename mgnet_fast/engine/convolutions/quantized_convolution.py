@@ -156,7 +156,8 @@ def _trial() -> int | str:
             if all(_is_right(*trial, limit) for trial in _TRIALS):
                 return limit
     except (AttributeError, RuntimeError, TypeError, NotImplementedError) as error:
-        return f"this torch has other 8-bit operators than expected: {str(error).splitlines()[0]}"
+        first_line = str(error).splitlines()[0]
+        return f"the 8-bit operators of this torch are not the expected ones: {first_line}"
     return "the 8-bit operators of this torch gave wrong numbers in a trial"
 
 

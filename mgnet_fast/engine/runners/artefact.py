@@ -103,7 +103,7 @@ class ArtefactRunner:
         if self._takes_bytes:
             if not is_bytes:
                 raise TypeError(
-                    f"images must be uint8, as the artefact takes no others, got {images.dtype}; "
+                    f"images must be uint8 for this artefact, got {images.dtype}; "
                     "export with --input float, or with --sampling outside, which takes both"
                 )
             return images.permute(0, 2, 3, 1).contiguous()

@@ -69,11 +69,11 @@ def _refusal(kind: RunnerKind, request: RunnerRequest) -> str | None:
     if not (kind.takes_any_network or request.model.fused_step is not None):
         able = [other.name for other in KINDS if other.takes_any_network]
         return (
-            f"it runs networks with the step of MGNet, and {type(request.model).__name__} has "
-            f"another ({', '.join(able)} run any)"
+            f"it runs networks with MGNet's fused step, which {type(request.model).__name__} "
+            f"does not have ({', '.join(able)} run any network)"
         )
     if kind.loads_artefact and request.artefact is None:
-        return "it loads what mgnet-fast export wrote: give its path as artefact"
+        return "it loads a step written by mgnet-fast export; give its path as artefact"
     if not kind.loads_artefact and request.artefact is not None:
         return f"it loads no artefact, got {request.artefact}"
     return kind.refusal(request)

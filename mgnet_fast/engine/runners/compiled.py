@@ -82,7 +82,7 @@ def _refusal(request: RunnerRequest) -> str | None:
     names = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++", "c++"]
     if any(shutil.which(name) for name in names):
         return None
-    return f"torch.compile needs a C++ compiler, and there is no {' or '.join(names)}"
+    return f"torch.compile needs a C++ compiler, but there is no {' or '.join(names)}"
 
 
 def _build(request: RunnerRequest) -> CompiledRunner:

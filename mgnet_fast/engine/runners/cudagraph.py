@@ -51,9 +51,9 @@ class CudaGraphRunner:
 
 def _refusal(request: RunnerRequest) -> str | None:
     if request.device.type != "cuda":
-        return f"it captures CUDA graphs, and {request.device} is no CUDA device"
+        return f"it captures CUDA graphs, which needs a CUDA device, got {request.device}"
     if not torch.cuda.is_available():
-        return "it captures CUDA graphs, and torch finds no CUDA device here"
+        return "it captures CUDA graphs, but torch finds no CUDA device"
     return None
 
 

@@ -29,7 +29,7 @@ def _refusal(request: RunnerRequest) -> str | None:
     if request.precision != "int8":
         return packed_convolution.refusal(DTYPES[request.precision])
     if request.calibration is None and request.ranges is None:
-        return "int8 needs calibration, image batches [B, C, H, W] to fit its integers to"
+        return "int8 needs calibration: batches of images [B, C, H, W]"
     return quantized_convolution.refusal()
 
 

@@ -117,7 +117,7 @@ class StreamPlaces:
                 return place
         if self._one_size and self._stack is not None:
             raise ValueError(
-                f"image must have the size {list(self._stack.shape[-2:])} of the ones before, as "
+                f"image must have the size {list(self._stack.shape[-2:])} of those before, as "
                 f"the network has no glimpse_size of its own, got {list(pixels.shape[-2:])}"
             )
         return self._ring_for(pixels).put(pixels)

@@ -36,7 +36,7 @@ def write_aot(model: MGNet, path: str | os.PathLike[str], options: ExportOptions
     compiler = os.environ.get("CXX") or "g++"
     if shutil.which(compiler.split()[0]) is None and shutil.which("clang++") is None:
         raise RuntimeError(
-            f"AOTInductor needs a C++ compiler, and {compiler!r} is not on PATH: install g++ "
+            f"AOTInductor needs a C++ compiler, but {compiler!r} is not on PATH: install g++ "
             "or name one in CXX"
         )
     is_step = options.what == "step"

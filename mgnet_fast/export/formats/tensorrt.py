@@ -48,7 +48,7 @@ def check_tensorrt() -> None:
         )
     if no_device():
         raise RuntimeError(
-            f"TensorRT builds on the GPU that shall run the engine, and {NO_DEVICE}: "
+            f"TensorRT builds on the GPU that will run the engine, but {NO_DEVICE}: "
             "take --format onnx here and build there, or --format tensorrt-rtx"
         )
     if is_installed(FULL):
@@ -171,7 +171,7 @@ load_tensorrt_rtx = partial(load_engine, RTX)
 
 def why_tensorrt_cannot_run(path: Path) -> str | None:
     """Why an engine that was just built cannot be run from Python, or None."""
-    return None if is_installed(FULL) else f"{TRTEXEC} built it, and there is no module tensorrt"
+    return None if is_installed(FULL) else f"{TRTEXEC} built it, but the module tensorrt is missing"
 
 
 def why_rtx_cannot_run(path: Path) -> str | None:

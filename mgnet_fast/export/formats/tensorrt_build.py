@@ -35,7 +35,7 @@ class ShapeRange:
         )
         if not in_order:
             raise ValueError(
-                f"shapes must be smallest, usual and largest of one rank, got {self.low}, "
+                f"shapes must be the smallest, usual and largest of one rank, got {self.low}, "
                 f"{self.usual}, {self.high}"
             )
 

@@ -50,7 +50,7 @@ def check_torch_tensorrt() -> Pair:
         )
     if no_device():
         raise RuntimeError(
-            f"torch_tensorrt cannot even be imported without a GPU, and {NO_DEVICE}: "
+            f"torch_tensorrt cannot be imported without a GPU, and {NO_DEVICE}: "
             "take export --format onnx or tensorrt-rtx here"
         )
     found = _version("torch_tensorrt", "torch-tensorrt")

@@ -92,7 +92,7 @@ def check_repository(directory: Path, name: str) -> None:
         raise NotADirectoryError(f"{directory} is a file, not a folder for models")
     if (directory / name).exists():
         raise FileExistsError(
-            f"{directory / name} exists already: remove it, or give the model another name"
+            f"{directory / name} exists; remove it or give the model another name"
         )
     strangers = [
         path.name for path in sorted(directory.iterdir()) if not (path / "config.pbtxt").is_file()
@@ -152,7 +152,8 @@ def _check_manifest(artefact: Path, manifest: dict[str, Any]) -> None:
 def _check_name(name: str) -> None:
     if not name or not all(each.isalnum() or each in "_-." for each in name) or name[0] == ".":
         raise ValueError(
-            f"name must be letters, digits, '_', '-' and '.', not starting with one, got {name!r}"
+            f"name must be letters, digits, '_', '-' and '.', starting with a letter or digit, "
+            f"got {name!r}"
         )
 
 

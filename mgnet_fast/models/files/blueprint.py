@@ -52,7 +52,7 @@ class Blueprint:
             return replace(self, config=config, backbone=backbone)
         if "num_glimpses" not in overrides or not {"glimpse_size", "down_factor"} & set(overrides):
             raise ValueError(
-                f"{self.source} does not say how many glimpses of which size its network takes: "
+                f"{self.source} does not give the number and size of its network's glimpses: "
                 "give num_glimpses and glimpse_size (or down_factor)"
             )
         config = _config_from_weights(weights, backbone, overrides)

@@ -52,7 +52,7 @@ def save_checkpoint(
     family = family_of(model)
     if family is None:
         raise TypeError(
-            f"model must be of a family that a file can name "
+            f"model must be of a family that can be saved "
             f"({', '.join(each.prefix for each in FAMILIES)}), got {type(model).__name__}: "
             "save its state_dict() with safetensors.torch.save_file instead"
         )
@@ -157,7 +157,9 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Blueprint]:
             header = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"checkpoint {path} is damaged or no safetensors file: {error}") from error
+        raise ValueError(
+            f"checkpoint {path} is damaged or not a safetensors file: {error}"
+        ) from error
     family = family_named(header.get(_FAMILY, MGNET.prefix))
     if family is None:
         raise ValueError(

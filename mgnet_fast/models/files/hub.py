@@ -120,7 +120,7 @@ def _shared_class() -> Any:
         try:
             weights = load_file(path)
         except SafetensorError as error:
-            raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+            raise ValueError(f"{path} is damaged or not a safetensors file: {error}") from error
         load_weights(network, weights, source)
         return network
 

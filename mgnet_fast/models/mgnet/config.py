@@ -125,7 +125,7 @@ class MGNetConfig(StoredConfig):
             raise ValueError(f"down_factor must be positive, got {self.down_factor}")
         if self.glimpse_size is not None:
             raise ValueError(
-                "glimpse_size and down_factor exclude each other: give one of them, "
+                "give glimpse_size or down_factor, not both, "
                 f"got {self.glimpse_size} and {self.down_factor}"
             )
 

@@ -94,7 +94,9 @@ def _first_that_runs(device: str, pooled: bool) -> str:
         order = _ORDER.get(device, _ORDER_ELSEWHERE)
         _first_choice[key] = next(name for name in order if can_run(name, device, pooled=pooled))
         kind = "pools" if pooled else "tensors"
-        _log.debug("glimpses of %s %s run in backend %s", device, kind, _first_choice[key])
+        _log.debug(
+            "glimpses of %s %s tensors run in the %s backend", device, kind, _first_choice[key]
+        )
     return _first_choice[key]
 
 

@@ -37,7 +37,7 @@ _CODES = {
 _PADDING_CODES = {"zeros": 0, "border": 1}
 _MOST_PLANS = 16  # for one layout of tensors; beyond that, keys such as scale ranges never recur
 
-NO_GRADIENT_OF_POOLS = "the pixels of a pool get no gradient; give the image itself to the glimpse"
+NO_GRADIENT_OF_POOLS = "the pixels of a pool get no gradient; pass the image itself instead"
 
 
 def check_pool(sampling: Sampling) -> None:

@@ -16,7 +16,7 @@ from ..sampling import RESULT_DTYPES, RangeMap, Sampling
 from ..tracing import is_plain_eager
 
 NOT_TRACED = (
-    'the reference reads the table of a pool on the host, which cannot be traced; backend "cpu" can'
+    'the reference backend reads a pool on the host and cannot be traced; use backend "cpu"'
 )
 
 

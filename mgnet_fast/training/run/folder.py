@@ -48,7 +48,7 @@ def saved_run(folder: Path, resume: bool) -> dict[str, Any] | None:
         raise ValueError(f"out must be a folder, got a file: {folder}")
     if (folder / SNAPSHOT_NAME).exists():
         raise ValueError(
-            f"out must be a new folder, got {folder} with a run in it: resume it or choose another"
+            f"out must be a new folder, got {folder} with a run in it; resume it or choose another"
         )
     return None
 
@@ -66,8 +66,8 @@ def check_same_run(
     different += [f"{k}: {before.get(k)} -> {v}" for k, v in facts.items() if before.get(k) != v]
     if different:
         raise ValueError(
-            f"the run in {folder} can only be resumed as it was started; "
-            f"these differ (its -> wanted): {'; '.join(different)}"
+            f"the run in {folder} can only be resumed with the options it was started with; "
+            f"these differ (started -> now): {'; '.join(different)}"
         )
 
 

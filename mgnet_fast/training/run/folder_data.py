@@ -168,7 +168,7 @@ class FolderData:
             raise UnreadableImagesError(root, total, self._options.max_unreadable)
         if workers.is_main:
             for path, why in total.items():
-                print(f"left out: {path}: {why}", file=sys.stderr)
+                print(f"skipped: {path}: {why}", file=sys.stderr)
         return {name: sorted(found[name]) for name in found}
 
 

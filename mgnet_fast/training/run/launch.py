@@ -204,7 +204,9 @@ def _data(
 ) -> RunData:
     if kind != FOLDER:
         if images is not None:
-            raise ValueError(f"images are options of folders of images, got dataset {kind!r}")
+            raise ValueError(
+                f"images must be None unless the dataset is a folder, got dataset {kind!r}"
+            )
         return MnistData(kind, data_dir, noise_std, seed)
     if noise_std is not None:
         raise ValueError(f"noise_std must be None for folders of images, got {noise_std}")
@@ -255,7 +257,7 @@ def _plan(trainer: Trainer, folder: Path, model: str, images: str) -> str:
     return (
         f"{model} on {images}: {left} epoch{'s' if left > 1 else ''} of "
         f"{trainer.steps_per_epoch} steps, {processes}{threads} "
-        f"thread{'s' if threads > 1 else ''}; each epoch is kept in {folder}"
+        f"thread{'s' if threads > 1 else ''}; each epoch is saved in {folder}"
     )
 
 

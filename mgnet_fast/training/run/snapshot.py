@@ -34,8 +34,8 @@ def read_snapshot(folder: Path) -> dict[str, Any]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise ValueError(
-            f"out must hold a run to resume, got {folder}: no {FILE_NAME} in it, "
-            "which the first whole epoch leaves"
+            f"out must hold a run to resume, got {folder} without {FILE_NAME}, "
+            "which the first finished epoch writes"
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

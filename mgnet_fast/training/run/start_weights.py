@@ -48,5 +48,5 @@ def load_start_weights(path: Path, network: MGNet) -> str:
     own_heads = {name: value for name, value in mine.items() if name.startswith(_HEADS)}
     load_weights(network, own_heads | fitting, f"checkpoint {path}")
     if before != wanted:
-        return f"starts from {path} with new class heads ({wanted} classes, not {before})"
-    return f"starts from {path}"
+        return f"starting from {path} with new class heads ({wanted} classes, not {before})"
+    return f"starting from {path}"

@@ -70,7 +70,7 @@ def test_folders_that_are_not_there(command, prepared: Path, tmp_path: Path) -> 
     for words, wanted in (
         (["--prepared", tmp_path / "none"], "must be a folder"),
         (["--prepared", prepared, "--corruption", "snow"], "folder of a corruption, got none"),
-        (["--prepared", prepared, "--severity", "5"], "fog/5: not there"),
+        (["--prepared", prepared, "--severity", "5"], "fog/5, which does not exist"),
     ):
         result = command("corrupt", *words)
         assert result.code == 1

@@ -58,7 +58,7 @@ def test_from_a_subset_to_class_names(command, root: Path, tmp_path: Path) -> No
     refused = command("eval", checkpoint, "--data", root)
     assert refused.code == 1
     assert f"checkpoint {checkpoint} must be trained for the 3 classes of" in refused.err
-    assert "of the folder only: bee" in refused.err
+    assert "only in the folder: bee" in refused.err
 
 
 def test_unreadable_images_are_named_and_the_code_says_so(command, tmp_path: Path) -> None:
@@ -68,13 +68,13 @@ def test_unreadable_images_are_named_and_the_code_says_so(command, tmp_path: Pat
     words = ("--data", root, "--model", "mgnet_toy", "--out", out, "--epochs", 1)
     refused = command("train", *words, *SMALL, *QUIET, "--max-unreadable", 0)
     assert (refused.code, out.exists()) == (1, False)
-    assert "error: at most 0 unreadable images may be left out" in refused.err
+    assert "error: at most 0 unreadable images may be skipped" in refused.err
     trained = command("train", *words, *SMALL, *QUIET, "--batch-size", 12)
     assert trained.code == 0
-    assert trained.err.startswith("left out: val/bee/0.jpg: ")
+    assert trained.err.startswith("skipped: val/bee/0.jpg: ")
     evaluated = command("eval", out / "model.safetensors", "--data", root, "--workers", 0)
     assert evaluated.code == 1
-    assert f"left out: {root}/val/bee/0.jpg: " in evaluated.err
+    assert f"skipped: {root}/val/bee/0.jpg: " in evaluated.err
     assert "on 5 images" in evaluated.out
 
 
@@ -82,12 +82,15 @@ def test_options_that_do_not_go_with_the_data(command, root: Path, tmp_path: Pat
     (tmp_path / "train-labels-idx1-ubyte").touch()
     result = command("train", "--data", tmp_path, "--image-size", 64)
     assert result.code == 1
-    assert "images are options of folders of images, got dataset 'translated-mnist'" in result.err
+    assert (
+        "images must be None unless the dataset is a folder, got dataset 'translated-mnist'"
+        in result.err
+    )
     result = command("train", "--data", root, "--noise-std", 0.2, "--auto-augment", "none")
-    assert (result.code, "noise_std must be None" in result.err) == (1, True)
+    assert (result.code, "--noise-std must be None" in result.err) == (1, True)
     (tmp_path / "empty").mkdir()
     result = command("train", "--data", tmp_path / "empty")
-    assert "data_dir must hold MNIST's four *-ubyte files, or train/ and val/" in result.err
+    assert "--data must hold MNIST's four *-ubyte files, or train/ and val/" in result.err
 
 
 @pytest.mark.parametrize("installed", [True, False])

@@ -144,8 +144,8 @@ def test_interrupting_says_how_to_go_on(
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["--data", "absent"], "data_dir must be a folder with the MNIST files, got absent"),
-        (["--data", "{data}", "--lr", "-1"], "peak_lr must be above 0, got -1"),
+        (["--data", "absent"], "--data must be a folder with the MNIST files, got absent"),
+        (["--data", "{data}", "--lr", "-1"], "--lr must be above 0, got -1"),
         (["--data", "{data}", "--alpha", "2"], "alpha must be in [0, 1], got 2"),
         (["--data", "{data}", "--batch-size", "501"], "at most the 500 training scenes, got 501"),
         (["--data", "{data}", "--device", "tpu9000"], "tpu9000"),

@@ -161,6 +161,7 @@ def test_a_second_stream_is_refused(engine: Engine, digit_scenes: Tensor) -> Non
 
 def test_not_without_a_gpu(model: MGNet) -> None:
     with pytest.raises(
-        ValueError, match="'cudagraph' cannot run: it captures CUDA graphs, and cpu is no CUDA"
+        ValueError,
+        match="'cudagraph' cannot run: it captures CUDA graphs, which needs a CUDA device, got cpu",
     ):
         Engine(model, runner="cudagraph")

@@ -47,5 +47,5 @@ def test_nan_stays_with_its_image(engine: Engine, digit_scenes: Tensor) -> None:
 
 def test_without_a_compiler_it_is_refused(model: MGNet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(ValueError, match=r"needs a C\+\+ compiler, and there is no no-such-compil"):
+    with pytest.raises(ValueError, match=r"needs a C\+\+ compiler, but there is no no-such-compil"):
         Engine(model, runner="compiled")

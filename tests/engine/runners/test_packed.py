@@ -107,7 +107,7 @@ def test_other_operators_than_expected_are_a_reason(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(packed_convolution, "PackedConvolution", missing)
     try:
         assert packed_convolution.refusal() == (
-            "this torch has other oneDNN operators than expected: no such operator"
+            "the oneDNN operators of this torch are not the expected ones: no such operator"
         )
     finally:
         packed_convolution.refusal.cache_clear()

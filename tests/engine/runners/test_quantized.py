@@ -161,7 +161,7 @@ def test_other_operators_than_expected_are_a_reason(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(quantized_convolution, "_is_right", missing)
     assert quantized_convolution.refusal() == (
-        "this torch has other 8-bit operators than expected: no such operator"
+        "the 8-bit operators of this torch are not the expected ones: no such operator"
     )
 
 

@@ -74,7 +74,7 @@ def test_the_library_is_that_of_the_engine(toy, tmp_path: Path, monkeypatch, kin
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"what": "loop"}, "is a loop, and the engine needs a step"),
+        ({"what": "loop"}, "is a loop, but the engine needs a step"),
         ({"weights": "0" * 16}, "is of another network: its weights is '0000000000000000'"),
         ({"precision": "fp16"}, "is in fp16, and precision is 'fp32'"),
     ],
@@ -88,7 +88,7 @@ def test_engines_that_do_not_fit_are_refused(toy, tmp_path: Path, changes, said:
 def test_an_engine_without_a_manifest_is_refused(toy, tmp_path: Path) -> None:
     artefact = artefact_of(toy, tmp_path)
     (tmp_path / "step.plan.manifest.json").unlink()
-    with pytest.raises(ValueError, match="does not say what it is"):
+    with pytest.raises(ValueError, match="has no description"):
         TENSORRT.build(request_for(toy, artefact))
 
 

@@ -118,9 +118,9 @@ def test_two_processes_equal_one_and_share_the_check(root: Path, tmp_path: Path)
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("left out: ")]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("skipped: ")]
     assert len(lines) == 3
-    assert lines[0].startswith("left out: train/ape/2.png: ")
+    assert lines[0].startswith("skipped: train/ape/2.png: ")
     one = start(broken, tmp_path / "one")
     assert one.accuracy.count == 11
     rows = [read_log(tmp_path / name / "log.jsonl")[0] for name in ("one", "two")]

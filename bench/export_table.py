@@ -9,7 +9,7 @@ _CASE = re.compile(r"(?P<network>.*), batch (?P<batch>\d+), (?P<side>\d+ px)")
 
 
 def export_table(rows: list[dict[str, Any]]) -> list[str]:
-    """A line a network, runtime and precision, from the rows against the published algorithm.
+    """One line per network, runtime and precision, from the rows against the published algorithm.
 
     A batch is left out where it was not measured, or where its result was too far off.
     """
@@ -28,7 +28,7 @@ def export_table(rows: list[dict[str, Any]]) -> list[str]:
     lines = [
         "| network | runtime | precision | "
         + " | ".join(
-            f"batch {batch}: ms an image | times faster than published" for batch in batches
+            f"batch {batch}: ms per image | times faster than published" for batch in batches
         )
         + " |",
         "|---" * (3 + 2 * len(batches)) + "|",

@@ -1,4 +1,4 @@
-"""Makes BENCHMARKS.md, and the tables in README.md and docs/deployment.md, from bench/results.
+"""Make BENCHMARKS.md, and the tables in README.md and docs/deployment.md, from bench/results.
 
 python -m bench.report          write them
 python -m bench.report --check  exit with 1 if one is out of date
@@ -20,13 +20,11 @@ BENCHMARKS, README = ROOT / "BENCHMARKS.md", ROOT / "README.md"
 DEPLOYMENT = ROOT / "docs" / "deployment.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 NEVER_ON_A_GPU = (
-    "**No row of this page was measured on a GPU, and nothing of this package that needs one has "
-    "run on one yet:** not the Triton and CUDA kernels of the glimpse, its gradients and the "
-    "fusion, and not the engine's runner `cudagraph`. Missing are all rows of "
-    "`python -m bench.gpu --out DIR`, which checks and measures them in nine minutes: the glimpse "
-    "forward and backward with a cold cache, batch 1, and in CUDA graphs; the engine's latency, "
-    "throughput and early exit against the published algorithm, eager and compiled, and against "
-    "one large look. They will stand here."
+    "**Nothing on this page was measured on a GPU. The Triton and CUDA kernels and the engine's "
+    "runner `cudagraph` have never run on one.** `python -m bench.gpu --out DIR` checks and "
+    "measures them in nine minutes: glimpses forward and backward with a cold cache, at batch 1 "
+    "and in CUDA graphs; and the engine's latency, throughput and early exit against the "
+    "published algorithm (eager and compiled) and one large look."
 )
 PEER_ORDER = ("eager", "torch.compile", "OpenCV", "kornia")
 
@@ -95,7 +93,7 @@ def load() -> list[Result]:
 def speedup(row: Result) -> str:
     """Median with the 20th and 80th percentile, or why there is none."""
     if row["deviation"] > row["tolerance"]:
-        return "not shown: parity is red"
+        return "not shown: outside its tolerance"
     spread = row["speedup"]
     return f"**{_short(spread['p50'])}** ({_short(spread['p20'])} to {_short(spread['p80'])})"
 
@@ -104,35 +102,40 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _plain(case: str) -> str:
+    """A case with its range of scales written out: "s in .2...5" is 0.2 to 0.5."""
+    return case.replace("s in .2...5", "s from 0.2 to 0.5")
+
+
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.3g}"
 
 
 def forward_table(rows: list[Result]) -> list[str]:
-    """Cases down, peers across: how many times longer the peer takes."""
+    """One row per case, one column per peer: how many times longer the peer takes."""
     peers = [peer for peer in PEER_ORDER if any(row["peer"] == peer for row in rows)]
     cases = list(dict.fromkeys(row["case"] for row in rows))
     found = {(row["case"], row["peer"]): row for row in rows}
     lines = [
-        "| case | ms | " + " | ".join(f"against {peer}" for peer in peers) + " | floor (eager) |",
+        "| case | ms | " + " | ".join(f"against {peer}" for peer in peers) + " | goal (eager) |",
         "|---" * (len(peers) + 3) + "|",
     ]
     for case in cases:
         eager = found.get((case, "eager"))
         cells = [speedup(found[case, peer]) if (case, peer) in found else "-" for peer in peers]
-        floor = f"{eager['target']:g}" if eager and eager["target"] else "-"
+        goal = f"{eager['target']:g}" if eager and eager["target"] else "-"
         time = _milliseconds(eager["ours_seconds"]["p50"]) if eager else "-"
-        lines.append(f"| {case} | {time} | " + " | ".join(cells) + f" | {floor} |")
+        lines.append(f"| {_plain(case)} | {time} | " + " | ".join(cells) + f" | {goal} |")
     return lines
 
 
 def plain_table(rows: list[Result]) -> list[str]:
-    lines = ["| case | against | ms | times faster | floor |", "|---|---|---|---|---|"]
+    lines = ["| case | against | ms | times faster | goal |", "|---|---|---|---|---|"]
     for row in rows:
-        floor = f"{row['target']:.3g}" if row["target"] else "-"
+        goal = f"{row['target']:.3g}" if row["target"] else "-"
         time = _milliseconds(row["ours_seconds"]["p50"])
-        what = f"{row['case']}, {row['dtype']}"
-        lines.append(f"| {what} | {row['peer']} | {time} | {speedup(row)} | {floor} |")
+        what = f"{_plain(row['case'])}, {row['dtype']}"
+        lines.append(f"| {what} | {row['peer']} | {time} | {speedup(row)} | {goal} |")
     return lines
 
 
@@ -148,7 +151,7 @@ def gpu_table(rows: list[Result]) -> list[str]:
         time = f"{row['ours_seconds']['p50'] * 1e6:.3g}" if row["ours_seconds"] else "-"
         peaks = [row["ours_peak_bytes"], row["peer_peak_bytes"]]
         memory = " | ".join("-" if peak is None else f"{peak / 1e6:.3g}" for peak in peaks)
-        what = f"{row['case']}, {row['dtype']}"
+        what = f"{_plain(row['case'])}, {row['dtype']}"
         lines.append(
             f"| {what} | {row['backend']} | {row['peer']} | {time} | {speedup(row)} | {goal} "
             f"| {share} | {memory} |"
@@ -185,13 +188,13 @@ def benchmarks_page(results: list[Result]) -> str:
         "",
         "Made by `python -m bench.report` from the rows in `bench/results`; do not edit by hand.",
         "",
-        "Every figure is how many times longer the peer takes than this package: the median over",
-        "interleaved pairs of runs in one process, in brackets the 20th and 80th percentile of",
-        "the pairs. Before anything is timed the result is compared: glimpses with the float64",
-        "reference, networks and training steps with the published algorithm in float32. Times",
-        "are medians of ours. `floor` is the speed-up that the project set itself; the floors",
-        "were set for processors with AVX-512. On a GPU the times are those of the device, with",
-        "nothing of the inputs in its cache.",
+        "The bold number says how many times longer the peer takes than this package. It is the",
+        "median over interleaved pairs of runs in one process; the brackets give the 20th and",
+        "80th percentile of the pairs. Results are compared before anything is timed: glimpses",
+        "with the float64 reference, networks and training steps with the published algorithm in",
+        "float32. Times are medians of this package. `goal` is the speed-up that the project aims",
+        "for; goals were set for processors with AVX-512. GPU times are device times with a cold",
+        "cache.",
     ]
     if not any(map(on_a_gpu, results)):
         lines += ["", NEVER_ON_A_GPU]

@@ -57,7 +57,8 @@ def test_importing_is_light() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "said"), [("debug", "run in backend"), ("", ""), ("loud", "MGNET_FAST_LOG must be")]
+    ("level", "said"),
+    [("debug", "run in the cpu backend"), ("", ""), ("loud", "MGNET_FAST_LOG must be")],
 )
 def test_the_log_is_asked_for_by_the_environment(level: str, said: str) -> None:
     program = (

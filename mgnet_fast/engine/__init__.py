@@ -1,4 +1,4 @@
-"""Inference: glimpses stepped in slots, images that leave as soon as they are sure."""
+"""Inference: images take glimpses in slots and leave as soon as the network is sure."""
 
 from .deviation import Deviation
 from .engine import Engine

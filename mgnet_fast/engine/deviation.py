@@ -1,4 +1,4 @@
-"""How far results are from those of the eager float32 network, over a sample of images."""
+"""How far results differ from the eager float32 network on a sample of images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Deviation:
     """Differences over all images, glimpses, classes and coordinates of a sample.
 
     Attributes:
-        images: how many were compared.
-        largest_logit: of the float32 network, in absolute value; the unit of ``logit_*``.
+        images: number of images compared.
+        largest_logit: largest absolute logit of the float32 network, the unit of ``logit_*``.
         logit_max, logit_mean: difference of the logits, in units of ``largest_logit``.
         region_max, region_mean: difference of (s, x, y).
-        labels_changed: images whose last label differs.
+        labels_changed: number of images whose final label differs.
     """
 
     images: int
@@ -46,7 +46,7 @@ class Deviation:
 
 
 class DeviationSum:
-    """Adds up a :class:`Deviation` batch by batch."""
+    """Accumulates a :class:`Deviation` batch by batch."""
 
     def __init__(self) -> None:
         self._images = 0
@@ -63,10 +63,10 @@ class DeviationSum:
         wanted_regions: Tensor,
         labels: Tensor | None = None,
     ) -> None:
-        """Takes logits [T, B, K] and regions [T, B, 3] of some images into account.
+        """Add logits [T, B, K] and regions [T, B, 3] of some images.
 
-        ``logits`` may be those of the last steps only. ``labels`` [B] are those found, where they
-        are not simply those of the last logits.
+        ``logits`` may hold only the last steps. ``labels`` [B] are the labels found, if they are
+        not those of the last logits.
         """
         found = logits[-1].argmax(-1) if labels is None else labels
         self._logits.add(logits, wanted_logits[-len(logits) :])
@@ -76,7 +76,7 @@ class DeviationSum:
         self._images += logits.shape[1]
 
     def result(self) -> Deviation:
-        """Of all that was added.
+        """The deviation over everything added.
 
         Raises:
             ValueError: there were no images.
@@ -96,7 +96,7 @@ class DeviationSum:
 
 
 class _Differences:
-    """The largest and the mean of absolute differences; both NaN once there was a NaN."""
+    """The largest and the mean absolute difference; both NaN after any NaN."""
 
     def __init__(self) -> None:
         self.largest = 0.0
@@ -116,13 +116,13 @@ class _Differences:
 def measure_deviation(
     runner: Runner, model: GlimpseNetwork, batches: Iterable[Tensor], slots: int
 ) -> Deviation:
-    """``runner`` against ``model`` in float32, both on the runner's device.
+    """Compare ``runner`` with ``model`` in float32, both on the runner's device.
 
     Args:
-        runner: what is measured.
-        model: the network it was made of.
+        runner: the runner to measure.
+        model: the network it was built from.
         batches: images [B, C, H, W].
-        slots: so many images are looked at together.
+        slots: number of images in flight.
 
     Raises:
         ValueError: there are no images.

@@ -1,4 +1,4 @@
-"""The engine: a network, ready to classify a stream of images glimpse by glimpse."""
+"""The engine: classifies a stream of images glimpse by glimpse."""
 
 from __future__ import annotations
 
@@ -35,44 +35,43 @@ from .schedule.slots import SlotLoop
 class Engine:
     """Classifies images by as few glimpses as each of them needs.
 
-    A fixed number of slots hold one image each. Every step takes one glimpse of each; images that
-    the network is sure enough of leave, and the next ones take their slots. So images at
-    different glimpses share a batch, and an early exit saves time, not only arithmetic.
+    A fixed number of slots hold one image each. Every step takes one glimpse of each image. Images
+    that the network is sure of leave, and the next ones take their slots. So images at different
+    glimpses share a batch, and an early exit saves time, not only arithmetic.
 
     Args:
-        model: the network; the engine works on a copy of its weights, made once.
+        model: the network. The engine copies its weights once.
         device: where to run.
-        precision: of the backbone: "fp32", "bf16", "fp16", or, on the CPU, "int8" (8-bit integers
-            fitted to the ``calibration`` images; the first convolution stays in float32). All that
-            follows the backbone is in float32.
-        slots: images in flight. 1 gives the shortest time for one image; more give more images a
-            second.
-        runner: how a step is run: "eager", "channels_last", "packed", "compiled" (tens of
-            seconds of ``torch.compile`` first), "onnxruntime" or, on a GPU, "tensorrt" (they load
-            an exported step),
-            "cudagraph" (on a GPU: the whole step is one graph, and results are read a step late,
-            so that images are taken before the results of those before them are there), or
-            "auto", which takes the one that was fastest in a short trial of those that start no
-            compiler and load nothing. The next trial may end otherwise, and runners round each in
-            their own way: name one where every run shall give the same bits.
-        artefact: path of what a runner loads: the file of ``mgnet-fast export --what step``,
-            ``.onnx`` for "onnxruntime", ``.plan`` for "tensorrt"; its precision must be asked for.
-        exit: when an image has been looked at enough.
-        calibration: image batches [B, C, H, W], taken once and kept until the engine is ready;
-            int8 needs some that are like those to come, a hundred images or more. Whatever the
-            precision, they are what ``deviation`` is measured on.
+        precision: of the backbone: "fp32", "bf16", "fp16" or, on the CPU, "int8" (8-bit integers
+            calibrated on the ``calibration`` images; the first convolution stays in float32).
+            Everything after the backbone runs in float32.
+        slots: number of images in flight. 1 gives the lowest latency, more give a higher
+            throughput.
+        runner: the implementation of a step: "eager", "channels_last", "packed", "compiled"
+            (``torch.compile`` takes tens of seconds first), "onnxruntime" or, on a GPU,
+            "tensorrt" (both load an exported step), "cudagraph" (on a GPU: the whole step is one
+            graph, and results are read one step late, so images are taken before the results of
+            earlier ones are known), or "auto". "auto" times the runners that need no compiler and
+            no artefact, and takes the fastest. It may choose another one next time, and runners
+            round differently: name one to get the same bits in every run.
+        artefact: path of an exported step (``mgnet-fast export --what step``): ``.onnx`` for
+            "onnxruntime", ``.plan`` for "tensorrt". ``precision`` must be that of the file.
+        exit: when an image leaves.
+        calibration: image batches [B, C, H, W], read once and kept until the engine is built.
+            int8 needs a hundred or more images like those to come. In any precision,
+            ``deviation`` is measured on them.
 
     Attributes:
-        runner: its name.
-        reason: why that one.
-        deviation (Deviation | None): how far all this is from the eager float32 network, on the
+        runner: the name of the runner.
+        reason: why it was chosen.
+        deviation (Deviation | None): the difference from the eager float32 network on the
             calibration images; None without them.
 
-    An engine serves one stream at a time; asking for a second one raises. It can be pickled, sent
-    to worker processes (spawn, Ray) and deep-copied: each copy builds its runner again.
+    An engine serves one stream at a time; a second one raises. It can be pickled, sent to worker
+    processes (spawn, Ray) and deep-copied: each copy rebuilds its runner.
 
     Raises:
-        TypeError, ValueError: an argument that does not fit.
+        TypeError, ValueError: an argument does not fit.
     """
 
     def __init__(
@@ -90,7 +89,8 @@ class Engine:
         self.slots = _checked_slots(slots)
         self.model = model
         self.exit: ExitRule = Confidence(0.9) if exit is None else exit
-        ExitDecision(self.exit, model.config.num_glimpses, "cpu")  # before anything takes time
+        # checks the rule before slow work
+        ExitDecision(self.exit, model.config.num_glimpses, "cpu")
         batches = None
         if calibration is not None:
             batches = calibration_batches(calibration, model.config.in_chans)
@@ -111,7 +111,7 @@ class Engine:
         calibration: tuple[Tensor, ...] | None,
         ranges: list[ActivationRange] | None,
     ) -> None:
-        """Builds the runner, and what belongs to it."""
+        """Build the runner and what it needs."""
         request = RunnerRequest(
             self.model, device, precision, self.slots, self._artefact, calibration, ranges
         )
@@ -124,11 +124,10 @@ class Engine:
         self._busy = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles and deep copies hold the network and the choices, not what was built of them.
+        """Pickle the network and the choices, not the runner.
 
-        The engine is built again from both where it is unpickled, with the runner that was chosen
-        here and, in int8, the ranges that were measured here, so its results have the same bits on
-        the same kind of machine. A stream under way is not copied.
+        Unpickling rebuilds the engine with the chosen runner and, in int8, the measured ranges, so
+        the results have the same bits on the same kind of machine. A running stream is not copied.
         """
         choices = {
             "device": str(self.device),
@@ -158,25 +157,24 @@ class Engine:
     def stream(
         self, images: Tensor | Iterable[Tensor | np.ndarray], *, read_ahead: int = 0
     ) -> Iterator[Prediction]:
-        """Classifies images as they come; the results are in the order of the images.
+        """Classify images as they come; yield the results in the order of the images.
 
-        Images are taken from ``images`` only as slots become free, and results wait only for
-        images before them, so memory stays as it is however long the stream.
+        Images are taken from ``images`` only as slots become free, and results wait only for those
+        of earlier images, so memory stays constant for any length of stream.
 
         Args:
-            images: [C, H, W] each, of one dtype and any sizes: float tensors are taken as they
-                are; uint8 tensors, and NumPy arrays [H, W, C] of uint8, are divided by 255 and
-                normalised by the config's mean and std. Or a tensor [B, C, H, W], which is read
-                in place.
-            read_ahead: how many images a thread of its own reads before they are wanted; 0 reads
-                them in this thread. With it the engine goes on with the images it has where the
-                next one is not there yet.
+            images: [C, H, W] each, of one dtype and any size. Float tensors are used as they are;
+                uint8 tensors, and NumPy arrays [H, W, C] of uint8, are divided by 255 and
+                normalised by the config's mean and std. A tensor [B, C, H, W] is read in place.
+            read_ahead: how many images a reader thread may read in advance; 0 reads them in this
+                thread. With a reader thread the engine continues with the images it has while the
+                next one is not available.
 
-        If ``images`` raises, the results of all images before come first, then its error.
+        If ``images`` raises, the results of all earlier images come first, then the error.
 
         Raises:
-            RuntimeError: another stream of this engine is not finished.
-            TypeError, ValueError: an image that does not fit, after the results of those before.
+            RuntimeError: another stream of this engine is unfinished.
+            TypeError, ValueError: an image does not fit; raised after the results of earlier ones.
         """
         if read_ahead < 0:
             raise ValueError(f"read_ahead must be at least 0, got {read_ahead}")
@@ -195,17 +193,17 @@ class Engine:
         return self._run(source, places)
 
     def predict(self, batch: Tensor | Iterable[Tensor | np.ndarray]) -> list[Prediction]:
-        """The results of all images of ``batch``, as :meth:`stream` takes them, in order."""
+        """The results of all images of ``batch``, in order; see :meth:`stream` for the types."""
         return list(self.stream(batch))
 
     def logits_after_each(self, images: Tensor) -> Tensor:
         """Class logits of ``images`` [B, C, H, W] after each glimpse: [T, B, K] on the CPU.
 
-        No image leaves early; this is what an exit rule is chosen by.
+        No image leaves early. Use these logits to choose an exit rule.
 
         Raises:
-            RuntimeError: a stream of this engine is not finished.
-            TypeError, ValueError: images that do not fit.
+            RuntimeError: a stream of this engine is unfinished.
+            TypeError, ValueError: the images do not fit.
         """
         check_batch(images, self._runner.config.in_chans)
         with self._claimed():
@@ -243,7 +241,7 @@ class Engine:
 
 
 def _rebuilt(model: GlimpseNetwork, choices: dict[str, Any]) -> Engine:
-    """The engine that :meth:`Engine.__reduce__` describes."""
+    """Rebuild an engine from what :meth:`Engine.__reduce__` stored."""
     engine = object.__new__(Engine)
     engine.model, engine.exit = model, choices["exit"]
     engine.slots, engine._artefact = choices["slots"], choices["artefact"]

@@ -1,4 +1,4 @@
-"""When an image has been looked at enough: rules on the class logits after a glimpse."""
+"""Exit rules: when an image leaves, from its class logits after a glimpse."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-_ROUNDING = 1e-6  # of a probability in float32, which calibration may take for a threshold
+_ROUNDING = 1e-6  # of a float32 probability, which calibration may use as a threshold
 
 
 @dataclass(frozen=True)
 class ExitRule:
-    """An image leaves after glimpse t if its score reaches the bar of t, or t is the last.
+    """An image leaves after glimpse t if its score reaches the bar of t, or if t is the last.
 
     Attributes:
-        threshold: one number, or one for each glimpse (the last one goes on for the glimpses
-            after it).
-        min_glimpses: no image leaves before; 1 or more.
-        max_glimpses: every image leaves after so many (default: the network's T).
-        temperature: the logits are divided by it before the softmax (Guo et al. 2017).
+        threshold: one number, or one per glimpse (the last one also applies to later glimpses).
+        min_glimpses: no image leaves earlier; 1 or more.
+        max_glimpses: every image leaves by then (default: the network's T).
+        temperature: divides the logits before the softmax (Guo et al. 2017).
 
-    Logits with a NaN have the score NaN, which reaches no bar: such an image takes all glimpses.
+    Logits that contain NaN have the score NaN, which reaches no bar: such an image takes all
+    glimpses.
 
     Raises:
-        ValueError: a number that is out of range, such as a confidence above 1.
-        TypeError: a value that is no number.
+        ValueError: a number is out of range, such as a confidence above 1.
+        TypeError: a value is not a number.
     """
 
-    # The thresholds that make sense, and the one that no image reaches.
+    # The range of useful thresholds, and the one that no image reaches.
     _lowest: ClassVar[float] = -math.inf
     _highest: ClassVar[float] = math.inf
     _never: ClassVar[float] = math.inf
@@ -61,22 +61,22 @@ class ExitRule:
             raise ValueError(f"temperature must be positive and finite, got {self.temperature}")
 
     def score(self, logits: Tensor) -> Tensor:
-        """How sure the network is, [...], from logits [..., K]; higher is surer."""
+        """The score [...] of logits [..., K]; higher means more certain."""
         raise NotImplementedError
 
     def bar(self, threshold: float) -> float:
-        """The score that ``threshold`` asks for."""
+        """The score that ``threshold`` corresponds to."""
         return threshold
 
     def threshold_of(self, score: float) -> float:
-        """The threshold whose bar is ``score``; the inverse of :meth:`bar`."""
+        """The threshold with the bar ``score``; the inverse of :meth:`bar`."""
         return score
 
     def allowed(self, threshold: float) -> float:
-        """``threshold``, or where it is out of range the one within it that has the same effect."""
+        """``threshold``, or the one within the range that has the same effect."""
         if self._lowest <= threshold <= self._highest:
             return threshold
-        # A bar below all scores lets every image leave, one above them none.
+        # A bar below all scores lets every image leave, a bar above them none.
         return self._lowest if self.bar(threshold) < self.bar(self._lowest) else self._never
 
     def _check_range(self) -> None:
@@ -99,9 +99,9 @@ class ExitRule:
 
 @dataclass(frozen=True)
 class Confidence(ExitRule):
-    """Leaves when the probability of the likeliest class is at least ``threshold``, in [0, 1].
+    """Leave when the probability of the most likely class is at least ``threshold``, in [0, 1].
 
-    A threshold of infinity is one that no image reaches.
+    No image reaches a threshold of infinity.
     """
 
     _lowest: ClassVar[float] = 0.0
@@ -115,8 +115,8 @@ class Confidence(ExitRule):
 
 @dataclass(frozen=True)
 class Margin(ExitRule):
-    """Leaves when the two likeliest classes differ by at least ``threshold``, in [0, 1], in
-    probability. A threshold of infinity is one that no image reaches."""
+    """Leave when the probabilities of the two most likely classes differ by at least
+    ``threshold``, in [0, 1]. No image reaches a threshold of infinity."""
 
     _lowest: ClassVar[float] = 0.0
     _highest: ClassVar[float] = 1.0
@@ -133,8 +133,8 @@ class Margin(ExitRule):
 
 @dataclass(frozen=True)
 class Entropy(ExitRule):
-    """Leaves when the entropy of the class probabilities, in nats, is at most ``threshold``, which
-    is at least 0. A threshold of minus infinity is one that no image reaches.
+    """Leave when the entropy of the class probabilities, in nats, is at most ``threshold``, which
+    is at least 0. No image reaches a threshold of minus infinity.
 
     Source: Teerapittayanon et al., "BranchyNet", 2016.
     """
@@ -156,7 +156,7 @@ class Entropy(ExitRule):
 
 @dataclass(frozen=True)
 class Never(ExitRule):
-    """Every image takes ``max_glimpses`` (default: the network's T), however sure."""
+    """Every image takes ``max_glimpses`` (default: the network's T)."""
 
     threshold: float | tuple[float, ...] = math.inf
 
@@ -165,19 +165,19 @@ class Never(ExitRule):
 
 
 class ExitDecision:
-    """A rule made ready for one network: its bars as a tensor, looked up by t.
+    """A rule prepared for one network: its bars as a tensor, indexed by t.
 
     Args:
-        rule: when to leave.
+        rule: the exit rule.
         num_glimpses: T of the network.
-        device: of the logits.
+        device: device of the logits.
 
     Attributes:
         steps: the most glimpses that an image takes.
 
     Raises:
-        TypeError: ``rule`` is none.
-        ValueError: it asks for more glimpses than the network takes.
+        TypeError: ``rule`` is not an exit rule.
+        ValueError: it requires more glimpses than the network takes.
     """
 
     def __init__(self, rule: ExitRule, num_glimpses: int, device: torch.device | str) -> None:
@@ -198,7 +198,7 @@ class ExitDecision:
             math.inf if t < rule.min_glimpses else rule.bar(asked[min(t, len(asked)) - 1])
             for t in range(1, self.steps + 1)
         ]
-        # Where no bar can be reached, no score is computed.
+        # If no bar can be reached, no score is computed.
         self._looks = any(bar < math.inf for bar in bars[: self.steps - 1])
         is_one = len(set(bars[: self.steps - 1])) == 1  # the last glimpse needs no bar
         self._bar = bars[0] if is_one else None
@@ -207,11 +207,11 @@ class ExitDecision:
                 self._bars = torch.tensor(bars, dtype=torch.float32, device=device)
 
     def __call__(self, logits: Tensor, length: Tensor) -> Tensor:
-        """Which images leave: bool [S], without a wait for the device.
+        """Which images leave: bool [S], without waiting for the device.
 
         Args:
             logits: [S, K], class logits after the newest glimpse.
-            length: int64 [S], t in 1..steps: glimpses taken, this one included.
+            length: int64 [S], the number of glimpses taken so far, in 1..steps.
         """
         last = length >= self.steps
         if not self._looks:

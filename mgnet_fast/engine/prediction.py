@@ -1,4 +1,4 @@
-"""What the engine says about one image."""
+"""The engine's result for one image."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """An image's label and how it came about.
+    """An image's label and the glimpses that led to it.
 
     Attributes:
         label: the class of the largest logit.
         logits (Tensor[K]): float32 class logits after the last glimpse taken, on the CPU.
-        glimpses: how many steps were taken, which for MGNet is how many glimpses.
-        regions (Tensor[looks, 3] or Tensor[looks, 4]): float32, where it was looked:
-            (s, x, y) or (s_x, s_y, x, y) each, one a glimpse for MGNet.
-        finite: whether all logits are numbers; where they are not, the label means nothing.
+        glimpses: number of steps taken; for MGNet the number of glimpses.
+        regions (Tensor[looks, 3] or Tensor[looks, 4]): float32, the regions looked at:
+            (s, x, y) or (s_x, s_y, x, y) each; for MGNet one per glimpse.
+        finite: whether all logits are finite; otherwise the label is meaningless.
     """
 
     label: int
@@ -33,10 +33,10 @@ class Prediction:
 def predictions(
     logits: Tensor, regions: Tensor, glimpses: list[int], looks: tuple[int, ...] | None = None
 ) -> list[Prediction]:
-    """One for each row of ``logits`` [n, K] and ``regions`` [n, T, 3], both on the CPU.
+    """One prediction per row of ``logits`` [n, K] and ``regions`` [n, T, 3], both on the CPU.
 
-    Where a step takes several looks, ``looks`` says how many, and regions are [n, T, R, 3 or 4].
-    Results are views of rows: a copy of each would take longer than everything else here.
+    If a step takes several looks, ``looks`` gives their numbers, and regions are
+    [n, T, R, 3 or 4]. Predictions hold views of rows, because copies would dominate the time.
     """
     if looks is not None and regions.dim() == 4:
         regions = taken_looks(regions.transpose(0, 1), looks).transpose(0, 1)

@@ -1,4 +1,4 @@
-"""ONNX files opened in ONNX Runtime on the CPU."""
+"""Opens ONNX files in ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ INSTALL_HINT = "pip install 'mgnet-fast[export]'"
 
 
 def require(*libraries: str) -> None:
-    """Raises ImportError, with what to do, where one of ``libraries`` is not installed."""
+    """Raise ImportError with an install hint if one of ``libraries`` is missing."""
     missing = missing_library(*libraries)
     if missing is not None:
         raise ImportError(f"ONNX needs {missing}")
 
 
 def missing_library(*libraries: str) -> str | None:
-    """Which of ``libraries`` are not installed, and what to do, or None."""
+    """Which of ``libraries`` are missing, with an install hint, or None."""
     missing = [name for name in libraries if importlib.util.find_spec(name) is None]
     if not missing:
         return None
@@ -31,12 +31,12 @@ def missing_library(*libraries: str) -> str | None:
 
 
 def open_session(path: str | os.PathLike[str]) -> Any:
-    """An ``onnxruntime.InferenceSession`` with as many threads as torch has now.
+    """An ``onnxruntime.InferenceSession`` with torch's current number of threads.
 
     Raises:
         ImportError: onnxruntime is not installed.
         FileNotFoundError: there is no such file.
-        ValueError: onnxruntime cannot read it.
+        ValueError: onnxruntime cannot load it.
     """
     require("onnxruntime")
     import onnxruntime
@@ -50,7 +50,7 @@ def open_session(path: str | os.PathLike[str]) -> Any:
         return onnxruntime.InferenceSession(
             os.fspath(path), settings, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # its exceptions have no common class but this one
+    except Exception as error:  # they share no narrower base class
         raise ValueError(
             f"artefact {os.fspath(path)} cannot be loaded by onnxruntime "
             f"{onnxruntime.__version__}: {str(error).splitlines()[0]}"
@@ -58,6 +58,6 @@ def open_session(path: str | os.PathLike[str]) -> Any:
 
 
 def description_of(session: Any) -> dict[str, Any] | None:
-    """The manifest inside the file, or None."""
+    """The manifest stored in the file, or None."""
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     return None if text is None else json.loads(text)

@@ -1,4 +1,4 @@
-"""What a file that holds one step of a network says about itself, and whether it fits a network."""
+"""Checks that an exported step belongs to a network."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import torch
 from ...models import MGNet
 from ..runners.kind import RunnerRequest
 
-METADATA_KEY = "mgnet_fast"  # of the manifest, as JSON, among an ONNX file's metadata
+METADATA_KEY = "mgnet_fast"  # the manifest's key in the metadata of an ONNX file, as JSON
 STEP_INPUTS = ("images", "region", "tokens", "length")
 STEP_OUTPUTS = ("logits", "next_region", "token")
-_UNUSED = ("glimpse_fc.", "num_batches_tracked")  # what inference does not read
+_UNUSED = ("glimpse_fc.", "num_batches_tracked")  # unused at inference
 _EXPORT = "mgnet-fast export --checkpoint FILE --what step"
 
 
 def weights_digest(model: MGNet) -> str:
-    """A fingerprint of everything that inference reads, whatever its dtype and device."""
+    """A digest of all weights used at inference, independent of dtype and device."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         if any(part in name for part in _UNUSED):
@@ -31,11 +31,11 @@ def weights_digest(model: MGNet) -> str:
 
 
 def check_fits(description: Mapping[str, Any] | None, request: RunnerRequest) -> Mapping[str, Any]:
-    """``description``, the manifest of the request's artefact, if it serves the request.
+    """``description``, the manifest of the request's artefact, if it fits the request.
 
     Raises:
-        ValueError: it is missing, or of a whole loop, of another network, in another precision
-            or for fewer images.
+        ValueError: it is missing, or the artefact is a whole loop, of another network, in another
+            precision or for fewer images.
     """
     name, model = f"artefact {request.artefact}", request.mgnet
     if description is None:
@@ -69,13 +69,13 @@ def check_fits(description: Mapping[str, Any] | None, request: RunnerRequest) ->
     return description
 
 
-# The other numbers of a config are those of training.
+# The other fields of a config only matter in training.
 _CONFIG_THAT_MATTERS = ("in_chans", "glimpse_size", "down_factor", "scale_range", "mean", "std")
 
 
 def _identity(model: MGNet) -> dict[str, Any]:
-    """What tells one network from another, as it stands in a manifest."""
-    config = json.loads(model.config.to_json())  # which knows no tuples
+    """The fields that distinguish networks, as stored in a manifest."""
+    config = json.loads(model.config.to_json())  # turns tuples into lists
     return {
         "num_glimpses": model.config.num_glimpses,
         "num_classes": model.config.num_classes,

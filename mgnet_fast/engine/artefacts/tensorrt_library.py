@@ -1,6 +1,6 @@
-"""TensorRT and TensorRT-RTX as Python modules: importing them, and what they complain of.
+"""Imports TensorRT or TensorRT-RTX and collects their errors.
 
-Both have the same API as far as this package uses it, so one module object stands for either.
+Both have the same API as far as this package uses it, so a module object stands for either.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NO_DEVICE = "there is no CUDA device here (torch.cuda.is_available() is False)"
 
 
 def is_installed(name: str) -> bool:
-    """Whether there is a module of that name; it is not imported."""
+    """Whether the module exists; it is not imported."""
     return importlib.util.find_spec(name) is not None
 
 
@@ -42,12 +42,12 @@ def import_library(name: str) -> Any:
 
 
 def no_device() -> str | None:
-    """Why nothing can run on a GPU here, or None."""
+    """Why nothing can run on a GPU, or None."""
     return None if torch.cuda.is_available() else NO_DEVICE
 
 
 def collecting_logger(library: Any) -> Any:
-    """A logger that keeps errors for the exception that follows them, in ``errors``."""
+    """A logger that keeps errors in ``errors`` for the exception that follows."""
 
     class Collecting(library.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -62,5 +62,5 @@ def collecting_logger(library: Any) -> Any:
 
 
 def first_error(logger: Any) -> str:
-    """The first of the collected errors, or that there was none."""
+    """The first collected error, or a note that there was none."""
     return logger.errors[0] if logger.errors else "it gave no reason"

@@ -1,4 +1,4 @@
-"""A TensorRT engine file, run on torch's CUDA tensors in place, on torch's current stream."""
+"""Runs a TensorRT engine file in place on torch's CUDA tensors, on the current stream."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _DTYPES = {
 
 
 class EngineSession:
-    """An engine that is ready to be called; it serves one thread at a time.
+    """A loaded engine; use it from one thread at a time.
 
     Args:
         library: the module ``tensorrt`` or ``tensorrt_rtx``.
-        path: the engine file; of the same library, built for this GPU.
-        device: where the tensors are.
+        path: the engine file, made by the same library for this GPU.
+        device: the device of the tensors.
 
     Attributes:
-        inputs, outputs: dtype of each tensor by its name.
+        inputs, outputs: the dtype of each tensor by name.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the library does not take the file.
+        ValueError: the library cannot load the file.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class EngineSession:
             (self.inputs if is_input else self.outputs)[name] = kind
 
     def __call__(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Runs the engine on ``tensors`` by name; the results are new tensors.
+        """Run the engine on ``tensors`` by name and return new tensors.
 
-        Nothing waits for the device: the results are ready on the current stream.
+        Does not wait for the device: the results are ready on the current stream.
 
         Raises:
-            TypeError, ValueError: names, dtypes, devices or shapes that the engine does not take.
-            RuntimeError: it failed.
+            TypeError, ValueError: names, dtypes, devices or shapes do not fit the engine.
+            RuntimeError: the engine failed.
         """
         if set(tensors) != set(self.inputs):
             raise ValueError(f"the engine takes {sorted(self.inputs)}, got {sorted(tensors)}")
@@ -82,7 +82,7 @@ class EngineSession:
         stream = torch.cuda.current_stream(self.device).cuda_stream
         if not self._context.execute_async_v3(stream):
             raise RuntimeError(f"the engine failed: {first_error(self._logger)}")
-        held.clear()  # torch gives their memory to later work of the same stream only
+        held.clear()  # safe: torch reuses their memory on this stream only
         return results
 
     def _bind(self, name: str, tensor: Tensor) -> Tensor:

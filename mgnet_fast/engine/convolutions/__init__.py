@@ -1,1 +1,1 @@
-"""What computes a backbone: its convolutions, packed, lowered or quantised."""
+"""Backbone arithmetic: packed, lower-precision and quantised convolutions."""

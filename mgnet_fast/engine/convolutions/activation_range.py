@@ -1,4 +1,4 @@
-"""Which real numbers the 8-bit integers of an activation stand for."""
+"""The real range that the 8-bit integers of an activation represent."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import torch
 from torch import Tensor
 
 QUANTILE = 0.99999
-_BINS = 2048  # always even
+_BINS = 2048  # must be even
 
 
 class ActivationRange:
-    """Collects the values of one activation, in memory that does not grow.
+    """A histogram of the values of one activation, in constant memory.
 
-    The largest of a hundred thousand values is cut off: an activation of which a few values are far
-    above all others would leave few of the 256 integers to those.
+    The largest 0.001 % of the values are cut off, because a few outliers would leave the others
+    only a few of the 256 integers.
     """
 
     def __init__(self) -> None:
         self._lowest = 0.0
-        self._top = 0.0  # a power of two times the first maximum
-        self._counts = torch.zeros(_BINS, dtype=torch.float64)  # of values in 0..top
+        self._top = 0.0  # the first maximum times a power of two
+        self._counts = torch.zeros(_BINS, dtype=torch.float64)  # counts of values in 0..top
 
     def add(self, values: Tensor) -> None:
-        """Takes float32 ``values`` of any shape into account.
+        """Add float32 ``values`` of any shape.
 
         Raises:
-            ValueError: NaN or infinity is among them.
+            ValueError: they contain NaN or infinity.
         """
         lowest, highest = (float(each) for each in values.aminmax())
         if not (math.isfinite(lowest) and math.isfinite(highest)):
@@ -45,16 +45,16 @@ class ActivationRange:
         self._counts += counts.to(self._counts)
 
     def highest(self) -> float:
-        """The value that :data:`QUANTILE` of all values do not exceed, and at least 0."""
+        """The quantile :data:`QUANTILE` of all values, at least 0."""
         total = self._counts.cumsum(0)
         full = int(torch.searchsorted(total, QUANTILE * total[-1])) + 1
         return self._top * min(full, _BINS) / _BINS
 
     def integers(self, levels: int) -> tuple[float, int]:
-        """``scale`` and ``zero_point`` of integers in 0..levels that stand for this range.
+        """``scale`` and ``zero_point`` of integers in 0..levels for this range.
 
-        The real number 0 is always among them, for zero padding, and the lowest value is never cut
-        off: it is 0 after a ReLU, and elsewhere as telling as the highest.
+        The range always includes 0, which zero padding needs, and the lowest value: after a ReLU it
+        is 0, and elsewhere it matters as much as the highest.
         """
         span = self.highest() - self._lowest
         if span == 0:

@@ -1,4 +1,4 @@
-"""How the backbones of this package are made of convolutions, whatever computes those."""
+"""How this package's backbones are made of convolutions, independent of the arithmetic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...models.backbones.resnet import ResNet
 from ...models.backbones.toy_cnn import ToyCNN
 from .folded_convolution import FoldedConvolution
 
-X = TypeVar("X")  # what goes from one convolution to the next
+X = TypeVar("X")  # an activation
 
 
 class Convolution(Protocol[X]):
@@ -21,7 +21,7 @@ class Convolution(Protocol[X]):
 
 
 class Arithmetic(Protocol[X]):
-    """Makes what computes the parts of a backbone, always in the same order."""
+    """Builds the parts of a backbone, always in the same order."""
 
     def convolution(self, folded: FoldedConvolution) -> Convolution[X]: ...
 
@@ -29,15 +29,15 @@ class Arithmetic(Protocol[X]):
 
 
 def is_known(backbone: nn.Module) -> bool:
-    """Whether the structure of ``backbone`` is known here."""
+    """Whether this module knows the structure of ``backbone``."""
     return isinstance(backbone, ResNet | ToyCNN)
 
 
 def features(backbone: nn.Module, arithmetic: Arithmetic[X]) -> Callable[[X], X]:
-    """All of ``backbone`` but the average at its end, computed by ``arithmetic``.
+    """All of ``backbone`` except the final average, computed by ``arithmetic``.
 
     Raises:
-        TypeError: a backbone that :func:`is_known` does not know.
+        TypeError: :func:`is_known` is False for the backbone.
     """
     if isinstance(backbone, ResNet):
         return _resnet(backbone, arithmetic)
@@ -47,7 +47,7 @@ def features(backbone: nn.Module, arithmetic: Arithmetic[X]) -> Callable[[X], X]
 
 
 def _toy(backbone: ToyCNN, arithmetic: Arithmetic[X]) -> Callable[[X], X]:
-    # Max commutes with ReLU, so ReLU may come with the convolution, where it is free.
+    # Max-pooling commutes with ReLU, so the convolution can include the ReLU at no cost.
     *pooled, last = (
         arithmetic.convolution(FoldedConvolution.of(each))
         for each in (backbone.conv1, backbone.conv2, backbone.conv3, backbone.conv4)
@@ -82,7 +82,7 @@ def _resnet(backbone: ResNet, arithmetic: Arithmetic[X]) -> Callable[[X], X]:
 
 
 def _block(block: nn.Module, arithmetic: Arithmetic[X]) -> Callable[[X], X]:
-    """Basic or bottleneck: all convolutions but the last with a ReLU, the last after the sum."""
+    """A basic or bottleneck block: a ReLU after each convolution, after the last with the sum."""
     *first, last = (
         arithmetic.convolution(
             FoldedConvolution.of(getattr(block, f"conv{k}"), getattr(block, f"bn{k}"))
@@ -98,7 +98,7 @@ def _block(block: nn.Module, arithmetic: Arithmetic[X]) -> Callable[[X], X]:
         out = x
         for convolution in first:
             out = convolution(out)
-        # The sum may be written over the shortcut: nobody reads that again.
+        # The sum may overwrite the shortcut, which is not read again.
         return last(out, x if side is None else side(x))
 
     return run

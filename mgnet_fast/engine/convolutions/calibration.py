@@ -1,4 +1,4 @@
-"""What a network computes on sample images: the ranges that 8-bit integers are fitted to."""
+"""Records the results of a network on sample images, to set the ranges of 8-bit integers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .activation_range import ActivationRange
 from .folded_convolution import FoldedConvolution
 from .plain_convolution import PlainArithmetic, PlainConvolution
 
-_ROWS = 32  # images in flight while ranges are collected
+_ROWS = 32  # images in flight during calibration
 
 
 def activation_ranges(model: GlimpseNetwork, batches: Iterable[Tensor]) -> list[ActivationRange]:
     """The range of every convolution's result over all glimpses of all images, in float32.
 
     Args:
-        model: its backbone is one that :func:`.backbone_structure.is_known` knows.
+        model: a network whose backbone is known to :mod:`.backbone_structure`.
         batches: images [B, C, H, W].
 
     Returns:
-        One for each convolution, in the order in which the structure asks for them.
+        One range per convolution, in the order of the structure.
     """
     ready = copy.deepcopy(model).float().eval().cpu()
     collecting = _Collecting()
@@ -40,7 +40,7 @@ def activation_ranges(model: GlimpseNetwork, batches: Iterable[Tensor]) -> list[
 
 
 class _Collecting:
-    """Plain arithmetic that looks at every result."""
+    """Plain arithmetic that records every result."""
 
     def __init__(self) -> None:
         self.ranges: list[ActivationRange] = []

@@ -1,4 +1,4 @@
-"""A convolution of a network at inference: the batch norm behind it multiplied into its weights."""
+"""A convolution with the batch norm after it folded into its weights, for inference."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, eq=False)
 class FoldedConvolution:
-    """``conv(x, weight) + bias``, with zero padding, and perhaps a ReLU behind it.
+    """``conv(x, weight) + bias`` with zero padding, optionally followed by a ReLU.
 
     Attributes:
         weight (Tensor[O, I / groups, h, w]): float64, ``weight * norm.weight / sqrt(var + eps)``.
-        bias (Tensor[O]): float64, the one that goes with it.
-        stride, padding, dilation: of rows and columns.
-        groups: of channels.
-        relu: whether a ReLU follows, after the sum where there is one.
+        bias (Tensor[O]): float64, the matching bias.
+        stride, padding, dilation: for rows and columns.
+        groups: number of channel groups.
+        relu: whether a ReLU follows (after the sum, if there is one).
     """
 
     weight: Tensor
@@ -32,7 +32,7 @@ class FoldedConvolution:
     def of(
         cls, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None = None, *, relu: bool = True
     ) -> FoldedConvolution:
-        """``convolution`` and, in evaluation, the ``norm`` behind it."""
+        """Fold ``norm``, in evaluation mode, into ``convolution``."""
         weight = convolution.weight.detach().double()
         bias = torch.zeros(len(weight), dtype=torch.float64, device=weight.device)
         if convolution.bias is not None:
@@ -56,5 +56,5 @@ class FoldedConvolution:
 
     @property
     def geometry(self) -> tuple[list[int], list[int], list[int], int]:
-        """Padding, stride, dilation, groups: the order of oneDNN's operators in float."""
+        """Padding, stride, dilation, groups, in the order of oneDNN's float operators."""
         return list(self.padding), list(self.stride), list(self.dilation), self.groups

@@ -1,4 +1,4 @@
-"""Backbones in bfloat16 or float16 by PyTorch's own operators, on any device."""
+"""Backbones in bfloat16 or float16 with PyTorch's own operators, on any device."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class FoldedBackbone(nn.Module):
 
 
 def lowered(backbone: nn.Module, dtype: torch.dtype, layout: torch.memory_format) -> nn.Module:
-    """``backbone`` in ``dtype``, its weights in ``layout``, where they lie.
+    """``backbone`` in ``dtype`` on its device, with weights in ``layout``.
 
-    Batch norm is folded, in float64 and before the weights are rounded, where the structure is
-    known; another network is rounded as it is.
+    If the structure is known, batch norm is folded in float64 before the weights are rounded. Other
+    backbones are cast as they are.
     """
     if backbone_structure.is_known(backbone):
         return FoldedBackbone(backbone_structure.features(backbone, PlainArithmetic(dtype, layout)))

@@ -1,4 +1,4 @@
-"""The backbones of this package with packed weights: the same features, without the repacking."""
+"""This package's backbones with packed weights, which avoids repacking them at every call."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .packed_convolution import PackedArithmetic
 
 
 class PackedBackbone(nn.Module):
-    """[B, C, h, w] in channels_last to float32 [B, features], on the CPU, for inference only.
+    """Maps [B, C, h, w] in channels_last to float32 [B, features] on the CPU, for inference only.
 
-    A snapshot: weights changed later in the original do not reach it.
+    A snapshot: later changes of the original's weights have no effect.
     """
 
     def __init__(self, features: Callable[[Tensor], Tensor]) -> None:
@@ -22,15 +22,15 @@ class PackedBackbone(nn.Module):
         self._features = features
 
     def forward(self, x: Tensor) -> Tensor:
-        # oneDNN's ReLU makes 0 of NaN: an image with NaN in it must not get a sure answer by that.
+        # oneDNN's ReLU turns NaN into 0, so an image with NaN needs NaN restored here.
         nan_if_odd = x.sum(dim=(1, 2, 3), dtype=torch.float32)[:, None] * 0
         return self._features(x).mean(dim=(2, 3), dtype=torch.float32) + nan_if_odd
 
 
 def pack(backbone: nn.Module, dtype: torch.dtype = torch.float32) -> PackedBackbone:
-    """``backbone`` (on the CPU) with batch norm folded and weights packed, in ``dtype``.
+    """``backbone`` (on the CPU) in ``dtype``, with batch norm folded and weights packed.
 
     Raises:
-        TypeError: a backbone that :func:`.backbone_structure.is_known` does not know.
+        TypeError: the structure of the backbone is unknown.
     """
     return PackedBackbone(backbone_structure.features(backbone, PackedArithmetic(dtype)))

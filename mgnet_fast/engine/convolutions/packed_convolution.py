@@ -1,9 +1,9 @@
-"""Convolutions whose weights are packed for oneDNN once, with ReLU and a sum in the same call.
+"""Convolutions whose weights are packed for oneDNN once, fused with ReLU and a sum.
 
-PyTorch packs (reorders) the weights of a convolution at every call, or takes another way for small
-inputs that is slower still: for a glimpse of 96 pixels that is most of the time. oneDNN's own
-pre-packed form is reached through operators that PyTorch's compiler uses and does not document, so
-:func:`refusal` tries them before they are trusted.
+PyTorch packs (reorders) the weights of a convolution at every call, or takes a slower path for
+small inputs. For a glimpse of 96 pixels that is most of the time. oneDNN's pre-packed form is
+available through undocumented operators that PyTorch's compiler uses, so :func:`refusal` tests them
+first.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from .folded_convolution import FoldedConvolution
 
-_MOST_PACKED = 2  # sizes of image at a time; each is a copy of the weights
-# Of sums of some hundred products, about N(0, 1): in another order, or of rounded weights and sums.
+_MOST_PACKED = 2  # image sizes kept; each needs a copy of the weights
+# Bounds for sums of some hundred products of about N(0, 1), in another order or rounded.
 _TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 _UNITS = {torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
@@ -26,9 +26,9 @@ class PackedConvolution:
     """``relu(conv(x) + other)`` on the CPU, with zero padding, in float32, bfloat16 or float16.
 
     Args:
-        folded: the convolution.
-        dtype: of the weights, ``x``, ``other`` and the result; oneDNN adds up in float32.
-        ceiling: what the ReLU, which is there then, cuts off above; not with a sum.
+            folded: the convolution.
+            dtype: of the weights, ``x``, ``other`` and the result; oneDNN accumulates in float32.
+            ceiling: upper limit of the ReLU, as in ReLU6; requires a ReLU and no sum.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class PackedConvolution:
         self._alone: tuple[str, list[float]] = (self._relu or "none", [])
         if ceiling is not None:
             self._alone = ("hardtanh", [0.0, ceiling])
-        self._packed: dict[tuple[int, int], Tensor] = {}  # by height and width of the input
+        self._packed: dict[tuple[int, int], Tensor] = {}  # by input height and width
 
     def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         weight = self._packed.get((x.shape[2], x.shape[3]))
@@ -58,8 +58,8 @@ class PackedConvolution:
         )
 
     def _pack(self, x: Tensor) -> Tensor:
-        # For the shape it will meet, or the small late layers take up to 300 times longer; the
-        # number of images makes little difference.
+        # Packed for the actual input size; otherwise the small late layers take up to 300 times
+        # longer. The number of images matters little.
         if len(self._packed) >= _MOST_PACKED:
             self._packed.clear()
         weight = torch.ops.mkldnn._reorder_convolution_weight(
@@ -84,7 +84,7 @@ class PackedArithmetic:
 
 @cache
 def refusal(dtype: torch.dtype = torch.float32) -> str | None:
-    """Why packed convolutions cannot be used here, or None where a trial gave right numbers."""
+    """Why packed convolutions cannot be used here, or None if a test gave correct numbers."""
     if not torch.backends.mkldnn.is_available():
         return "this torch has no oneDNN"
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Folded convolutions by PyTorch's own operators: any device, any floating dtype, never refused."""
+"""Folded convolutions with PyTorch's own operators, on any device and in any float dtype."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .folded_convolution import FoldedConvolution
 
 
 class PlainConvolution:
-    """``relu(conv(x) + other)`` where the weights of ``folded`` lie.
+    """``relu(conv(x) + other)`` on the device of the weights of ``folded``.
 
     Args:
         folded: the convolution.
         dtype: of the weights, ``x``, ``other`` and the result.
-        layout: of the weights.
+        layout: memory format of the weights.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class PlainConvolution:
 
 
 class PlainArithmetic:
-    """Such convolutions; see :class:`.backbone_structure.Arithmetic`."""
+    """Plain arithmetic; see :class:`.backbone_structure.Arithmetic`."""
 
     def __init__(self, dtype: torch.dtype, layout: torch.memory_format) -> None:
         self._dtype, self._layout = dtype, layout

@@ -1,4 +1,4 @@
-"""The backbones of this package in 8-bit integers, all but their first convolution."""
+"""This package's backbones in 8-bit integers, except for the first convolution."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .quantized_convolution import LEVELS, Quantized, QuantizedConvolution, Quan
 
 
 class QuantizedBackbone(nn.Module):
-    """float32 [B, C, h, w] in channels_last to float32 [B, features], on the CPU, inference only.
+    """Maps float32 [B, C, h, w] in channels_last to float32 [B, features] on the CPU.
 
-    A snapshot: weights changed later in the original do not reach it.
+    For inference only. A snapshot: later changes of the original's weights have no effect.
     """
 
     def __init__(self, features: Callable[[Quantized], Quantized]) -> None:
@@ -24,19 +24,19 @@ class QuantizedBackbone(nn.Module):
         self._features = features
 
     def forward(self, x: Tensor) -> Tensor:
-        # Integers have no NaN: an image with NaN in it must not get a sure answer by that.
+        # Integers have no NaN, so an image with NaN needs NaN restored here.
         nan_if_odd = x.sum(dim=(1, 2, 3))[:, None] * 0
         values, scale, _ = self._features(Quantized(x, 1.0, 0))
-        # The zero point is 0: what comes last is a ReLU.
+        # The zero point is 0, because the last operation is a ReLU.
         return values.mean(dim=(2, 3), dtype=torch.float32) * scale + nan_if_odd
 
 
 def quantize(backbone: nn.Module, ranges: Iterable[ActivationRange]) -> QuantizedBackbone:
-    """``backbone`` (on the CPU) with batch norm folded, in 8 bits, weights packed.
+    """``backbone`` (on the CPU) in 8 bits, with batch norm folded and weights packed.
 
     Args:
-        backbone: one that :func:`.backbone_structure.is_known` knows.
-        ranges: of its convolutions' results, by :func:`.calibration.activation_ranges`.
+        backbone: one with a known structure.
+        ranges: of its convolutions' results, from :func:`.calibration.activation_ranges`.
     """
     return QuantizedBackbone(backbone_structure.features(backbone, _QuantizedArithmetic(ranges)))
 

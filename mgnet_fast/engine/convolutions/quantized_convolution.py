@@ -1,14 +1,14 @@
-"""Convolutions in 8-bit integers by oneDNN, weights packed once, with ReLU and a sum in the call.
+"""Convolutions in 8-bit integers by oneDNN, with weights packed once, fused with ReLU and a sum.
 
-A real number r is stored as an integer, ``q = clamp(round(r / scale) + zero_point)``: activations
-in 0..255 with one scale a tensor, weights in -limit..limit with one scale an output channel and
-zero point 0. A product of both is exact in integers, and so are its sums in 32 bits:
+A real number r is stored as the integer ``q = clamp(round(r / scale) + zero_point)``: activations
+in 0..255 with one scale per tensor, weights in -limit..limit with one scale per output channel and
+zero point 0. Products and their 32-bit sums are exact:
 
     conv(x)[o] = x.scale * weight_scale[o] * sum (x.q - x.zero_point) * weight.q[o]  + bias[o]
 
-Processors without 8-bit dot products (VNNI) add pairs of products in 16 bits, which overflow with
-weights of 8 bits, silently: 2 * 255 * 127 is more than 32767. With weights of 7 bits they do not.
-:func:`weight_limit` finds out by trying which of the two is right here.
+Processors without 8-bit dot products (VNNI) add pairs of products in 16 bits, which overflows
+silently with 8-bit weights: 2 * 255 * 127 is more than 32767. 7-bit weights fit.
+:func:`weight_limit` tests which of the two is correct on this processor.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from .folded_convolution import FoldedConvolution
 from .packed_convolution import PackedConvolution
 from .packed_convolution import refusal as packed_refusal
 
-LEVELS = 255  # of an activation, beside 0
+LEVELS = 255  # of an activation, above 0
 FULL_LIMIT = 127
 REDUCED_LIMIT = 64  # 2 * 255 * 64 = 32640
-_MOST_PACKED = 2  # sizes of image at a time; each is a copy of the weights
+_MOST_PACKED = 2  # image sizes kept; each needs a copy of the weights
 
 
 class Quantized(NamedTuple):
-    """Real numbers ``scale * (values - zero_point)``."""
+    """The real numbers ``scale * (values - zero_point)``."""
 
     values: Tensor
     scale: float
@@ -45,9 +45,9 @@ class QuantizedConvolution:
     Args:
         folded: the convolution, with zero padding.
         scale, zero_point: of the result.
-        limit: largest absolute value of a weight's integer.
+        limit: largest absolute value of an integer weight.
 
-    ``other`` may be written over. The sum of a convolution without a ReLU is not provided for.
+    ``other`` may be overwritten. A sum without a ReLU is not supported.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class QuantizedConvolution:
         self._geometry = (stride, padding, dilation, groups)
         self._relu = "relu" if folded.relu else "none"
         self._scale, self._zero_point = scale, zero_point
-        self._packed: dict[tuple[int, int], Tensor] = {}  # by height and width of the input
+        self._packed: dict[tuple[int, int], Tensor] = {}  # by input height and width
 
     def __call__(self, x: Quantized, other: Quantized | None = None) -> Quantized:
         weight = self._packed.get((x.values.shape[2], x.values.shape[3]))
@@ -93,8 +93,8 @@ class QuantizedConvolution:
 class QuantizingConvolution:
     """``relu(conv(x))`` of float32, rounded to uint8: the first convolution of a network.
 
-    The scale of the result is divided into the weights, half a level is added to the bias, and
-    ReLU cuts off at both ends: what is left of the rounding is to drop the fraction.
+    The result's scale is divided into the weights, and half a level is added to the bias. The ReLU
+    clamps at both ends, so dropping the fraction rounds to nearest.
     """
 
     def __init__(self, folded: FoldedConvolution, scale: float) -> None:
@@ -104,12 +104,12 @@ class QuantizingConvolution:
 
     def __call__(self, x: Quantized, other: Quantized | None = None) -> Quantized:
         levels = self._convolution(x.values)
-        # By way of int16: PyTorch converts float32 to uint8 one by one, to int16 in vectors.
+        # Via int16, because PyTorch converts float32 to int16 in vectors but to uint8 one by one.
         return Quantized(levels.to(torch.int16).to(torch.uint8), self._scale, 0)
 
 
 def max_pool(x: Quantized, kernel: int, stride: int, padding: int) -> Quantized:
-    """The largest of each window."""
+    """The maximum of each window."""
     pooled = torch.ops.quantized.max_pool2d(
         x.values, [kernel] * 2, [stride] * 2, [padding] * 2, [1, 1], False
     )
@@ -117,7 +117,7 @@ def max_pool(x: Quantized, kernel: int, stride: int, padding: int) -> Quantized:
 
 
 def quantized_weight(weight: Tensor, limit: int) -> tuple[Tensor, Tensor]:
-    """int8 weight and float32 scale of each output channel of ``weight`` [O, I, h, w]."""
+    """int8 weights and float32 scales, one per output channel of ``weight`` [O, I, h, w]."""
     scale = weight.abs().amax(dim=(1, 2, 3)) / limit
     scale = torch.where(scale > 0, scale, 1.0).float()
     integers = (weight / scale.double().view(-1, 1, 1, 1)).round().clamp(-limit, limit)
@@ -125,10 +125,10 @@ def quantized_weight(weight: Tensor, limit: int) -> tuple[Tensor, Tensor]:
 
 
 def weight_limit() -> int:
-    """The largest absolute value of a weight's integer that this processor computes rightly with.
+    """The largest integer weight for which this processor computes correctly.
 
     Raises:
-        RuntimeError: none, for the reason that :func:`refusal` gives.
+        RuntimeError: there is none; the message is that of :func:`refusal`.
     """
     found = _trial()
     if isinstance(found, str):
@@ -137,7 +137,7 @@ def weight_limit() -> int:
 
 
 def refusal() -> str | None:
-    """Why 8-bit convolutions cannot be used here, or None where a trial gave right numbers."""
+    """Why 8-bit convolutions cannot be used here, or None if a test gave correct numbers."""
     found = _trial()
     return found if isinstance(found, str) else None
 
@@ -162,7 +162,7 @@ def _trial() -> int | str:
 
 
 def _is_right(inputs: int, outputs: int, kernel: int, stride: int, groups: int, limit: int) -> bool:
-    """Whether the largest numbers there are, and random ones, come out right within a level."""
+    """Whether the largest possible numbers, and random ones, are correct within one level."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(0, LEVELS + 1, (2, inputs, 8, 8), generator=generator)
     x[0] = LEVELS
@@ -170,7 +170,7 @@ def _is_right(inputs: int, outputs: int, kernel: int, stride: int, groups: int, 
         -limit, limit + 1, (outputs, inputs // groups, kernel, kernel), generator=generator
     )
     weight[0], weight[1] = limit, -limit
-    weight[:, 0, 0, 0] = limit  # so that the scale of every channel is 1
+    weight[:, 0, 0, 0] = limit  # makes the scale of every channel 1
     folded = FoldedConvolution(
         weight.double(), torch.linspace(-9, 9, outputs, dtype=torch.float64), (stride, stride),
         (kernel // 2, kernel // 2), (1, 1), groups, relu=True,

@@ -1,7 +1,7 @@
-"""What a graph loop asks of the device: capture a step, replay it, bring images in and results out.
+"""What a graph loop needs from the device: capture, replay, and copies of images and results.
 
-:class:`CudaGraphs` does it with a graph and three streams. :class:`CalledSteps` has the same
-interface on any device and simply calls the step, so that all else can be tried without a GPU.
+:class:`CudaGraphs` uses a CUDA graph and three streams. :class:`CalledSteps` has the same interface
+on any device and calls the step directly, so that everything else can be tested without a GPU.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ _WARM_UP_STEPS = 3
 
 
 class GraphDevice(Protocol):
-    """Steps are launched in turn, at most ``TURNS`` of them before the first is collected."""
+    """Launches steps in turn, at most ``TURNS`` of them before the first is collected."""
 
     def capture(self, program: Program, what: str) -> Program:
-        """Makes ``program`` ready to be replayed; it may be run. Nothing must be under way.
+        """Prepare ``program`` for replay; this may run it. No step may be running.
 
         Raises:
-            RuntimeError: it cannot be captured; the message says ``what``.
+            RuntimeError: it cannot be captured; the message names ``what``.
         """
 
     def uploading(self, image: object) -> Any:
-        """A context in which ``image`` is copied to its place while steps are under way."""
+        """A context in which ``image`` is copied to its place while steps run."""
 
     def launch(self, replay: Program, turn: int, control: Tensor) -> None:
-        """Starts a step with ``control``, and reading ``records[turn]`` after it."""
+        """Start a step with ``control``, then copy ``records[turn]`` to the host."""
 
     def collect(self, turn: int) -> Tensor:
-        """Waits for the step of ``turn``: its record on the host, which the next launch of that
-        turn writes over."""
+        """Wait for the step of ``turn`` and return its record on the host; the next launch of that
+        turn overwrites it."""
 
     def finish(self) -> None:
-        """Waits for all that is under way."""
+        """Wait for everything launched."""
 
 
 class CalledSteps:
-    """A step is run where it is launched."""
+    """Runs each step when it is launched."""
 
     def __init__(self, step: GraphStep) -> None:
         self._step = step
 
     def capture(self, program: Program, what: str) -> Program:
-        program()  # as a capture is preceded by steps that warm up
+        program()  # like the warm-up before a capture
         return program
 
     @contextmanager
@@ -69,11 +69,11 @@ class CalledSteps:
 
 
 class CudaGraphs:
-    """Steps are replayed in one stream, images come in by a second, results go out by a third.
+    """Replays steps in one stream, copies images in a second and results in a third.
 
-    A launch queues up three things and waits for none: the control numbers from pinned memory, the
-    graph, and in the third stream the copy of the record into pinned memory with an event behind
-    it. The host waits for that event only, when the step after it has been launched already.
+    A launch queues three things and waits for none: the control numbers from pinned memory, the
+    graph, and, in the third stream, the copy of the record to pinned memory with an event after
+    it. The host waits for that event only after it has launched the next step.
 
     Never run on a GPU yet.
     """
@@ -91,13 +91,13 @@ class CudaGraphs:
     def capture(self, program: Program, what: str) -> Program:
         graph = torch.cuda.CUDAGraph()
         try:
-            # What loads kernels or chooses algorithms must have happened before the capture.
+            # Kernels must be loaded and algorithms chosen before the capture.
             torch.cuda.synchronize(self._steps.device)
             with torch.cuda.stream(self._steps):
                 for _ in range(_WARM_UP_STEPS):
                     program()
             torch.cuda.synchronize(self._steps.device)
-            # Other threads, such as one that reads images, may go on using the device.
+            # Other threads, such as one that reads images, may use the device during the capture.
             with torch.cuda.graph(
                 graph, pool=self._pool, stream=self._steps, capture_error_mode="thread_local"
             ):

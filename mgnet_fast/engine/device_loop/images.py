@@ -1,4 +1,4 @@
-"""Places for images that stay where they are from stream to stream."""
+"""Image places whose addresses stay the same from stream to stream."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..schedule.image_places import StreamPlaces
 
 
 class GraphImages:
-    """Copies of the images of one stream after the other, in memory that a graph may read.
+    """Copies of the images of one stream after another, in memory that a graph can read.
 
-    The memory is made for the first image of a stream, and used again by later streams whose first
-    image fits in. ``memory`` is another object whenever it has moved.
+    The memory is allocated for the first image of a stream and reused by later streams whose first
+    image fits. ``memory`` is a new object whenever it has moved.
 
     Args:
-        make: gives new, empty places.
+        make: returns new, empty places.
     """
 
     def __init__(self, make: Callable[[], StreamPlaces]) -> None:
@@ -32,16 +32,17 @@ class GraphImages:
         return self._places.images
 
     def begin(self) -> None:
-        """A new stream; what is left of the one before is forgotten."""
+        """Start a new stream and forget the images of the previous one."""
         for place in tuple(self._held):
             self.release(place)
         self._is_first = True
 
     def put(self, image: Tensor | np.ndarray) -> int | Tensor:
-        """As :meth:`StreamPlaces.put`; the first image of a stream may be of another kind.
+        """Like :meth:`StreamPlaces.put`; the first image of a stream may have another shape or
+        dtype.
 
         Raises:
-            TypeError, ValueError: not an image, or unlike those before in this stream.
+            TypeError, ValueError: not an image, or unlike earlier ones of this stream.
         """
         if self._is_first and not self._places.suits(image):
             self._places = self._make()
@@ -52,8 +53,8 @@ class GraphImages:
         return place
 
     def put_all(self, images: Tensor) -> list[int] | None:
-        """The places of ``images`` [n, C, H, W], brought in by one copy; None if each of them is
-        too large for a place."""
+        """The places of ``images`` [n, C, H, W], copied together; None if they are too large for
+        a place."""
         if self._is_first and not self._places.has_stack_for(images):
             self._places = self._make()
         self._is_first = False

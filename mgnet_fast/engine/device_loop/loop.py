@@ -1,8 +1,8 @@
-"""A stream through slots that decide for themselves; results are read one step late.
+"""A stream through slots that decide on the device; results are read one step late.
 
-While a step runs, the host reads the results of the step before it, puts the next images into
-places that those left, and launches the step that follows. It never waits for a step but the one
-whose results it reads, and then the next one is under way already.
+While a step runs, the host reads the results of the step before, puts the next images into the free
+places, and launches the following step. It waits only for the step whose results it reads, and by
+then the next one is already running.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .step import TURNS
 
 
 class GraphLoop:
-    """One stream's way through the slots of ``state``, which serves one stream at a time.
+    """Sends one stream through the slots of ``state``, which serves one stream at a time.
 
-    An image is in the house from when it is put into a place until its result is read: in the
-    line, in a slot, or gone from it by a step whose record has not been read. Two per slot are
-    enough that no slot stays free while images come.
+    An image counts as present from when it gets a place until its result is read: in the queue, in
+    a slot, or released by a step whose record is still unread. Two per slot keep every slot busy
+    while images arrive.
 
     Args:
         state: slots, places, captured graphs.
         decision: when an image leaves.
-        source: the images; or, with a batch, anything.
-        batch: [B, C, H, W] on the device, instead of a source: brought in by many at a time.
+        source: the images; ignored with a batch.
+        batch: [B, C, H, W] on the device, instead of a source; many images are copied at once.
     """
 
     def __init__(
@@ -50,20 +50,20 @@ class GraphLoop:
         self._slots = state.step.slots
         self._batch = batch
         self._intake = Intake(source, state.put)
-        self._number: dict[int, int] = {}  # of the image in each place in use
-        self._line: deque[int] = deque()  # places whose images no record has shown in a slot
-        self._lined_up = 0  # images that have ever been in the line
-        self._lengths: list[int] = []  # of the images that the last record left in slots
+        self._number: dict[int, int] = {}  # the image number of each place in use
+        self._line: deque[int] = deque()  # places of images not yet seen in a slot
+        self._lined_up = 0  # total number of images queued so far
+        self._lengths: list[int] = []  # of the images still in slots after the last record
         self._launched = self._collected = 0
-        self._shown = -1  # the place that free slots look at in the newest step
-        self._left: list[int] = []  # places that free slots still look at, though the image left
+        self._shown = -1  # the place that free slots read in the newest step
+        self._left: list[int] = []  # released places that free slots still read
         self._finished: dict[int, Prediction] = {}
         self._control = torch.zeros_like(state.step.control, device="cpu")
 
     def predictions(self) -> Iterator[Prediction]:
-        """The results, in the order of the images.
+        """Yield the results in the order of the images.
 
-        An error of the source is raised after the results of all images it gave before.
+        An error of the source is raised after the results of all earlier images.
         """
         following = 0
         self._state.begin()
@@ -89,7 +89,7 @@ class GraphLoop:
             raise self._intake.error
 
     def _room(self) -> int:
-        """How many more images may come in. Before the first step, no more than it can take."""
+        """How many more images may enter. Before the first step, no more than it can admit."""
         limit = 2 * self._slots if self._launched > self._collected else self._slots
         return limit - len(self._number)
 
@@ -99,7 +99,7 @@ class GraphLoop:
         )
 
     def _fill(self) -> None:
-        """Takes images in; waits for one only where there is nothing left to do."""
+        """Take images from the source; wait for one only if nothing else is left to do."""
         intake = self._intake
         while self._room() > 0 and not intake.is_ended:
             if self._number and not intake.is_ready():
@@ -119,7 +119,7 @@ class GraphLoop:
         if len(images) == 0:
             return
         places = self._state.put_all(images)
-        if places is None:  # each is too large to be copied
+        if places is None:  # too large to be copied
             runner = self._state.step.runner
             found = look_at_one(runner, self._decision, images[:1])
             self._finished[intake.taken] = found
@@ -135,10 +135,10 @@ class GraphLoop:
         self._lined_up += 1
 
     def _may_find_work(self) -> bool:
-        """Whether a step launched now may have an image to look at."""
+        """Whether a step launched now may have an image."""
         if self._launched == self._collected:
             return bool(self._lengths or self._line)
-        # The step under way takes in what it can, and surely lets go of what is at its last.
+        # The running step admits what it can, and certainly releases images at their last glimpse.
         entering = min(self._slots - len(self._lengths), len(self._line))
         may_stay = any(length < self._decision.steps for length in self._lengths)
         return may_stay or len(self._line) > entering or (entering > 0 and self._decision.steps > 1)
@@ -159,7 +159,7 @@ class GraphLoop:
         self._launched += 1
 
     def _collect(self) -> None:
-        """Reads the oldest record that has not been read."""
+        """Read the oldest unread record."""
         record = self._state.collect(self._collected % TURNS)
         self._collected += 1
         for place in self._left:

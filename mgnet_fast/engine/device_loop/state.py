@@ -1,4 +1,4 @@
-"""What stays on the device from stream to stream: slots, places, and a graph for each exit rule."""
+"""What stays on the device from stream to stream: slots, places, one graph per exit rule."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from .device import GraphDevice, Program
 from .images import GraphImages
 from .step import GraphStep
 
-_GRAPHS = 8  # kept; an engine rarely has more rules in use
+_GRAPHS = 8  # captured graphs kept; more exit rules at a time are rare
 
 
 class _Captured(NamedTuple):
     replay: Program
-    constants: list[Tensor]  # that it reads and nobody else need keep
+    constants: list[Tensor]  # read by the graph and owned by nobody else
 
 
 class GraphState:
-    """One for an engine and its copies with other exit rules; for one stream at a time.
+    """Shared by an engine and its copies with other exit rules; serves one stream at a time.
 
     Args:
         runner: takes the glimpses.
-        slots: images in flight.
-        device: makes, of the step, what captures and replays it.
-        name: of what is captured, for errors.
-        ring_bytes: the most that places take; larger images are looked at where they are.
+        slots: number of images in flight.
+        device: makes the object that captures and replays a step.
+        name: of the captured step, for errors.
+        ring_bytes: the largest size of the places; larger images are read where they are.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class GraphState:
         self._images = GraphImages(
             partial(
                 StreamPlaces,
-                2 * slots + 1,  # those in the house, and one that free slots look at
+                2 * slots + 1,  # the images present, and one for free slots to read
                 config.in_chans,
                 runner.device,
                 one_size=config.glimpse_size is None,
@@ -60,10 +60,10 @@ class GraphState:
             )
         )
         self._captured: dict[ExitDecision, _Captured] = {}
-        self._memory: Tensor | ImagePool | None = None  # what the captured graphs read
+        self._memory: Tensor | ImagePool | None = None  # read by the captured graphs
 
     def begin(self) -> None:
-        """A new stream."""
+        """Start a new stream."""
         with self._device.uploading(None):
             self.step.reset()
             self._images.begin()
@@ -86,7 +86,7 @@ class GraphState:
         return self._memory is self._images.memory and decision in self._captured
 
     def capture(self, decision: ExitDecision) -> None:
-        """Makes the step with ``decision`` ready; no step may be under way.
+        """Prepare the step with ``decision``; no step may be running.
 
         Raises:
             RuntimeError: it cannot be captured.
@@ -99,22 +99,23 @@ class GraphState:
         while len(self._captured) >= _GRAPHS:
             del self._captured[next(iter(self._captured))]
         with self._device.uploading(None):
-            saved = self.step.saved()  # steps are run to warm up
+            saved = self.step.saved()  # restored after the warm-up steps
         replay = self._device.capture(partial(self.step, images, decision), self._name_with(images))
         with self._device.uploading(None):
             self.step.restore(saved)
         self._captured[decision] = _Captured(replay, known_constants())
 
     def launch(self, decision: ExitDecision, turn: int, control: Tensor) -> None:
-        """Starts a step; see :class:`GraphDevice`."""
+        """Start a step; see :class:`GraphDevice`."""
         self._device.launch(self._captured[decision].replay, turn, control)
 
     def collect(self, turn: int) -> Tensor:
-        """The record of the step of ``turn``, on the host, until the next one of that turn."""
+        """The record of the step of ``turn`` on the host, valid until the next step of that
+        turn."""
         return self._device.collect(turn)
 
     def finish(self) -> None:
-        """Waits for what is under way."""
+        """Wait for everything launched."""
         self._device.finish()
 
     def _name_with(self, images: Tensor | ImagePool) -> str:

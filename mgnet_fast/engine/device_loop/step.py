@@ -1,9 +1,9 @@
-"""A step that decides on the device who enters, what is seen and who leaves.
+"""A step that decides on the device which images enter and leave.
 
 :class:`~mgnet_fast.engine.schedule.slots.SlotLoop` decides on the host after every step, so the
-device waits for the host and the host for the device. This step needs no host: it admits the images
-that wait, takes a glimpse of each slot's image, and frees the slots of images that leave. Shapes
-and addresses never change, so it can be captured in a CUDA graph.
+device waits for the host and the host for the device. This step needs no host: it admits waiting
+images, takes a glimpse of each slot's image, and frees the slots of images that leave. Shapes and
+addresses never change, so it can be captured in a CUDA graph.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from ...ops.images.image_pool import ImagePool
 from ..exits import ExitDecision
 from ..runners.runner import Runner, StepInput
 
-TURNS = 2  # steps under way at a time: one runs while the results of the one before are read
+TURNS = 2  # one step runs while the results of the step before are read
 
 
 class GraphStep:
-    """The memory of ``slots`` slots and the program of a step over it.
+    """The memory of ``slots`` slots and the program of a step.
 
-    The images of a stream that have been put into their places wait in a line; the host gives the
-    part of the line that slots may reach (``control``) before each step. A free slot is run like
-    the others; its NaN are read by nobody.
+    Images that have a place wait in a queue. Before each step the host sends the part of the queue
+    that the slots may reach (``control``). Free slots are computed like the others; their NaN
+    results are ignored.
 
     Args:
         runner: takes the glimpses.
-        slots: images in flight.
+        slots: number of images in flight.
 
     Attributes:
         control, records: see :class:`SlotState`.
@@ -63,7 +63,7 @@ class GraphStep:
         self.control, self.records = self._slots.control, self._slots.records
 
     def reset(self) -> None:
-        """All slots are free, and no image has left the line."""
+        """Free all slots and empty the queue."""
         for each in (self._slots.length, self._slots.admitted, self.control):
             each.zero_()
         self._slots.turn.fill_(TURNS - 1)
@@ -78,7 +78,7 @@ class GraphStep:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor | ImagePool, decision: ExitDecision) -> None:
-        """The step; nothing in it waits for the device, or for the host."""
+        """Run the step. It never waits for the device or the host."""
         slots = self._slots
         admit(slots, self._backend)
         given = StepInput(images, slots.region, self._tokens, slots.length, slots.place)

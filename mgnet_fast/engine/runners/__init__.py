@@ -1,1 +1,1 @@
-"""What runs a step: one file a runner."""
+"""Implementations of a step, one file each."""

@@ -1,4 +1,4 @@
-"""Steps by a program that mgnet-fast export wrote, whatever runs it."""
+"""Runs the steps of a program written by ``mgnet-fast export``."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Program = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tenso
 
 
 class ArtefactRunner:
-    """See :class:`Runner`. Every new token is written here, so that the program copies no cache.
+    """See :class:`Runner`. Writes the new tokens itself, so the program need not copy the cache.
 
     Args:
-        program: (images, region, tokens, length) to (logits, next region, token).
-        description: its manifest.
-        model: the network that it is of.
-        device: of the tensors that it takes.
+        program: maps (images, region, tokens, length) to (logits, next region, token).
+        description: the manifest of the program.
+        model: the exported network.
+        device: the device of the program's tensors.
 
-    A program that is given its glimpses gets them by the package's own op, from images of any
-    sizes and dtypes. One that takes them itself gets the slots' images: those of several sizes one
-    by one, bytes normalised first if it takes floats.
+    With sampling outside, the package's op takes the glimpses, from images of any size and dtype.
+    Otherwise the program gets the slots' images: one by one if their sizes differ, and normalised
+    first if they are bytes and the program takes floats.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class ArtefactRunner:
         return logits, following, token
 
     def _prepared(self, images: Tensor) -> Tensor:
-        """``images`` [S, C, H, W] as the program takes them."""
+        """``images`` [S, C, H, W] in the form the program takes."""
         self._check_size(images)
         is_bytes = images.dtype == torch.uint8
         if self._takes_bytes:

@@ -1,4 +1,4 @@
-"""Which runners there are, and which one "auto" takes."""
+"""The list of runners, and the choice of "auto"."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ KINDS: tuple[RunnerKind, ...] = (
 )
 RUNNERS = tuple(kind.name for kind in KINDS)
 PRECISIONS = tuple(dict.fromkeys(name for kind in KINDS for name in kind.precisions))
-_TRIAL_ROWS = 8  # a trial takes no more slots than this
+_TRIAL_ROWS = 8  # a trial uses at most this many slots
 
 
 @dataclass(frozen=True)
 class ChosenRunner:
-    """A runner, what it is called, and why it was taken."""
+    """A runner, its name, and why it was chosen."""
 
     runner: Runner
     name: str
@@ -38,11 +38,11 @@ class ChosenRunner:
 
 
 def choose_runner(request: RunnerRequest, name: str) -> ChosenRunner:
-    """The runner called ``name``; for "auto" the one that is fastest in a trial of steps.
+    """The runner called ``name``, or, for "auto", the fastest one in a trial.
 
     Raises:
-        ValueError: an unknown name, a precision that it does not run in, an artefact that is
-            missing or not wanted, or a runner that cannot run here.
+        ValueError: the name is unknown, the runner does not support the precision or cannot run
+            here, or an artefact is missing or unexpected.
     """
     if request.precision not in PRECISIONS:
         raise ValueError(

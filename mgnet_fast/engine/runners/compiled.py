@@ -1,4 +1,4 @@
-"""The runner that has the compiler write its step: backbone, fusion and heads in one program."""
+"""The runner that compiles backbone, fusion and heads into one program."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from .runner import StepInput
 
 
 class CompiledRunner:
-    """Steps of ``plain`` under ``torch.compile``, always of ``slots`` rows; see :class:`Runner`.
+    """Runs the steps of ``plain`` under ``torch.compile``, always with ``slots`` rows.
 
-    The glimpses are taken outside: there the shapes, dtypes and layouts of the images meet one op,
-    and what is left has one shape for ever. Fewer rows than slots, as at the end of a stream, are
-    filled up, so nothing is compiled again. Only networks without a glimpse size of their own
-    compile once for each size of image.
+    Glimpses are taken outside, where one op handles all shapes, dtypes and layouts, so the compiled
+    part has a constant shape. The end of a stream is padded to ``slots`` rows. Only networks
+    without a glimpse size of their own compile once per image size. See :class:`Runner`.
     """
 
     def __init__(self, plain: PlainRunner, slots: int) -> None:
         self._plain = plain
         self._slots = slots
         self.config, self.num_classes, self.device = plain.config, plain.num_classes, plain.device
-        # Freezing takes the weights as constants, so they can be packed and folded.
+        # Freezing makes the weights constants, which can be packed and folded.
         options: dict[str, Any] = {"freezing": True} if self.device.type == "cpu" else {}
         self._answer = torch.compile(self._marked, fullgraph=True, dynamic=False, options=options)
-        # A tensor made in inference mode is another kind to the compiler than one made outside,
-        # so it never sees those of the caller.
+        # The compiler treats tensors made in inference mode as a different kind, so it only gets
+        # tensors made here, never those of the caller.
         with torch.inference_mode(False):
             self._region = plain.initial_regions(slots)
             self._tokens = plain.new_tokens(slots).zero_()
@@ -63,7 +62,7 @@ class CompiledRunner:
         self, glimpses: Tensor, region: Tensor, tokens: Tensor, length: Tensor
     ) -> tuple[Tensor, Tensor]:
         logits, following = self._plain.answer(glimpses, region, tokens, length)
-        # A compiled ReLU may make 0 of NaN: an image with NaN must not get a sure answer by that.
+        # A compiled ReLU may turn NaN into 0, so NaN is restored for images that contain it.
         nan_if_odd = glimpses.float().sum(dim=(1, 2, 3))[:, None] * 0
         return logits + nan_if_odd, following
 

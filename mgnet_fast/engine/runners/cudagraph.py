@@ -1,4 +1,4 @@
-"""The runner whose steps are one CUDA graph, exit decision and refill included."""
+"""The runner whose whole step, exit decision and refill included, is one CUDA graph."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .kind import RunnerKind, RunnerRequest
 from .plain import PlainRunner
 from .runner import Runner, StepInput
 
-_SHARE_OF_MEMORY = 4  # a stream's images take at most this part of what is free
+_SHARE_OF_MEMORY = 4  # a stream's images use at most this fraction of free memory
 
 
 class CudaGraphRunner:
-    """Steps of ``runner``; a stream runs them through ``state``, see :class:`GraphLoop`.
+    """Runs the steps of ``runner``; streams go through ``state``, see :class:`GraphLoop`.
 
-    A single :meth:`step` is that of ``runner``. ``device`` makes, of the slots, what captures and
-    replays.
+    A single :meth:`step` is that of ``runner``. ``device`` makes the object that captures and
+    replays a step.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ def _refusal(request: RunnerRequest) -> str | None:
 
 
 def folded_runner(request: RunnerRequest) -> PlainRunner:
-    """What is captured: batch norm folded in every precision, channels side by side."""
+    """The runner to capture: batch norm folded in every precision, weights in channels_last."""
     network, dtype = request.network(), DTYPES[request.precision]
     network.backbone = lowered(network.backbone, dtype, torch.channels_last)
     return PlainRunner(network, request.folded, torch.channels_last, dtype)
@@ -70,5 +70,5 @@ def _build(request: RunnerRequest) -> CudaGraphRunner:
     return CudaGraphRunner(runner, request.slots, CudaGraphs, free // _SHARE_OF_MEMORY)
 
 
-# A trial would time single steps, which are not what a graph is for; and nobody has run it yet.
+# A trial would time single steps, which graphs do not speed up; and it has never run on a GPU.
 CUDAGRAPH = RunnerKind("cudagraph", tuple(DTYPES), _refusal, _build, is_tried=False)

@@ -1,4 +1,4 @@
-"""Runners that prepare nothing: the network's own modules, in either memory layout."""
+"""Runners that use the network's own modules, in either memory layout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def runner_of(
     memory_format: torch.memory_format | None = None,
     glimpse_dtype: torch.dtype | None = None,
 ) -> Runner:
-    """The runner of a network that is ready: by its fused step, or step by step without one."""
+    """The runner of a prepared network: with its fused step if it has one, else stepwise."""
     if network.fused_step is None:
         return StepwiseRunner(network, memory_format, glimpse_dtype)
     return PlainRunner(network, folded, memory_format, glimpse_dtype)

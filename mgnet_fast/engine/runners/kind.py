@@ -1,4 +1,4 @@
-"""What is asked of a runner before there is one, and what each kind of runner says to it."""
+"""Requests for a runner, and the description of each kind of runner."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .runner import Runner
 
 @dataclass(frozen=True)
 class RunnerRequest:
-    """What an engine wants a runner for; the arguments of :class:`Engine`, checked.
+    """The checked arguments of :class:`Engine`.
 
-    ``calibration`` are image batches [B, C, H, W], at least one image; ``ranges`` what int8 takes
-    from them, if that is known.
+    ``calibration`` holds image batches [B, C, H, W] with at least one image; ``ranges`` are the
+    int8 ranges measured on them, if known.
     """
 
     model: GlimpseNetwork
@@ -36,8 +36,8 @@ class RunnerRequest:
 
     @cached_property
     def folded(self) -> FoldedFusion | None:
-        """The model's fusion, folded where its weights are, in float64, then on the device; None
-        for a network without a fused step."""
+        """The model's folded fusion, computed in float64 on the device of its weights; None for a
+        network without a fused step."""
         step = self.model.fused_step
         if step is None:
             return None
@@ -46,25 +46,25 @@ class RunnerRequest:
 
     @property
     def mgnet(self) -> MGNet:
-        """The model, for runners that refuse all but MGNets."""
+        """The model, for runners that accept only MGNets."""
         return cast(MGNet, self.model)
 
     def network(self) -> GlimpseNetwork:
-        """A copy of the model for a runner to keep: float32, in evaluation, on the device."""
+        """A copy of the model for the runner: float32, evaluation mode, on the device."""
         return copy.deepcopy(self.model).float().eval().to(self.device)
 
 
 @dataclass(frozen=True)
 class RunnerKind:
-    """A way to run steps.
+    """A kind of runner.
 
     Attributes:
-        name: what ``Engine(runner=...)`` calls it.
-        precisions: of the backbone, that it can run in.
-        refusal: why it cannot serve a request (of one of its precisions), or None where it can.
-        build: makes the runner.
-        is_tried: whether "auto" may take it: it starts no compiler and loads no artefact.
-        loads_artefact: whether it needs the path of one.
+        name: its name in ``Engine(runner=...)``.
+        precisions: the supported precisions of the backbone.
+        refusal: returns why it cannot serve a request (of a supported precision), or None.
+        build: builds the runner.
+        is_tried: whether "auto" may use it, as it needs no compiler and no artefact.
+        loads_artefact: whether it needs the path of an artefact.
         takes_any_network: whether it also runs networks without a
             :attr:`GlimpseNetwork.fused_step`.
     """

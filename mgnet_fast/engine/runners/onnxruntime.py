@@ -1,4 +1,4 @@
-"""The runner on a CPU that has ONNX Runtime run an exported step."""
+"""The CPU runner that executes an exported step in ONNX Runtime."""
 
 from __future__ import annotations
 

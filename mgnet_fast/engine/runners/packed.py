@@ -1,4 +1,4 @@
-"""The runner on a CPU whose convolutions were packed for oneDNN once."""
+"""The CPU runner with convolutions packed for oneDNN."""
 
 from __future__ import annotations
 

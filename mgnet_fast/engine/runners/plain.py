@@ -1,4 +1,4 @@
-"""The runner of networks with a fused step: the backbone as it is, then one op, on any device."""
+"""The runner of networks with a fused step: the backbone, then one op, on any device."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .runner import StepInput
 
 
 class PlainRunner:
-    """Steps of ``model`` without any preparation but that of the fusion; see :class:`Runner`.
+    """Runs the steps of ``model`` without preparation other than folding the fusion.
 
-    The model is used, not copied; it must be in eval mode, in float32. ``folded`` is its fusion,
-    folded, where that is there already; ``memory_format`` is that of the glimpses, by default the
-    one of the backbone's weights. A backbone may work in another dtype: ``glimpse_dtype`` is what
-    it takes, and what it gives is raised to float32.
+    The model is used, not copied; it must be in evaluation mode and float32. ``folded`` is its
+    folded fusion, if already computed. ``memory_format`` is that of the glimpses, by default that
+    of the backbone's weights. ``glimpse_dtype`` is the dtype that the backbone takes; its result is
+    cast to the model's. See :class:`Runner`.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class PlainRunner:
         self.config = model.config
         self.num_classes = model.config.num_classes
         fused_step = model.fused_step
-        assert fused_step is not None  # such networks get a StepwiseRunner
+        assert fused_step is not None  # other networks get a StepwiseRunner
         weight = fused_step.localization.weight
         self.device: torch.device = weight.device
         self._width = weight.shape[1]
@@ -60,22 +60,23 @@ class PlainRunner:
     def answer(
         self, glimpses: Tensor, region: Tensor, tokens: Tensor, length: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The step behind the glimpses [S, C, h, w], which has the same shapes every time."""
+        """The step after the glimpses [S, C, h, w], whose shapes never change."""
         feature = self.model.backbone(glimpses)
         return fusion_step(feature, region, tokens, length, self._weights, self._backend)
 
     def glimpses(
         self, images: Tensor | ImagePool, region: Tensor, image_index: Tensor | None
     ) -> Tensor:
-        """What each slot sees, as the backbone takes it: [S, C, h, w]."""
+        """The glimpse of each slot in the form the backbone takes: [S, C, h, w]."""
         if isinstance(images, Tensor):
             size = self.config.glimpse_shape((images.shape[-2], images.shape[-1]))
             if self.config.num_glimpses == 1 and size == tuple(images.shape[-2:]):
-                # The feed-forward twin: the whole image at its own size is the image itself.
+                # The feed-forward twin looks at the whole image at its own size.
                 chosen = images if image_index is None else images.index_select(0, image_index)
                 return self.model.as_glimpse(chosen).to(self._glimpse_dtype)
         else:
-            size = self.config.glimpse_shape((0, 0))  # such networks have a size of their own
+            # networks on pools have their own glimpse size
+            size = self.config.glimpse_shape((0, 0))
         is_bytes = images.dtype == torch.uint8
         return glimpse(
             images,

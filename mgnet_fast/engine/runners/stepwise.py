@@ -1,4 +1,4 @@
-"""The runner of every network that brings no fused step: its own methods, one after the other."""
+"""The runner of networks without a fused step, through the methods of the protocol."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .runner import StepInput
 
 
 class StateRows:
-    """The rows of a network's state, which a scheduler may select and overwrite but not read."""
+    """The rows of a network's state; a scheduler selects and overwrites them without reading."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self.tensors = tuple(tensors)
@@ -30,13 +30,13 @@ class StateRows:
 
 
 class StepwiseRunner:
-    """Steps of any :class:`GlimpseNetwork` by the methods of its protocol; see :class:`Runner`.
+    """Runs the steps of any :class:`GlimpseNetwork` through its methods; see :class:`Runner`.
 
-    Where a step takes R > 1 looks of an image, regions are [S, R, 3 or 4], and of a step with
-    fewer looks the last ones are NaN. A row whose length is 1 starts anew.
+    If a step takes R > 1 looks, regions are [S, R, 3 or 4]; steps with fewer looks are padded with
+    NaN. A row of length 1 starts anew.
 
-    The network is used, not copied; it must be in evaluation mode, in float32. ``memory_format``
-    is that of the glimpses, by default the one of the backbone's weights; ``glimpse_dtype`` is what
+    The network is used, not copied; it must be in evaluation mode and float32. ``memory_format`` is
+    that of the glimpses, by default that of the backbone's weights; ``glimpse_dtype`` is the dtype
     the backbone takes, by default the network's own.
     """
 
@@ -66,7 +66,7 @@ class StepwiseRunner:
 
     @torch.no_grad()
     def may_stop(self, tokens: StateRows) -> Tensor:
-        """Which rows may leave after the newest step, if an exit rule says so: bool [S]."""
+        """Which rows may leave after the newest step if an exit rule says so: bool [S]."""
         return self.model.may_stop(tokens.tensors)
 
     @torch.no_grad()
@@ -79,13 +79,13 @@ class StepwiseRunner:
         features = self.model.backbone(self._glimpses(images, looks.region, index))
         state = self.model.take_in(state, features.to(self.model.dtype))
         tokens.copy_(StateRows(state))
-        # What a network would look at after its last step is nobody's business, and may not exist.
+        # There may be no next region after the last step, so only unfinished rows are asked.
         unfinished = _chosen(length >= len(self.looks), fresh, state)
         following = self._padded(self.model.next_looks(unfinished), len(length))
         return self.model.answer(state).float(), following
 
     def _glimpses(self, images: Tensor | ImagePool, region: Tensor, index: Tensor) -> Tensor:
-        # Only networks whose glimpses have a size of their own take images of several sizes.
+        # Only networks with their own glimpse size take images of several sizes.
         shape = (images.shape[-2], images.shape[-1]) if isinstance(images, Tensor) else (0, 0)
         options = self.model.sampling_options(images)
         options |= {"dtype": self._glimpse_dtype, "memory_format": self._memory_format}
@@ -93,7 +93,7 @@ class StepwiseRunner:
         return glimpse(images, region, size, image_index=index, **options)
 
     def _padded(self, looks: Looks, rows: int) -> Tensor:
-        """Regions [rows, 3 or 4], or [rows, R, 3 or 4] with NaN where a row has fewer than R."""
+        """Regions [rows, 3 or 4], or [rows, R, 3 or 4] padded with NaN where a row has fewer."""
         region, row = looks.region.float(), looks.row
         if self._most_looks == 1:
             return region
@@ -105,7 +105,7 @@ class StepwiseRunner:
 
 
 def _chosen(is_first: Tensor, first: State, second: State) -> State:
-    """Row by row of the one or of the other."""
+    """Select rows of the first or the second."""
     return tuple(
         torch.where(is_first.view(-1, *[1] * (a.dim() - 1)), a, b)
         for a, b in zip(first, second, strict=True)

@@ -1,6 +1,6 @@
-"""The runner on a GPU that has TensorRT or TensorRT-RTX run an exported step.
+"""The GPU runner that executes an exported step in TensorRT or TensorRT-RTX.
 
-It was never run on a GPU: what is tested is what it asks of the library.
+It has never run on a GPU. Tests check the calls it makes to the library.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _build(request: RunnerRequest) -> ArtefactRunner:
 
 
 def _manifest(request: RunnerRequest) -> dict[str, Any] | None:
-    """What stands beside the artefact, since an engine has no room for it."""
+    """The manifest beside the artefact, because an engine file cannot hold one."""
     if request.artefact is None:
         return None
     path = Path(f"{request.artefact}.manifest.json")

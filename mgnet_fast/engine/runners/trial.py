@@ -1,4 +1,4 @@
-"""How long a step takes, measured in a fraction of a second."""
+"""Measures the time of a step in a fraction of a second."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _SECONDS = 0.2
 
 
 def median_step_seconds(runners: Sequence[Runner], rows: int) -> list[float]:
-    """Median seconds of a step of each runner on ``rows`` images, measured in turn."""
+    """Median seconds per step of each runner on ``rows`` images, interleaved."""
     steps = [_TrialStep(runner, rows) for runner in runners]
     for step in steps:
-        step.seconds()  # warms up
+        step.seconds()  # warm-up
     taken: list[list[float]] = []
     end = time.perf_counter() + _SECONDS
     while time.perf_counter() < end or not taken:
@@ -26,7 +26,7 @@ def median_step_seconds(runners: Sequence[Runner], rows: int) -> list[float]:
 
 
 class _TrialStep:
-    """A first step on images of the glimpses' size, or of 224 pixels where they have none."""
+    """A first step on images of the glimpse size, or of 224 pixels if there is none."""
 
     def __init__(self, runner: Runner, rows: int) -> None:
         config, device = runner.config, runner.device

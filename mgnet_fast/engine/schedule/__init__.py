@@ -1,1 +1,1 @@
-"""Which image is looked at when: slots, places, streams."""
+"""Scheduling of images: slots, places, streams."""

@@ -1,4 +1,4 @@
-"""All glimpses of a batch of images, none leaving early."""
+"""All glimpses of a batch of images, without early exit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..runners.stepwise import StepwiseRunner
 
 @torch.inference_mode()
 def every_glimpse(runner: Runner, images: Tensor, slots: int) -> tuple[Tensor, Tensor]:
-    """Class logits after each glimpse and where each was taken, on the CPU.
+    """Class logits and regions of every glimpse, on the CPU.
 
     Args:
         runner: takes the glimpses.
         images: [B, C, H, W].
-        slots: so many images are looked at together.
+        slots: number of images in flight.
 
     Returns:
         Logits [T, B, K] and regions [sum of looks, B, 3 or 4], float32.

@@ -1,4 +1,4 @@
-"""Checks of image batches, before anything is done with them."""
+"""Checks of image batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...ops.arguments import IMAGE_DTYPES, dtype_names
 
 
 def check_batch(images: Tensor, channels: int) -> None:
-    """Raises where ``images`` is no batch [B, C, H, W] of that many channels."""
+    """Raise unless ``images`` is a batch [B, C, H, W] with that many channels."""
     if images.dim() != 4 or images.shape[1] != channels or 0 in images.shape[2:]:
         raise ValueError(
             f"images must have shape [B, {channels}, H, W] with no empty H or W, "
@@ -21,14 +21,14 @@ def check_batch(images: Tensor, channels: int) -> None:
 
 
 def calibration_batches(calibration: object, channels: int) -> tuple[Tensor, ...]:
-    """``calibration``, gone through once and checked.
+    """``calibration`` as a list, read once and checked.
 
     Args:
         calibration: an iterable of image batches [B, C, H, W], or one such batch.
         channels: C.
 
     Raises:
-        TypeError, ValueError: it is something else, holds no images, or images that are not
+        TypeError, ValueError: it is something else, or holds no images, or images that are not
             finite.
     """
     if isinstance(calibration, Tensor):

@@ -1,8 +1,8 @@
-"""Where the images lie whose glimpses are being taken.
+"""Storage for the images in flight.
 
-A stream whose images all have one size is stepped from one tensor; from the first image of
-another size on, from an :class:`ImageRing`. An image too large to be copied is looked at where it
-is, before all others. A batch that is there already is not copied at all.
+A stream whose images all have one size is stored in one tensor; from the first image of another
+size on, in an :class:`ImageRing`. An image too large to copy is processed in place, before all
+others. A batch is not copied at all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...ops.images.image_pool import ImagePool
 from ...ops.images.image_ring import ImageRing
 from ...ops.images.pooled_image import channels_side_by_side, check_image, check_same, dtype_of
 
-RING_BYTES = 1 << 30  # a ring grows no further for the sake of one large image
+RING_BYTES = 1 << 30  # the largest size to which one image may grow a ring
 
 
 class Places(Protocol):
@@ -25,17 +25,17 @@ class Places(Protocol):
 
     @property
     def images(self) -> Tensor | ImagePool:
-        """What a step reads the places from; there must be an image in one."""
+        """What a step samples from; at least one place must hold an image."""
 
     @property
     def count(self) -> int:
         """Number of places of ``images``."""
 
     def put(self, image: Tensor | np.ndarray) -> int | Tensor:
-        """Takes in an image: its place, or the image [1, C, H, W] if it has to stay outside."""
+        """Store an image: its place, or the image [1, C, H, W] if it has to stay outside."""
 
     def release(self, place: int) -> None:
-        """Gives a place free."""
+        """Free a place."""
 
 
 class BatchPlaces:
@@ -56,14 +56,14 @@ class BatchPlaces:
 
 
 class StreamPlaces:
-    """Copies of as many images as there are slots.
+    """Copies of up to ``count`` images.
 
     Args:
-        count: how many.
+        count: number of places.
         channels: of every image.
-        device: where a step wants them.
-        one_size: images of several sizes are refused, as the glimpses of such a network have the
-            size of its images.
+        device: device of the steps.
+        one_size: refuse images of different sizes, for networks whose glimpses have the size of the
+            image.
         ring_bytes: see ``RING_BYTES``.
     """
 
@@ -87,14 +87,14 @@ class StreamPlaces:
         self._views: tuple[Tensor, ...] = ()
         self._ring: ImageRing | None = None
         self._ring_pixels = 0
-        self._free = list(range(count - 1, -1, -1))  # of the stack
+        self._free = list(range(count - 1, -1, -1))  # places of the stack
 
     def put(self, image: Tensor | np.ndarray) -> int | Tensor:
-        """As :class:`Places` says.
+        """See :class:`Places`.
 
         Raises:
             TypeError, ValueError: not an image, or of another dtype or number of channels than
-                the ones before.
+                earlier ones.
         """
         if isinstance(image, Tensor) and self._fits_stack(image):
             place = self._free.pop()
@@ -123,10 +123,10 @@ class StreamPlaces:
         return self._ring_for(pixels).put(pixels)
 
     def put_all(self, images: Tensor) -> list[int] | None:
-        """The places of ``images`` [n, C, H, W], brought in by one copy, n no more than are free;
-        None, and nothing is copied, where each of them is too large for a place.
+        """The places of ``images`` [n, C, H, W], copied together, with n at most the free places;
+        None, without a copy, if they are too large for a place.
 
-        All images ever put into these places must have come in this way, or be like them.
+        All images ever put into these places must have come this way, or be like them.
         """
         if images[0].numel() * images.element_size() > self._most_bytes:
             return None
@@ -140,11 +140,11 @@ class StreamPlaces:
         return places
 
     def has_stack_for(self, images: Tensor) -> bool:
-        """Whether images [n, C, H, W] go into the tensor that is there."""
+        """Whether images [n, C, H, W] fit the existing tensor."""
         return bool(self._views) and self._fits_stack(images[0])
 
     def suits(self, image: Tensor | np.ndarray) -> bool:
-        """Whether ``image`` goes into the memory that is there."""
+        """Whether ``image`` fits the existing memory."""
         try:
             check_image("image", image)
             check_same("image", image, self._channels, self._dtype or dtype_of(image))
@@ -156,14 +156,14 @@ class StreamPlaces:
         return self._stack is not None and self._stack.shape[1:] == pixels.shape
 
     def release(self, place: int) -> None:
-        """Gives a place free; it must hold an image."""
+        """Free a place, which must hold an image."""
         if self._ring is None:
             self._free.append(place)
         else:
             self._ring.release(place)
 
     def _fits_stack(self, image: Tensor) -> bool:
-        """Whether ``image`` is like those in the stack: nothing else needs to be checked then."""
+        """Whether ``image`` is like those in the stack, so that no other check is needed."""
         if not self._views:
             return False
         like = self._views[0]
@@ -180,7 +180,7 @@ class StreamPlaces:
             )
 
     def _ring_for(self, pixels: Tensor) -> ImageRing:
-        """The ring; a larger one, with the same images at the same places, if need be."""
+        """The ring, replaced by a larger one with the same images and places if necessary."""
         needed = pixels.shape[1] * pixels.shape[2]
         if self._ring is not None and needed <= self._ring_pixels:
             return self._ring
@@ -199,8 +199,8 @@ class StreamPlaces:
             dtype=pixels.dtype,
             device=self._device,
         )
-        # A fresh ring gives its places out in order, so what fills the empty ones in between
-        # keeps the numbers as they were.
+        # A new ring assigns places in order. Filling the empty places in between keeps the
+        # numbers.
         filler = pixels[:, :1, :1]
         for image in held:
             ring.put(filler if image is None else image)
@@ -219,7 +219,7 @@ def _held(ring: ImageRing, place: int) -> Tensor | None:
 
 
 def _as_tensor(image: Tensor | np.ndarray) -> Tensor:
-    """[C, H, W], sharing memory where torch can."""
+    """[C, H, W], sharing memory if torch can."""
     if isinstance(image, Tensor):
         return image
     if not image.flags.writeable or min(image.strides) < 0:

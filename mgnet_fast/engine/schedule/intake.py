@@ -1,4 +1,4 @@
-"""The images of a stream on their way into their places, and what ends the stream."""
+"""Takes the images of a stream and handles its end."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .read_ahead import Source
 class Intake:
     """Numbers the images of a stream as they are taken.
 
-    What interrupts the source, Ctrl-C included, and an image that does not fit, end the stream as
-    its last image would.
+    An exception of the source, Ctrl-C included, or an image that does not fit ends the stream like
+    its last image.
 
     Args:
         source: the images.
-        put: puts an image into a place: the place, or the image if it has to stay outside.
+        put: stores an image; returns its place, or the image if it has to stay outside.
 
     Attributes:
-        taken: how many images there have been.
-        is_ended: there are no more.
-        error: what the stream ended with, or None.
+        taken: number of images so far.
+        is_ended: whether the stream has ended.
+        error: the error that ended it, or None.
     """
 
     def __init__(self, source: Source[Any], put: Callable[[Any], int | Tensor]) -> None:
@@ -34,11 +34,11 @@ class Intake:
         self.error: BaseException | None = None
 
     def is_ready(self) -> bool:
-        """Whether :meth:`take` answers without waiting for another thread."""
+        """Whether :meth:`take` returns without waiting for another thread."""
         return self._source.is_ready()
 
     def take(self) -> tuple[int, int | Tensor] | None:
-        """The number of the next image and its place, or itself; None if there is none."""
+        """The number of the next image with its place or the image itself; None at the end."""
         try:
             place = self._put_in(self._source.take())
         except StopIteration:

@@ -1,4 +1,4 @@
-"""Reading images in a thread of its own while others are looked at."""
+"""Reads images in a separate thread."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-WAITING_BYTES = 1 << 28  # of images that have been read and not taken
+WAITING_BYTES = 1 << 28  # of images read but not yet taken
 
 
 class Source(Generic[Item]):
-    """Items of an iterable, taken one by one in the thread that wants them."""
+    """Items of an iterable, read in the calling thread."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._items: Iterator[Item] = iter(items)
 
     def is_ready(self) -> bool:
-        """Whether :meth:`take` answers without waiting for another thread."""
+        """Whether :meth:`take` returns without waiting for another thread."""
         return True
 
     def take(self) -> Item:
@@ -31,16 +31,15 @@ class Source(Generic[Item]):
         return next(self._items)
 
     def close(self) -> None:
-        """Nothing more will be taken."""
+        """Stop: nothing more will be taken."""
 
 
 class ReadAhead(Source[Item]):
-    """Items of an iterable that a thread has read already.
+    """Items of an iterable, read in advance by a thread.
 
-    The thread waits where ``limit`` items, or items of ``WAITING_BYTES`` by their ``nbytes``, have
-    not been taken yet. What the iterable raises is
-    raised where its item would have been taken. The thread ends with the iterable, or once it is
-    closed and the iterable has given the item it was asked for.
+    The thread pauses while ``limit`` items, or items of ``WAITING_BYTES`` by their ``nbytes``, are
+    waiting. An exception of the iterable is raised where its item would have been taken. The thread
+    ends with the iterable, or, after :meth:`close`, once the iterable returns the current item.
 
     Raises:
         ValueError: ``limit`` is below 1.
@@ -55,7 +54,7 @@ class ReadAhead(Source[Item]):
         self._end: BaseException | None = None
         self._closed = False
         self._changed = threading.Condition()
-        # A daemon: an iterable that waits for something outside must not keep the program alive.
+        # A daemon, so that an iterable that blocks cannot keep the program alive.
         self._thread = threading.Thread(target=self._run, name="mgnet-fast-reader", daemon=True)
         self._thread.start()
 
@@ -92,7 +91,7 @@ class ReadAhead(Source[Item]):
                         return
                     self._read.append(item)
                     self._changed.notify_all()
-        except BaseException as error:  # whatever it is, it belongs to whoever takes the items
+        except BaseException as error:  # passed on to the thread that takes the items
             end = error
         finally:
             with self._changed:

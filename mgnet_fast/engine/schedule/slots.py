@@ -1,8 +1,7 @@
 """Iteration-level scheduling: images at different glimpses share every step.
 
-Each slot holds one image in flight. After each step the images that are sure enough leave, and
-the next ones of the stream take their slots at once; results are handed out in the order in which
-the images came.
+Each slot holds one image in flight. After each step, finished images leave and the next ones of the
+stream take their slots. Results are returned in the order of the images.
 """
 
 from __future__ import annotations
@@ -22,21 +21,22 @@ from .image_places import BatchPlaces, Places
 from .intake import Intake
 from .read_ahead import Source
 
-_SHAPES = 8  # a step is run with a multiple of this part of the slots, so that few shapes occur
+# rows of a step are rounded up to multiples of slots / 8, to limit the number of shapes
+_SHAPES = 8
 
 
 class SlotLoop:
-    """One stream's way through the slots.
+    """Sends one stream through the slots.
 
-    Rows 0..active-1 hold images when a step begins. Rows beyond are run only to round up the
-    number of rows; they look at some image of another row, and nobody reads what they see.
+    Rows 0..active-1 hold images when a step begins. Rows beyond only round up the number of rows:
+    they read another row's image, and their results are ignored.
 
     Args:
         runner: takes the glimpses.
         decision: when an image leaves.
-        slots: images in flight at most.
+        slots: largest number of images in flight.
         source: the images.
-        places: where they lie.
+        places: their storage.
     """
 
     def __init__(
@@ -55,28 +55,28 @@ class SlotLoop:
         self._granule = -(-slots // _SHAPES)
         self._device = runner.device
         self._active = 0
-        self._holes: list[int] = []  # rows among the active ones whose image has left
-        self._number = [0] * slots  # of each row's image, by its place in the stream
-        self._finished: dict[int, Prediction] = {}  # those that wait for an image before them
+        self._holes: list[int] = []  # active rows whose image has left
+        self._number = [0] * slots  # the stream position of each row's image
+        self._finished: dict[int, Prediction] = {}  # results that wait for an earlier image
         with torch.inference_mode(False):
             self._tokens = runner.new_tokens(slots)
             first = runner.initial_regions(1).cpu().numpy()[0]
-        # The host decides who leaves and who enters, so it keeps the small numbers. On a CPU the
-        # tensors of a step are these very arrays.
+        # The host decides which images leave and enter, so it keeps the small numbers. On a CPU
+        # these arrays are the tensors of a step.
         self._first_region = first
         self._region = np.tile(first, (slots, *[1] * first.ndim))
         self._length = np.ones(slots, np.int64)
         self._place = np.zeros(slots, np.int64)
         self._seen = np.zeros((slots, decision.steps, *first.shape), np.float32)
-        # Regions of a network that takes several looks a step: which of them it took.
+        # The regions taken by networks with several looks per step.
         self._looks = runner.looks if isinstance(runner, StepwiseRunner) else None
         self._row = np.arange(slots)
         self._views: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
     def predictions(self) -> Iterator[Prediction]:
-        """The results, in the order of the images.
+        """Yield the results in the order of the images.
 
-        An error of the source is raised after the results of all images it gave before.
+        An error of the source is raised after the results of all earlier images.
         """
         following = 0
         while True:
@@ -92,7 +92,7 @@ class SlotLoop:
             raise self._intake.error
 
     def _refill(self) -> None:
-        """Fills free rows with the next images; waits only where there is none to look at."""
+        """Fill free rows with the next images; wait only if there is none to process."""
         intake = self._intake
         while (self._holes or self._active < self._slots) and not intake.is_ended:
             if self._active > len(self._holes) and not intake.is_ready():
@@ -116,7 +116,7 @@ class SlotLoop:
         self._close_holes()
 
     def _close_holes(self) -> None:
-        """Moves the last rows into the holes that no image has filled."""
+        """Move the last rows into the holes."""
         for row in sorted(self._holes, reverse=True):
             self._active -= 1
             last = self._active
@@ -129,7 +129,7 @@ class SlotLoop:
         self._holes.clear()
 
     def _step(self) -> list[tuple[int, Prediction]]:
-        """One glimpse of every image in flight; returns those that leave, by number."""
+        """Take one glimpse of every image in flight; return those that leave, by number."""
         active = self._active
         with torch.inference_mode():
             logits, following, length = self._glimpses()
@@ -152,11 +152,11 @@ class SlotLoop:
         return leaves
 
     def _glimpses(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits and next regions of at least the active rows, and how many glimpses each had."""
+        """Logits and next regions of at least the active rows, and their numbers of glimpses."""
         active = self._active
         rows = min(-(-active // self._granule) * self._granule, self._slots)
         if active < rows:
-            # Look at something that is there: the first row's image.
+            # Any valid image will do: use the first row's.
             self._place[active:rows] = self._place[0]
             self._region[active:rows] = self._first_region
             self._length[active:rows] = 1
@@ -181,7 +181,7 @@ class SlotLoop:
         return tokens, region, length, place
 
     def _results(self, leaving: np.ndarray, logits: Tensor) -> list[tuple[int, Prediction]]:
-        # The rows are copied out together.
+        # Copied out together.
         chosen = logits.index_select(0, torch.from_numpy(leaving).to(logits.device)).cpu()
         seen = torch.from_numpy(self._seen[leaving])
         done = predictions(chosen, seen, self._length[leaving].tolist(), self._looks)
@@ -189,5 +189,5 @@ class SlotLoop:
 
 
 def look_at_one(runner: Runner, decision: ExitDecision, image: Tensor) -> Prediction:
-    """All glimpses of an image [1, C, H, W] that is too large for a place of its own."""
+    """All glimpses of an image [1, C, H, W] that is too large for a place."""
     return next(SlotLoop(runner, decision, 1, Source(range(1)), BatchPlaces(image)).predictions())

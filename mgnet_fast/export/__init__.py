@@ -1,4 +1,4 @@
-"""Whole networks as files for other runtimes, each proven against the eager model."""
+"""Exports networks for other runtimes, and compares each file with the eager model."""
 
 from .artefact import Exported, export_model
 from .formats.aot import load_aot, write_aot

@@ -1,4 +1,4 @@
-"""From a network to a file that was proven against it: write, run, compare, and only then name."""
+"""Exports a network: write the file, run it, compare it, and only then give it its name."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .tolerances import SAMPLE_IMAGES, TOLERANCES, Tolerances
 
 
 class Exported(NamedTuple):
-    """Where things are, and how near the artefact is to the eager model.
+    """The files of an export, and how close the artefact is to the eager model.
 
-    Where parity does not hold there is neither ``artefact`` nor ``manifest``, unless an earlier
-    export wrote them, which stay as they are with the report of theirs; ``report`` is that of the
-    miss. Where the artefact cannot be run on this machine ``not_run`` says why, and ``parity`` is
-    that of the ONNX file that it was built from.
+    Without parity, ``artefact`` and ``manifest`` are None unless an earlier export wrote them,
+    which stay with their report; ``report`` is that of the failed comparison. If the artefact
+    cannot run on this machine, ``not_run`` gives the reason, and ``parity`` is that of the ONNX
+    file it was built from.
     """
 
     artefact: Path
@@ -53,29 +53,29 @@ def export_model(
     calibration: Iterable[Tensor] | None = None,
     tolerances: Tolerances | None = None,
 ) -> Exported:
-    """Writes loop or step of ``model``, a manifest and a parity report into ``directory``.
+    """Write loop or step of ``model``, a manifest and a parity report into ``directory``.
 
-    Everything is written into a folder of its own beside its place first. The artefact gets its
-    name only when it is whole, was run and agrees with the eager float32 model. An engine that
-    cannot be run on this machine gets it if the ONNX file agrees that it was built from; report
-    and manifest then say that the engine was not run.
+    Everything is first written to a temporary folder. The artefact gets its name only after it was
+    run and agreed with the eager float32 model. An engine that cannot run on this machine gets its
+    name if the ONNX file it was built from agrees; report and manifest then say that the engine was
+    not run.
 
     Args:
         model: the network; it is copied, not changed.
-        directory: made if it does not exist.
+        directory: created if it does not exist.
         kind: ``"onnx"``, ``"aot"``, ``"tensorrt"`` or ``"tensorrt-rtx"``.
-        options: what the program shall accept.
-        class_names: one for each class, for the manifest.
-        exit: when an image has been looked at enough, for the manifest of a step.
-        sample: batches to compare on, as the program takes them (default: 64 images, more for
+        options: what the program accepts.
+        class_names: one per class, for the manifest.
+        exit: the exit rule, for the manifest of a step.
+        sample: batches to compare on, in the form the program takes (default: 64 images, more for
             lower precisions, see :func:`mgnet_fast.export.sample.sample_batches`).
-        calibration: batches that show int8 the range of its activations (default: 64 images of
-            the same kind, others than the default sample).
+        calibration: batches that set the range of int8 activations (default: 64 images of the
+            same kind, different from the default sample).
         tolerances: default: those of the precision, ``TOLERANCES``.
 
     Raises:
-        ValueError: ``kind`` is unknown or does not go with precision or part, or the options do
-            not fit the network.
+        ValueError: ``kind`` is unknown or does not support the precision or part, or the options
+            do not fit the network.
         ImportError: a library is missing.
         RuntimeError: the compiler or the GPU is missing.
     """
@@ -121,7 +121,7 @@ def export_model(
 def _runnable(
     form: Format, path: Path, model: MGNet, options: ExportOptions
 ) -> tuple[Callable[[Tensor], Outputs], str | None]:
-    """What to compare with the eager model; why it is not the artefact itself, or None."""
+    """The file to compare with the eager model, and why it is not the artefact itself, or None."""
     reason = form.why_not_run(path)
     if reason is None:
         program = form.load(path)

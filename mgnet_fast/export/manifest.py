@@ -1,4 +1,4 @@
-"""What whoever runs an exported network has to know, as plain data."""
+"""The manifest of an exported network: everything a runtime must know, as plain data."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def build_manifest(
     class_names: Sequence[str] | None,
     exit: ExitRule | None = None,
 ) -> dict[str, Any]:
-    """What an artefact is: shapes, precision, preprocessing, names, versions, commit.
+    """The manifest: shapes, precision, preprocessing, names, versions, commit.
 
     Raises:
-        ValueError: there is not one name for each class.
+        ValueError: the number of names differs from that of the classes.
     """
     config = model.config
     if class_names is not None and len(class_names) != config.num_classes:
@@ -93,7 +93,7 @@ def build_manifest(
 
 
 def _tensors(model: MGNet, options: ExportOptions) -> tuple[list[Any], list[Any]]:
-    """The inputs besides the images, and the outputs."""
+    """The inputs other than the images, and the outputs."""
     steps, width = options.steps(model.config), model.loc_network.fc.in_features
     classes = model.config.num_classes
     if options.what == "loop":
@@ -133,7 +133,7 @@ def _versions() -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree; None for an installed package, which does not know it."""
+    """The commit of the source tree; None for an installed package, which has no record of it."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

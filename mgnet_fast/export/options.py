@@ -1,4 +1,4 @@
-"""What an exported network shall accept: batch range, image size, kind of input, glimpses."""
+"""The options of an export: batch range, image size, kind of input, glimpses, precision."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ OutputKind = Literal["steps-first", "batch-first"]
 What = Literal["loop", "step"]
 Precision = Literal["fp32", "fp16", "int8"]
 Sampling = Literal["inside", "outside"]
-LARGEST_SIDE = 16_384  # coordinates are computed in float32 there, and lose their meaning beyond
+LARGEST_SIDE = 16_384  # float32 coordinates are too coarse beyond
 LARGEST_ENGINE_SIZE = (1024, 1024)
 
 
 @dataclass(frozen=True)
 class BatchRange:
-    """Images a call, from ``low`` to ``high``; ``usual`` is what examples and samples take.
+    """Images per call, from ``low`` to ``high``; ``usual`` is the size for examples and samples.
 
     Raises:
         ValueError: not ``1 <= low <= usual <= high``.
@@ -39,10 +39,10 @@ class BatchRange:
 
     @classmethod
     def parse(cls, text: str) -> BatchRange:
-        """From ``min:opt:max``, or one number for all three.
+        """Parse ``min:opt:max``, or one number for all three.
 
         Raises:
-            ValueError: not of this form, or out of order.
+            ValueError: it has another form or is out of order.
         """
         try:
             numbers = [int(part) for part in text.split(":")]
@@ -60,7 +60,7 @@ class BatchRange:
 
 @dataclass(frozen=True)
 class SizeRange:
-    """(H, W) of images, from ``low`` to ``high``; ``usual`` is what an engine is tuned for.
+    """(H, W) of images, from ``low`` to ``high``; engines are tuned for ``usual``.
 
     Raises:
         ValueError: not ``2 <= low <= usual <= high <= 16384`` for height and width.
@@ -87,22 +87,22 @@ class ExportOptions:
     """What the exported program accepts and does.
 
     Attributes:
-        batch: images a call.
+        batch: images per call.
         image_size: (H, W) of all images; None for any size in ``sizes``.
-        sizes: what an open size may be: None for 2 to 16384 pixels a side, and up to 1024 for
-            the engines of TensorRT, which reserve memory for the largest.
-        outputs: ``"steps-first"``: n_logit [T, B, K], regions [T, B, 3], label [B];
-            ``"batch-first"``, for servers: logits [B, K] of the last step, regions [B, T, 3],
-            label [B, 1]. Of a loop.
-        input: ``"float"``: float32 [B, C, H, W], already normalised; ``"uint8"``: [B, H, W, C],
-            divided by 255 and normalised by the config's mean and std inside.
-        num_glimpses: T, None for the config's.
-        what: ``"loop"``: all T glimpses in one call; ``"step"``: one glimpse of each of the images
-            in flight, for early exit.
+        sizes: the range of an open size. None: 2 to 16384 pixels a side, and up to 1024 for
+            TensorRT engines, which reserve memory for the largest.
+        outputs: order of a loop's outputs. ``"steps-first"``: n_logit [T, B, K], regions [T, B, 3],
+            label [B]; ``"batch-first"``, for servers: logits [B, K] of the last step, regions
+            [B, T, 3], label [B, 1].
+        input: ``"float"``: normalised float32 [B, C, H, W]; ``"uint8"``: [B, H, W, C], divided by
+            255 and normalised by the config's mean and std inside.
+        num_glimpses: T; None for the config's.
+        what: ``"loop"``: all T glimpses in one call; ``"step"``: one glimpse of each image in
+            flight, for early exit.
         precision: of the backbone; everything else is float32.
-        sampling: ``"inside"``: the program takes the glimpses of the images that it is given;
-            ``"outside"``: it is given the glimpses themselves, float32 [S, C, h, w], by a caller
-            that takes them with :func:`mgnet_fast.functional.glimpse` (steps only).
+        sampling: ``"inside"``: the program takes glimpses of the given images; ``"outside"``
+            (steps only): it gets glimpses, float32 [S, C, h, w], which the caller takes with
+            :func:`mgnet_fast.functional.glimpse`.
 
     Raises:
         ValueError: a value is out of range.
@@ -149,7 +149,7 @@ class ExportOptions:
 
     @property
     def backbone_dtype(self) -> torch.dtype:
-        """Of the exported program's backbone; 8 bits come after the export."""
+        """Of the exported program's backbone; quantisation to 8 bits follows the export."""
         return torch.float16 if self.precision == "fp16" else torch.float32
 
     @property
@@ -159,11 +159,11 @@ class ExportOptions:
 
     @property
     def open_sizes(self) -> SizeRange:
-        """What height and width may be where they are open."""
+        """The allowed heights and widths if the size is open."""
         return self.sizes or SizeRange()
 
     def engine_sizes(self) -> SizeRange:
-        """The sizes that an engine of TensorRT is built for."""
+        """The sizes that a TensorRT engine is built for."""
         if self.image_size is not None:
             return SizeRange(self.image_size, self.image_size, self.image_size)
         return self.sizes or SizeRange(high=LARGEST_ENGINE_SIZE)
@@ -172,7 +172,7 @@ class ExportOptions:
         """Height and width of the network's glimpses.
 
         Raises:
-            ValueError: they depend on the image's size, and that is left open.
+            ValueError: they depend on the image's size, which is left open.
         """
         if self.image_size is not None:
             return config.glimpse_shape(self.image_size)
@@ -184,5 +184,5 @@ class ExportOptions:
         return config.glimpse_shape((LARGEST_SIDE, LARGEST_SIDE))
 
     def steps(self, config: MGNetConfig) -> int:
-        """T of the exported loop; places of the cache of a step."""
+        """T of the exported loop, or the number of cache places of a step."""
         return config.num_glimpses if self.num_glimpses is None else self.num_glimpses

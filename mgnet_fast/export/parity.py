@@ -1,4 +1,4 @@
-"""How far an exported network is from the eager float32 model, over a sample of images."""
+"""Compares an exported network with the eager float32 model on sample images."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .tolerances import TOLERANCES, Tolerances
 
 @dataclass(frozen=True)
 class Parity(Deviation):
-    """A deviation and what it may be.
+    """A deviation with its tolerances.
 
     Attributes:
-        tolerances: what the maxima and the share of changed labels may be.
+        tolerances: bounds of the maxima and of the share of changed labels.
     """
 
     tolerances: Tolerances = TOLERANCES["fp32"]
 
     @property
     def holds(self) -> bool:
-        """Whether all three tolerances are met; never with NaN among the deviations."""
+        """Whether all three tolerances are met; never if a deviation is NaN."""
         return (
             self.logit_max <= self.tolerances.logit
             and self.region_max <= self.tolerances.region
@@ -35,7 +35,7 @@ class Parity(Deviation):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, with ``holds``, as plain values."""
+        """Everything, including ``holds``, as plain values."""
         return asdict(self) | {"holds": self.holds}
 
 
@@ -48,15 +48,15 @@ def measure_parity(
     num_glimpses: int | None = None,
     tolerances: Tolerances = TOLERANCES["fp32"],
 ) -> Parity:
-    """Runs both on every batch.
+    """Run both on every batch.
 
     Args:
-        run: the exported network: images to (n_logit, regions, label), or to the same with the
-            batch first.
+        run: the exported network; maps images to (n_logit, regions, label), or to the same with
+            the batch first.
         model: the eager float32 model, in evaluation mode.
-        batches: as ``run`` takes them: float32 [B, C, H, W] or uint8 [B, H, W, C].
-        num_glimpses: T that was exported.
-        tolerances: what is allowed.
+        batches: in the form ``run`` takes: float32 [B, C, H, W] or uint8 [B, H, W, C].
+        num_glimpses: the exported T.
+        tolerances: the allowed deviations.
 
     Raises:
         ValueError: there are no images.

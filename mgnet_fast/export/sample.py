@@ -1,4 +1,4 @@
-"""The images that an exported network is compared on when the user has given none."""
+"""The default images on which an exported network is compared."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .options import ExportOptions
 _OPEN_SIZES = ((224, 224), (192, 256))
 _CALIBRATION_IMAGES = 64
 _CALIBRATION_FIRST = 1_000_000
-_COARSE = 14  # cells a side of the random pictures, which are smooth in between
+_COARSE = 14  # cells per side of the random pictures, interpolated in between
 
 
 def sample_batches(
@@ -32,19 +32,19 @@ def sample_batches(
     folder: str | os.PathLike[str] | None = None,
     first: int = 0,
 ) -> Iterator[Tensor]:
-    """``count`` images as the program takes them, in batches of the usual size.
+    """``count`` images in the form the program takes, in batches of the usual size.
 
     Args:
-        model: says how many channels, and how floats are normalised.
-        options: say which sizes and batches.
-        count: how many; rounded up to whole batches where only one size of batch is allowed.
-        folder: photographs; the images are crops of them. Without it, scenes with the shipped
-            digits where the network could have been trained on them (one channel, ten classes,
-            size open or 112), else smooth random pictures. Of two sizes if the size is open.
-        first: number of the first image, of an endless row of them.
+        model: gives the number of channels and the normalisation.
+        options: give sizes and batches.
+        count: number of images; rounded up to whole batches if only one batch size is allowed.
+        folder: photographs, of which crops are used. Without it: scenes with the shipped digits if
+            the network fits them (one channel, ten classes, size open or 112), else smooth random
+            pictures; in two sizes if the size is open.
+        first: number of the first image, in an endless sequence.
 
     Raises:
-        ValueError: there is no image in ``folder``.
+        ValueError: ``folder`` contains no image.
     """
     photos = None if folder is None else _photos(folder, model.config.in_chans)
     usual, sizes = options.batch.usual, _sizes(options)
@@ -64,14 +64,14 @@ def sample_batches(
 def calibration_batches(
     model: MGNet, options: ExportOptions, *, folder: str | os.PathLike[str] | None = None
 ) -> Iterator[Tensor]:
-    """Images of the same kind that no sample of less than a million contains."""
+    """Images of the same kind that differ from all in samples of less than a million."""
     return sample_batches(
         model, options, _CALIBRATION_IMAGES, folder=folder, first=_CALIBRATION_FIRST
     )
 
 
 def shows_digits(model: MGNet, options: ExportOptions) -> bool:
-    """Whether the sample is made of the shipped digits."""
+    """Whether the sample consists of the shipped digits."""
     fits = (model.config.in_chans, model.config.num_classes) == (1, TranslatedMNIST.num_classes)
     return fits and _allows(options, (SCENE_SIZE, SCENE_SIZE))
 
@@ -95,7 +95,7 @@ def _allows(options: ExportOptions, size: tuple[int, int]) -> bool:
 def _digits(start: int, count: int) -> Tensor:
     scenes = TranslatedMNIST(read_digits(*digit_paths()), seed=TEST_SEED)
     numbers = torch.arange(start, start + count)
-    # Each round through the digits puts them in other places.
+    # Each round through the digits places them elsewhere.
     rounds = numbers // len(scenes)
     parts = [
         scenes.scenes(numbers[rounds == each] % len(scenes), int(each)) for each in rounds.unique()
@@ -120,7 +120,7 @@ def _photos(folder: str | os.PathLike[str], channels: int) -> list[Tensor]:
 
 
 def _crops(photos: list[Tensor], start: int, count: int, size: tuple[int, int]) -> Tensor:
-    """One crop of a photograph each, in turn; small ones are enlarged first."""
+    """One crop of each photograph in turn; small ones are enlarged first."""
     crops = []
     for number in range(start, start + count):
         photo = photos[number % len(photos)]

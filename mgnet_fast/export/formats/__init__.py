@@ -1,1 +1,1 @@
-"""How it is written: one file a format."""
+"""The file formats, one file each."""

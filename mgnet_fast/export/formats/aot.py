@@ -22,12 +22,12 @@ __all__ = ["functional", "load_aot", "write_aot"]
 
 
 def write_aot(model: MGNet, path: str | os.PathLike[str], options: ExportOptions) -> None:
-    """Compiles ``model`` (on the CPU, in evaluation mode) into a package for this processor.
+    """Compile ``model`` (on the CPU, in evaluation mode) into a package for this processor.
 
     Args:
         model: the network.
         path: must end in ``.pt2``.
-        options: what it shall accept.
+        options: what the program accepts.
 
     Raises:
         RuntimeError: there is no C++ compiler.
@@ -42,13 +42,13 @@ def write_aot(model: MGNet, path: str | os.PathLike[str], options: ExportOptions
     is_step = options.what == "step"
     module = OpStep(model, options) if is_step else build_loop(OpLoop, model, options)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own deprecations
+        warnings.simplefilter("ignore")  # deprecation warnings of torch
         program = exported_program(module, model, options)
         torch._inductor.aoti_compile_and_package(program, package_path=os.fspath(path))
 
 
 def load_aot(path: str | os.PathLike[str]) -> Callable[..., tuple[Tensor, ...]]:
-    """A function from the program's inputs to its outputs, computed by the package.
+    """The package's function from inputs to outputs.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -1,4 +1,4 @@
-"""The kinds of files that a network can be written as, each with what it takes to prove it."""
+"""The export formats, with everything needed to write, run and check each."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ def _says_nothing(path: Path, manifest: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Format:
-    """How a file of one kind is written, and run.
+    """How files of one format are written and run.
 
     Attributes:
-        suffix: of its name.
-        write: writes it, from model, path and options, for int8 also ``calibration=``; it may
+        suffix: of the file name.
+        write: writes the file from model, path and options, with ``calibration=`` for int8; it may
             leave a stand-in beside it.
-        load: the function from its inputs to its outputs that it holds.
-        precisions: those that it can be written in.
-        parts: what of a network it can hold, "loop" and "step".
-        describe: writes a manifest into the file, where it has room for one.
-        check: raises where it cannot be written on this machine.
-        why_not_run: why it cannot be run on this machine, or None.
-        stand_in: where the ONNX file is that it was built from, to be run in its place.
+        load: returns the file's function from inputs to outputs.
+        precisions: the supported precisions.
+        parts: the supported parts of a network, "loop" and "step".
+        describe: writes a manifest into the file, if the format has room for it.
+        check: raises if the format cannot be written on this machine.
+        why_not_run: why a file cannot run on this machine, or None.
+        stand_in: the ONNX file that the artefact was built from, to be run in its place.
     """
 
     suffix: str
@@ -68,7 +68,7 @@ class Format:
     stand_in: Callable[[Path], Path] | None = None
 
     def file(self, options: ExportOptions) -> str:
-        """The artefact's name."""
+        """The artefact's file name."""
         return f"{options.stem}.{self.suffix}"
 
 
@@ -109,8 +109,8 @@ def check_pair(kind: str, options: ExportOptions) -> Format:
     """The format called ``kind``.
 
     Raises:
-        ValueError: it is unknown, or does not go with what ``options`` ask for.
-        ImportError, RuntimeError: what it takes is missing on this machine.
+        ValueError: it is unknown, or does not support what ``options`` ask for.
+        ImportError, RuntimeError: something it needs is missing on this machine.
     """
     if kind not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {kind!r}")

@@ -25,7 +25,7 @@ from ..graphs.quantization import quantize
 from ..graphs.step import PlainStep
 from ..options import ExportOptions
 
-OPSET = 18  # TensorRT reads GridSample right at 18 and wrong at 20
+OPSET = 18  # TensorRT reads GridSample of opset 20 wrongly
 
 
 def write_onnx(
@@ -36,18 +36,18 @@ def write_onnx(
     calibration: Iterable[Tensor] | None = None,
     symmetric: bool = False,
 ) -> None:
-    """Writes ``model`` (on the CPU, in evaluation mode) as one ONNX file of opset 18.
+    """Write ``model`` (on the CPU, in evaluation mode) as one ONNX file of opset 18.
 
     Args:
         model: the network.
         path: of the file.
-        options: what it shall accept; its precision.
-        calibration: images as the program takes them, for int8 only.
-        symmetric: int8 as TensorRT takes it.
+        options: what the program accepts, and its precision.
+        calibration: images in the form the program takes, for int8 only.
+        symmetric: int8 in the form TensorRT takes.
 
     Raises:
         ImportError: onnx or onnxscript is not installed; for int8, onnxruntime.
-        ValueError: the options do not fit the network; int8 without calibration.
+        ValueError: the options do not fit the network, or int8 has no calibration.
     """
     require("onnx", "onnxscript")
     import onnx
@@ -78,7 +78,7 @@ def write_onnx(
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """The exporter prints its progress, warns of its own deprecations, and misses torchvision."""
+    """Silence the exporter's progress, its deprecation warnings and a note about torchvision."""
     log = logging.getLogger("torch.onnx")
     before = log.level
     log.setLevel(logging.ERROR)
@@ -91,7 +91,7 @@ def _silence() -> Iterator[None]:
 
 
 def describe_onnx(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Writes ``manifest`` into the file, among its metadata."""
+    """Write ``manifest`` into the file's metadata."""
     import onnx
 
     proto = onnx.load(path)
@@ -100,13 +100,13 @@ def describe_onnx(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def load_onnx(path: str | os.PathLike[str]) -> Callable[..., tuple[Tensor, ...]]:
-    """A function from the file's inputs to its outputs, by ONNX Runtime on the CPU.
+    """The file's function from inputs to outputs, run by ONNX Runtime on the CPU.
 
-    It uses as many threads as ``torch.get_num_threads()`` says now.
+    Uses as many threads as ``torch.get_num_threads()`` returns now.
 
     Raises:
         ImportError: onnxruntime is not installed.
-        ValueError: it cannot read the file.
+        ValueError: it cannot load the file.
     """
     session = open_session(path)
     names = [each.name for each in session.get_inputs()]

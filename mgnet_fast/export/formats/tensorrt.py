@@ -1,7 +1,7 @@
-"""Engines of TensorRT and TensorRT-RTX: how they are written, run, and what they need.
+"""Engines of TensorRT and TensorRT-RTX: requirements, writing and running.
 
-TensorRT builds on the GPU that is to run the engine. TensorRT-RTX builds without any; what it
-writes is finished on the user's GPU when it is loaded.
+TensorRT builds on the GPU that will run the engine. TensorRT-RTX builds without a GPU; its file is
+finished on the user's GPU when it is loaded.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ TRTEXEC = "trtexec"
 
 
 def stand_in_of(path: Path) -> Path:
-    """The ONNX file that an engine was built from, beside it while the engine is being made."""
+    """The ONNX file that an engine is built from, kept beside it during the export."""
     return path.with_name(f"{path.name}.onnx")
 
 
 def check_tensorrt() -> None:
-    """Raises ImportError or RuntimeError where no engine of TensorRT can be built."""
+    """Raise ImportError or RuntimeError if no TensorRT engine can be built."""
     if not is_installed(FULL) and shutil.which(TRTEXEC) is None:
         raise ImportError(
             f"TensorRT is not installed, nor is {TRTEXEC} on PATH: {INSTALL[FULL]}; "
@@ -56,7 +56,7 @@ def check_tensorrt() -> None:
 
 
 def check_tensorrt_rtx() -> None:
-    """Raises ImportError where no engine of TensorRT-RTX can be built."""
+    """Raise ImportError if no TensorRT-RTX engine can be built."""
     import_library(RTX)
 
 
@@ -68,11 +68,11 @@ def write_tensorrt(
     calibration: Iterable[Tensor] | None = None,
     timing_cache: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Writes the engine of loop or step for this machine's GPU; its ONNX file stays beside it.
+    """Write the engine of loop or step for this machine's GPU; its ONNX file stays beside it.
 
-    By the Python module ``tensorrt``, or by ``trtexec`` where only that is there. ``timing_cache``
-    (default: a file of its own for each version in the user's cache folder) makes later builds of
-    the same layers quick.
+    Uses the Python module ``tensorrt``, or ``trtexec`` if only that is available. ``timing_cache``
+    (default: one file per version in the user's cache folder) speeds up later builds of the same
+    layers.
 
     Raises:
         ImportError, RuntimeError: see :func:`check_tensorrt`.
@@ -91,11 +91,11 @@ def write_tensorrt(
 
 
 def write_tensorrt_rtx(model: MGNet, path: Path, options: ExportOptions) -> None:
-    """Writes the engine of loop or step for RTX GPUs, on any machine; its ONNX file stays there.
+    """Write the engine of loop or step for RTX GPUs, on any machine; its ONNX file stays beside it.
 
     Raises:
         ImportError: TensorRT-RTX is not installed.
-        RuntimeError: the network that was built has other inputs or outputs.
+        RuntimeError: the built network has unexpected inputs or outputs.
         ValueError: the options do not fit the network.
     """
     library = import_library(RTX)
@@ -107,7 +107,7 @@ def write_tensorrt_rtx(model: MGNet, path: Path, options: ExportOptions) -> None
 
 
 def profile_of(model: MGNet, options: ExportOptions) -> Profile:
-    """The shapes of all inputs that an engine is built for."""
+    """The input shapes that an engine is built for."""
     channels, sizes, batch = model.config.in_chans, options.engine_sizes(), options.batch
     if options.sampling == "outside":
         size = options.glimpse_shape(model.config)
@@ -133,13 +133,13 @@ def profile_of(model: MGNet, options: ExportOptions) -> Profile:
 
 
 def timing_cache_path(version: str) -> Path:
-    """Where the times that builds measured are kept, by version: caches do not outlive one."""
+    """The timing cache of this version; caches are invalid for other versions."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "mgnet_fast" / f"tensorrt-{version}.timing"
 
 
 def load_engine(name: str, path: str | os.PathLike[str]) -> Callable[..., tuple[Tensor, ...]]:
-    """A function from the engine's inputs to its outputs, both on the CPU.
+    """The engine's function from inputs to outputs, both on the CPU.
 
     Args:
         name: ``"tensorrt"`` or ``"tensorrt_rtx"``.
@@ -147,7 +147,7 @@ def load_engine(name: str, path: str | os.PathLike[str]) -> Callable[..., tuple[
 
     Raises:
         ImportError: the library is not installed.
-        ValueError: it does not take the engine.
+        ValueError: it cannot load the engine.
     """
     session = EngineSession(import_library(name), path)
     inputs = STEP_INPUTS if len(session.inputs) > 1 else (INPUT_NAME,)
@@ -170,12 +170,12 @@ load_tensorrt_rtx = partial(load_engine, RTX)
 
 
 def why_tensorrt_cannot_run(path: Path) -> str | None:
-    """Why an engine that was just built cannot be run from Python, or None."""
+    """Why a newly built engine cannot be run from Python, or None."""
     return None if is_installed(FULL) else f"{TRTEXEC} built it, but the module tensorrt is missing"
 
 
 def why_rtx_cannot_run(path: Path) -> str | None:
-    """Why the engine cannot be run on this machine, or None."""
+    """Why the engine cannot run on this machine, or None."""
     reason = no_device()
     if reason is not None:
         return reason

@@ -1,4 +1,4 @@
-"""From an ONNX file to an engine, by the builder that TensorRT and TensorRT-RTX share."""
+"""Builds an engine from an ONNX file, by the builder that TensorRT and TensorRT-RTX share."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ OLDEST_MAJOR = {"tensorrt": 10, "tensorrt_rtx": 1}
 
 @dataclass(frozen=True)
 class ShapeRange:
-    """The shapes of an input that an engine takes, and the one it is tuned for.
+    """The shapes of an input that an engine accepts, and the one it is tuned for.
 
     Raises:
-        ValueError: they are not of one rank, or out of order.
+        ValueError: they have different ranks or are out of order.
     """
 
     low: Shape
@@ -51,25 +51,25 @@ def build_engine(
     *,
     timing_cache: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """Builds the engine of an ONNX file; the network is strongly typed.
+    """Build the engine of an ONNX file as a strongly typed network.
 
-    So every number has the type that the file gives it: an engine in fp16 or int8 is built from a
-    file in fp16 or int8.
+    Every tensor has the type given in the file, so an engine in fp16 or int8 is built from a file
+    in fp16 or int8.
 
     Args:
-        library: the module ``tensorrt`` (on the GPU that is to run the engine) or
-            ``tensorrt_rtx`` (anywhere).
+        library: the module ``tensorrt`` (on the GPU that will run the engine) or ``tensorrt_rtx``
+            (anywhere).
         onnx_file: of opset 18; GridSample of opset 20 is read wrongly (NVIDIA/TensorRT#4646).
-        engine_file: where to.
-        profile: shapes of every input by its name.
-        timing_cache: file with what earlier builds measured, read and written; TensorRT only.
+        engine_file: the file to write.
+        profile: shapes of every input by name.
+        timing_cache: file with the timings of earlier builds, read and written; TensorRT only.
 
     Returns:
-        ``inputs`` and ``outputs`` of the network, name to [dtype, shape] with -1 for open ones,
-        and ``bytes`` of the engine.
+        ``inputs`` and ``outputs`` of the network, name to [dtype, shape] with -1 for open sides,
+        and ``bytes``, the size of the engine.
 
     Raises:
-        ValueError: the library is too old, cannot read the file, or the profile does not fit.
+        ValueError: the library is too old or cannot read the file, or the profile does not fit.
         RuntimeError: it cannot build the engine.
     """
     _require_version(library)
@@ -84,7 +84,7 @@ def build_engine(
             f"{reasons[0].splitlines()[0] if reasons else first_error(logger)}"
         )
     config = builder.create_builder_config()
-    config.clear_flag(library.BuilderFlag.TF32)  # float32 is meant where a file says so
+    config.clear_flag(library.BuilderFlag.TF32)  # float32 in the file means float32
     config.add_optimization_profile(_profile(builder, network, profile))
     cache = None if timing_cache is None else Path(timing_cache)
     if cache is not None:
@@ -115,11 +115,11 @@ def build_with_trtexec(
     timing_cache: str | os.PathLike[str] | None = None,
     program: str = "trtexec",
 ) -> None:
-    """The same by NVIDIA's program, for where TensorRT has no Python module.
+    """The same by NVIDIA's program, for TensorRT without its Python module.
 
     Raises:
         FileNotFoundError: there is no such program.
-        RuntimeError: it failed; the message has the last lines that it printed.
+        RuntimeError: it failed; the message has its last lines of output.
     """
     found = shutil.which(program)
     if found is None:
@@ -158,7 +158,7 @@ def _require_version(library: Any) -> None:
 
 
 def _strongly_typed(library: Any) -> int:
-    """The flag of the network, or none where every network is strongly typed."""
+    """The flag for strongly typed networks, or none if every network is one."""
     flag = getattr(library.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     return 0 if flag is None else 1 << int(flag)
 
@@ -178,7 +178,7 @@ def _described(tensors: Any) -> dict[str, tuple[str, list[int]]]:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all: builds at the same time share a timing cache."""
+    """Write a file atomically, because simultaneous builds share a timing cache."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:

@@ -1,4 +1,4 @@
-"""Which versions of torch_tensorrt, TensorRT and torch go together, and what each can do."""
+"""The matching versions of torch_tensorrt, TensorRT and torch, and their features."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ...engine.artefacts.tensorrt_library import NO_DEVICE, is_installed, no_dev
 
 
 class Pair(NamedTuple):
-    """A release of torch_tensorrt with the TensorRT that it was built for.
+    """A release of torch_tensorrt and the TensorRT it was built for.
 
-    ``plugins`` says whether a registered op can be a plugin of its engines.
+    ``plugins``: whether a registered op can be a plugin of its engines.
     """
 
     torch_tensorrt: str
@@ -21,7 +21,7 @@ class Pair(NamedTuple):
     plugins: bool
 
 
-# A release of torch_tensorrt goes with the release of torch of the same number.
+# A release of torch_tensorrt needs the torch release of the same number.
 PAIRS = (
     Pair("2.11.0", "10.15.1", plugins=False),
     Pair("2.12.1", "10.16.1", plugins=True),
@@ -32,12 +32,12 @@ _TENSORRT_NAMES = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
 
 
 def check_torch_tensorrt() -> Pair:
-    """The installed pair; torch_tensorrt is not imported, which only works beside a GPU.
+    """The installed pair, found without importing torch_tensorrt, which needs a GPU.
 
     Raises:
         ImportError: torch_tensorrt or TensorRT is not installed.
         RuntimeError: there is no GPU.
-        ValueError: the versions do not go together.
+        ValueError: the versions do not match.
     """
     if not is_installed("torch_tensorrt"):
         wanted = next(
@@ -59,11 +59,11 @@ def check_torch_tensorrt() -> Pair:
 
 
 def checked_pair(torch_tensorrt: str, tensorrt: str | None, torch_version: str) -> Pair:
-    """The pair that these versions are.
+    """The pair with these versions.
 
     Raises:
-        ImportError: there is no TensorRT.
-        ValueError: they do not go together, or the release is not known.
+        ImportError: TensorRT is missing.
+        ValueError: the versions do not match, or the release is unknown.
     """
     pair = next((each for each in PAIRS if _same(each.torch_tensorrt, torch_tensorrt)), None)
     if pair is None:
@@ -90,7 +90,7 @@ def checked_pair(torch_tensorrt: str, tensorrt: str | None, torch_version: str) 
 
 
 def _same(first: str, second: str) -> bool:
-    """Whether two versions are of one release: the first two numbers."""
+    """Whether two versions have the same first two numbers."""
     return first.split("+")[0].split(".")[:2] == second.split("+")[0].split(".")[:2]
 
 

@@ -1,8 +1,8 @@
-"""The loop compiled by torch_tensorrt for the GPU of this machine, called from Python.
+"""The loop compiled by torch_tensorrt for this machine's GPU, called from Python.
 
-Where its version has plugins (2.12 and newer) a glimpse is the package's own kernel inside the
-engine, with the coordinates in double; else it is TensorRT's own GridSample. Engines are cached,
-so a second process starts without building.
+With plugins (torch_tensorrt 2.12 and newer) a glimpse is the package's own kernel inside the
+engine, with coordinates in double; otherwise it is TensorRT's GridSample. Engines are cached, so a
+second process starts without building.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _registered: set[str] = set()
 
 
 class CompiledLoop:
-    """A compiled loop; called with images on the GPU it gives (n_logit, regions, label) there.
+    """A compiled loop; maps images on the GPU to (n_logit, regions, label) on the GPU.
 
     Attributes:
         has_plugin: whether a glimpse is the package's own kernel.
@@ -53,7 +53,7 @@ class CompiledLoop:
 
     @contextlib.contextmanager
     def cuda_graphs(self) -> Iterator[CompiledLoop]:
-        """The same, recorded at its first call and replayed at later ones of that shape."""
+        """The same, recorded at the first call and replayed at later calls with that shape."""
         with self._library.runtime.enable_cudagraphs(self._module) as module:
             yield CompiledLoop(self._library, module, self._prepare, self.has_plugin)
 
@@ -68,23 +68,23 @@ def compile_torch_tensorrt(
     calibration: Iterable[Tensor] | None = None,
     device: torch.device | str = "cuda",
 ) -> CompiledLoop:
-    """Compiles the whole loop of ``model``; everything but the backbone is float32.
+    """Compile the whole loop of ``model``; everything but the backbone runs in float32.
 
     Args:
         model: the network; it is copied, not changed.
         options: batch range, image sizes, kind of input, T. Bytes are normalised in PyTorch.
-        precision: of the backbone: "fp32", "fp16", "bf16" or, by NVIDIA's modelopt on GPUs of
+        precision: of the backbone: "fp32", "fp16", "bf16" or, with NVIDIA's modelopt on GPUs of
             compute capability 9.0 or newer, "fp8".
-        plugin: whether the glimpse shall be the package's kernel as a plugin; None: where the
-            version has plugins.
-        cache: folder for engines and what their builds measured; default: the user's cache folder.
+        plugin: whether glimpses use the package's kernel as a plugin; None: if the version has
+            plugins.
+        cache: folder for engines and timings; default: the user's cache folder.
         calibration: batches of glimpses [B, C, h, w], for fp8 only.
         device: the GPU.
 
     Raises:
         ImportError, RuntimeError, ValueError: see
-            :func:`~mgnet_fast.export.formats.tensorrt_versions.check_torch_tensorrt`; an argument
-            that does not fit.
+            :func:`~mgnet_fast.export.formats.tensorrt_versions.check_torch_tensorrt`; or an
+            argument does not fit.
     """
     pair = check_torch_tensorrt()
     options = dataclasses.replace(options or ExportOptions(), outputs="steps-first", what="loop")
@@ -126,7 +126,7 @@ def compile_torch_tensorrt(
         device=device,
         disable_tf32=True,
         min_block_size=1,
-        immutable_weights=False,  # cached engines get their weights by a refit
+        immutable_weights=False,  # cached engines are refitted with the weights
         cache_built_engines=True,
         reuse_cached_engines=True,
         engine_cache_dir=os.fspath(folder),

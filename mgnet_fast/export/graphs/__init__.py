@@ -1,1 +1,1 @@
-"""What is exported: the whole loop, or one step of it."""
+"""The exported programs: the whole loop, or one step of it."""

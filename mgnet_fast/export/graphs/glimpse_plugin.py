@@ -1,8 +1,8 @@
-"""The glimpse as an op that torch_tensorrt can make a plugin of its engines from.
+"""The glimpse as an op that torch_tensorrt can turn into a plugin of its engines.
 
-Its generator asks for a shape by calling the op on fake float32 tensors whose sides are all one
-number, and takes dtype and layout of the result from the first input. So the op has tensors only,
-the size of a glimpse is that of two of them, and its fake checks nothing.
+torch_tensorrt finds the output shape by calling the op on fake float32 tensors whose sides are all
+equal, and takes dtype and layout of the result from the first input. So the op takes tensors only,
+two of them give the size of a glimpse, and its fake checks nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PLUGIN_NAME = "mgnet_fast::plugin_glimpse"
 def plugin_glimpse(image: Tensor, region: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Glimpses [B, C, h, w] of float ``image`` [B, C, H, W] at ``region`` [B, 3].
 
-    ``rows`` [h] and ``columns`` [w] say the size; what is in them does not matter.
+    The lengths of ``rows`` [h] and ``columns`` [w] give the size; their values are ignored.
     """
     glimpse = functional.glimpse(image, region, (rows.shape[0], columns.shape[0]))
     return glimpse.contiguous()
@@ -50,7 +50,7 @@ class PluginGlimpse(nn.Module):
 
 
 class PluginLoop(PlainLoop):
-    """The loop with :func:`plugin_glimpse` for a glimpse; it takes float images."""
+    """The loop with :func:`plugin_glimpse`; takes float images."""
 
     def __init__(self, model: MGNet, options: ExportOptions) -> None:
         super().__init__(model, options)

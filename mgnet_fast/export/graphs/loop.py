@@ -1,4 +1,4 @@
-"""The loop of T glimpses as a module with one tensor in and three out, ready to be exported."""
+"""The loop of T glimpses as a module to export, with one input tensor and three outputs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .parts import Fusion, GridGlimpse, Localization, Normalization, OpGlimpse, 
 
 INPUT_NAME = "images"
 OUTPUT_NAMES = ("n_logit", "regions", "label")
-SERVED_NAMES = ("logits", "regions", "label")  # of a program whose outputs have the batch first
+SERVED_NAMES = ("logits", "regions", "label")  # names of batch-first outputs
 
 Outputs = tuple[Tensor, Tensor, Tensor]
 
 
 class PlainLoop(nn.Module):
-    """The loop in operators that every runtime has; a glimpse is one ``GridSample``."""
+    """The loop in standard operators; a glimpse is one ``GridSample``."""
 
     whole_image: Tensor
 
@@ -52,7 +52,7 @@ class PlainLoop(nn.Module):
             regions.append(region)
             if step + 1 < self.steps:
                 region = self.localization(fused)
-        # One product for all steps: TensorRT-RTX 1.4 fails to build one for each of four.
+        # One product for all steps: TensorRT-RTX 1.4 fails to build a separate one for four steps.
         n_logit = self.classifier(torch.stack(states))
         return n_logit, torch.stack(regions), n_logit[-1].argmax(dim=-1)
 
@@ -64,9 +64,9 @@ class PlainLoop(nn.Module):
 
 
 class OpLoop(PlainLoop):
-    """The same loop with the package's own registered op for a glimpse.
+    """The same loop with the package's registered op.
 
-    For programs that run where the package is imported. Bytes are normalised as they are sampled.
+    For programs that run where the package is installed. Bytes are normalised while sampling.
     """
 
     def __init__(self, model: MGNet, options: ExportOptions) -> None:
@@ -75,14 +75,15 @@ class OpLoop(PlainLoop):
         self.glimpse = OpGlimpse(size, model.config, self.takes_bytes)
 
     def _prepared(self, images: Tensor) -> Tensor:
-        return images.permute(0, 3, 1, 2) if self.takes_bytes else images  # any strides will do
+        # the op takes any strides
+        return images.permute(0, 3, 1, 2) if self.takes_bytes else images
 
     def _image(self, prepared: Tensor) -> Tensor:
         return self.normalization(prepared.permute(0, 2, 3, 1)) if self.takes_bytes else prepared
 
 
 class BatchFirst(nn.Module):
-    """A loop with the batch first in all outputs, as servers that gather requests want it.
+    """A loop whose outputs all have the batch first, as batching servers need.
 
     ``logits`` [B, K] of the last step, ``regions`` [B, T, 3], ``label`` int64 [B, 1].
     """
@@ -97,18 +98,18 @@ class BatchFirst(nn.Module):
 
 
 def build_loop(kind: type[PlainLoop], model: MGNet, options: ExportOptions) -> nn.Module:
-    """A loop of that kind with the outputs that ``options`` ask for."""
+    """A loop of that class with the outputs requested by ``options``."""
     loop = kind(model, options)
     return BatchFirst(loop) if options.outputs == "batch-first" else loop
 
 
 def output_names(options: ExportOptions) -> tuple[str, ...]:
-    """Names of the outputs of :func:`build_loop`."""
+    """The output names of :func:`build_loop`."""
     return SERVED_NAMES if options.outputs == "batch-first" else OUTPUT_NAMES
 
 
 def steps_first(outputs: Outputs) -> Outputs:
-    """The outputs of either kind as (n_logit, regions, label), n_logit of the steps there are."""
+    """The outputs of either order as (n_logit, regions, label), with the available steps."""
     logits, regions, label = outputs
     if logits.dim() == 2:
         return logits.unsqueeze(0), regions.transpose(0, 1), label.squeeze(1)

@@ -9,19 +9,19 @@ from typing import Any
 LONGEST_NAME = 60
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _CLASSES = "pkg.torch.onnx.class_hierarchy"
-_LOCATES = "localization.fc"  # with it the next glimpse begins
+_LOCATES = "localization.fc"  # the next glimpse begins here
 
 
 def shorten_names(model: Any, *, by_glimpse: bool) -> None:
-    """Renames everything but inputs and outputs, and drops what the exporter noted on each node.
+    """Rename everything but inputs and outputs, and drop the exporter's notes.
 
-    A node is called by its module and what it does, ``backbone.layer1.0.conv1`` or
-    ``fusion.softmax``; where ``by_glimpse``, with the glimpse that it belongs to before it:
-    ``t2.backbone.layer1.0.conv1``. Its result has its name. The exporter's notes hold paths and
-    lines of the source on the machine that exported.
+    A node is named after its module and operation, ``backbone.layer1.0.conv1`` or
+    ``fusion.softmax``, and with ``by_glimpse`` also after its glimpse:
+    ``t2.backbone.layer1.0.conv1``. Its result has the same name. The exporter's notes contain paths
+    and source lines of the exporting machine.
 
     Args:
-        model: an ``onnx.ModelProto`` of the exporter in torch, without subgraphs; changed.
+        model: an ``onnx.ModelProto`` of torch's exporter, without subgraphs; changed in place.
         by_glimpse: whether the graph is a whole loop.
     """
     graph = model.graph
@@ -34,7 +34,7 @@ def shorten_names(model: Any, *, by_glimpse: bool) -> None:
         scope = _note(node, _SCOPES)
         if by_glimpse and scope == _LOCATES:
             glimpse += 1
-        # A layer of torch's own is called by its name alone.
+        # A torch layer is named by its attribute alone.
         is_layer = _note(node, _CLASSES).startswith("torch.nn.modules.")
         kind = node.op_type.lower()
         base = scope if is_layer else f"{scope}.{kind}" if scope else kind
@@ -68,18 +68,18 @@ def all_names(model: Any) -> Iterator[str]:
 
 
 def _note(node: Any, key: str) -> str:
-    """What the exporter noted of the innermost module that ``node`` comes from."""
+    """The exporter's note about the innermost module that ``node`` comes from."""
     for note in node.metadata_props:
         if note.key == key:
             levels: list[str] = ast.literal_eval(note.value)
-            # Names with a leading underscore are torch's own, for what comes from no module.
+            # Names with a leading underscore are torch's, for operations outside any module.
             name = levels[-2] if len(levels) > 1 and not levels[-2].startswith("_") else ""
             return name.removeprefix("loop").removeprefix(".")
     return ""
 
 
 def _weight_names(names: list[str]) -> Iterator[str]:
-    """Parameters keep their path; constants that the exporter made are numbered."""
+    """Parameters keep their path; constants made by the exporter are numbered."""
     made = 0
     for name in names:
         if "." in name and not name.startswith("val"):

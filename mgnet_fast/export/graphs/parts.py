@@ -33,7 +33,7 @@ class Normalization(nn.Module):
         self.register_buffer("bias", (-mean / std).float().view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        # Floats first: TensorRT has no operation on bytes but the cast.
+        # Convert to float first: TensorRT's only operation on bytes is the cast.
         return images.float().permute(0, 3, 1, 2) * self.scale + self.bias
 
 
@@ -42,9 +42,9 @@ class GridGlimpse(nn.Module):
 
     The grid of a region (s, x, y) is made by broadcasting,
     :math:`g_{ij} = (x + s u_j, y + s v_i)` with u and v evenly spaced in [-1, 1], always in
-    float32. So coordinates are as exact as float32 allows, which is less exact than the package's
-    own op: on N(0, 1) white noise pixels differ by up to 7e-5 at 224 and 4e-4 at 1024 pixels a
-    side, on photographs, which are smooth, by far less.
+    float32. Coordinates are therefore less exact than in the package's own op: on N(0, 1) white
+    noise, pixels differ by up to 7e-5 at 224 and 4e-4 at 1024 pixels a side; on smooth
+    photographs by far less.
     """
 
     columns: Tensor
@@ -66,7 +66,7 @@ class GridGlimpse(nn.Module):
 
 
 class OpGlimpse(nn.Module):
-    """A glimpse by the package's registered op; bytes are normalised as they are sampled."""
+    """A glimpse by the package's registered op; bytes are normalised while sampling."""
 
     def __init__(self, size: tuple[int, int], config: MGNetConfig, takes_bytes: bool) -> None:
         super().__init__()
@@ -82,10 +82,9 @@ class OpGlimpse(nn.Module):
 
 
 class Fusion(nn.Module):
-    """The fusion with its weights multiplied out, from all tokens so far.
+    """The fusion with its weights multiplied out in float64, from all tokens so far.
 
-    The algebra stands at the head of ``mgnet_fast/ops/fuse_glimpse.py``; the products are taken
-    in float64.
+    See ``mgnet_fast/ops/fusion/fusion_weights.py`` for the algebra.
     """
 
     key_query: Tensor
@@ -106,7 +105,7 @@ class Fusion(nn.Module):
     def forward(self, tokens: list[Tensor]) -> Tensor:
         """The fused state F_t [B, D] of t tokens [B, D], the newest last."""
         mean = tokens[0]
-        if len(tokens) > 1:  # a softmax over one glimpse is one
+        if len(tokens) > 1:  # the softmax over one glimpse is 1
             known = torch.stack(tokens, dim=1)
             weights = (known @ self._query(tokens[-1])).squeeze(2).softmax(dim=1)
             mean = (weights.unsqueeze(1) @ known).squeeze(1)
@@ -120,7 +119,7 @@ class Fusion(nn.Module):
 
 
 class CachedFusion(Fusion):
-    """The same from a cache of which each row uses as many places as it had glimpses before."""
+    """The same from a cache, of which each row uses as many places as it had earlier glimpses."""
 
     places: Tensor
 
@@ -131,7 +130,7 @@ class CachedFusion(Fusion):
     def forward(self, newest: Tensor, tokens: Tensor, length: Tensor) -> Tensor:  # type: ignore[override]
         """F_t [S, D] of ``newest`` [S, D] and the places 1..length-1 of ``tokens`` [S, T, D]."""
         before = self.places < length.unsqueeze(1)
-        # Unused places may hold anything, NaN included, and 0 * NaN is NaN.
+        # Unused places may hold anything, even NaN, and 0 * NaN is NaN.
         known = tokens.masked_fill(~before.unsqueeze(2), 0.0)
         query = self._query(newest)
         scores = (known @ query).squeeze(2).masked_fill(~before, -math.inf)
@@ -157,10 +156,10 @@ class Localization(nn.Module):
 
 
 def ready_backbone(model: MGNet, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """A copy of the backbone in ``dtype``; batch norm is folded into a ResNet's convolutions.
+    """A copy of the backbone in ``dtype``, with batch norm folded into a ResNet's convolutions.
 
-    Folded in float64, once: the T glimpses of a loop go on sharing one tensor of weights, where
-    each runtime would fold a copy for every glimpse.
+    Folding happens once, in float64. The T glimpses of a loop then share one tensor of weights;
+    runtimes would fold a copy for every glimpse.
     """
     backbone = copy.deepcopy(model.backbone)
     if isinstance(backbone, ResNet):
@@ -178,7 +177,7 @@ def _fold_batch_norm(backbone: ResNet) -> None:
 
 
 def _positions(count: int) -> Tensor:
-    """``count`` evenly spaced positions in [-1, 1], the centre if it is one."""
+    """``count`` evenly spaced positions in [-1, 1]; the centre for one."""
     if count == 1:
         return torch.zeros(1)
     return torch.linspace(-1, 1, count, dtype=torch.float64).float()

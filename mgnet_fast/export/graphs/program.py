@@ -1,4 +1,4 @@
-"""From a loop or step to torch's exported program, batch and image size left open."""
+"""torch's exported program of a loop or step, with open batch and image size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.export import Dim, ExportedProgram
 from ...models import MGNet
 from ..options import ExportOptions
 
-_EXAMPLE_SIDES = (112, 120)  # not equal, or one size would be taken for both
+_EXAMPLE_SIDES = (112, 120)  # different, so that the two sides stay independent
 
 
 def exported_program(module: nn.Module, model: MGNet, options: ExportOptions) -> ExportedProgram:
@@ -28,8 +28,8 @@ def exported_program(module: nn.Module, model: MGNet, options: ExportOptions) ->
 
 
 def example_images(model: MGNet, options: ExportOptions) -> Tensor:
-    """Zeros of a shape that the program is to accept."""
-    # A batch of one would be taken for the only one.
+    """Zeros of a shape that the program must accept."""
+    # A batch of one would fix the batch size at one.
     batch = min(max(options.batch.usual, 2), options.batch.high)
     channels = model.config.in_chans
     if options.sampling == "outside":
@@ -48,7 +48,7 @@ def _example_state(count: int, model: MGNet, options: ExportOptions) -> list[Ten
 
 
 def _example_size(options: ExportOptions) -> tuple[int, int]:
-    """Two sides that the sizes allow, not equal where they need not be."""
+    """Two sides within the allowed sizes, different if possible."""
     sizes = options.open_sizes
     height, width = (
         min(max(side, low), high)

@@ -1,4 +1,4 @@
-"""The backbone of an ONNX file in 8 bits: static quantization with what glimpses look like."""
+"""Static 8-bit quantisation of the backbone in an ONNX file, calibrated on glimpses."""
 
 from __future__ import annotations
 
@@ -35,16 +35,17 @@ def quantize(
     *,
     symmetric: bool = False,
 ) -> None:
-    """Rewrites the float32 file at ``path`` with a backbone in 8 bits.
+    """Rewrite the float32 file at ``path`` with a backbone in 8 bits.
 
-    Activations are unsigned, with the range that ``calibration`` shows, tensor by tensor and,
-    in a loop, glimpse by glimpse; weights are signed, by output channel. Weights get 7 bits:
-    processors without VNNI add pairs of products in 16 bits, which full 8 bits would overflow, and
-    a file does not know where it will run. The first convolution is among them: what it sees had
-    8 bits before.
+    Activations are unsigned with ranges from ``calibration``, per tensor and, in a loop, per
+    glimpse.
+    Weights are signed, with one scale per output channel, and use 7 bits: processors without VNNI
+    add pairs of products in 16 bits, which 8 bits overflow, and a file may run anywhere. The first
+    convolution is quantised too, because its input had 8 bits originally.
 
-    ``symmetric`` is for TensorRT, which knows no zero points, rounds weights itself and adds biases
-    in float32: activations are signed, weights have 8 bits.
+    ``symmetric`` is for TensorRT, which has no zero points, rounds weights itself and adds biases
+    in
+    float32: activations are signed, and weights use 8 bits.
 
     Raises:
         ImportError: onnxruntime is not installed.
@@ -59,7 +60,7 @@ def quantize(
     wanted = [
         node.name for node in graph.node if "backbone." in node.name and node.op_type in QUANTIZED
     ]
-    # What its preprocessing does (folding batch norm) is done; without this line it warns.
+    # Batch norm is already folded; this line silences the advice to preprocess.
     onnx.helper.set_model_props(proto, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         done = Path(folder) / path.name
@@ -82,7 +83,7 @@ def quantize(
 
 
 class _Reader:
-    """What onnxruntime asks for one set of inputs after another."""
+    """Feeds onnxruntime one set of inputs after another."""
 
     def __init__(self, inputs: Iterator[dict[str, np.ndarray]]) -> None:
         self._inputs = inputs
@@ -106,7 +107,7 @@ def _inputs(
 
 
 def _recorded(step: Step, seen: list[dict[str, np.ndarray]]) -> Step:
-    """``step``, which leaves its inputs in ``seen``."""
+    """``step``, with its inputs recorded in ``seen``."""
 
     def run(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         given = zip(STEP_INPUTS, inputs, strict=True)

@@ -1,4 +1,4 @@
-"""One step of S images, each at a glimpse of its own, ready to be exported for early exit."""
+"""One step of S images, each at its own glimpse, to export for early exit."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Step = Callable[[Tensor, Tensor, Tensor, Tensor], Outputs]
 
 
 class PlainStep(nn.Module):
-    """A step in operators that every runtime has.
+    """A step in standard operators.
 
-    With sampling outside the first input is the glimpses themselves, [S, C, h, w] in float32.
+    With sampling outside, the first input is the glimpses, [S, C, h, w] in float32.
     """
 
     def __init__(self, model: MGNet, options: ExportOptions) -> None:
@@ -42,17 +42,17 @@ class PlainStep(nn.Module):
         self.localization = Localization(model)
 
     def forward(self, images: Tensor, region: Tensor, tokens: Tensor, length: Tensor) -> Outputs:
-        """Takes one glimpse of each image.
+        """Take one glimpse of each image.
 
         Args:
             images: [S, C, H, W] float32 or [S, H, W, C] uint8.
             region: float32 [S, 3].
             tokens: float32 [S, T, D]; row i uses its places 1..length[i]-1.
-            length: int64 [S], glimpses that each image has had with this one.
+            length: int64 [S], number of glimpses of each image, this one included.
 
         Returns:
-            Class logits [S, K], the next region [S, 3], and the token [S, D] that belongs into
-            place length[i] of row i: the caller writes it, so that no cache is copied.
+            Class logits [S, K], the next region [S, 3], and the token [S, D] for place length[i] of
+            row i, which the caller writes, so that no cache is copied.
         """
         feature = self.backbone(self._seen(images, region).to(self.backbone_dtype)).float()
         token = torch.cat([feature, region], dim=1)
@@ -66,7 +66,7 @@ class PlainStep(nn.Module):
 
 
 class OpStep(PlainStep):
-    """The same with the package's own registered op for a glimpse."""
+    """The same with the package's registered op."""
 
     def __init__(self, model: MGNet, options: ExportOptions) -> None:
         super().__init__(model, options)
@@ -80,9 +80,9 @@ class OpStep(PlainStep):
 
 
 def loop_of_steps(step: Step, model: MGNet, options: ExportOptions) -> Callable[[Tensor], Outputs]:
-    """The whole loop by T calls of ``step``, for comparison with the eager loop.
+    """The whole loop as T calls of ``step``, to compare with the eager loop.
 
-    The cache begins as NaN: a step that reads a place which nobody wrote is seen.
+    The cache starts as NaN, so a step that reads an unwritten place is detected.
     """
     config, steps = model.config, options.steps(model.config)
     size, width = options.glimpse_shape(config), model.loc_network.fc.in_features

@@ -1,6 +1,6 @@
-"""``config.pbtxt``: what NVIDIA's Triton Inference Server has to know of a model.
+"""``config.pbtxt``: the configuration of a model for NVIDIA's Triton Inference Server.
 
-The text format of protocol buffers, in the fields of ``inference.ModelConfig``.
+It is written in protobuf's text format, with the fields of ``inference.ModelConfig``.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _TYPES = {
 
 
 class _Word(str):
-    """A name of an enumeration, which is written without quotes."""
+    """The name of an enum value, which is written without quotes."""
 
     __slots__ = ()
 
 
 class Batching(NamedTuple):
-    """How the server gathers requests, and how many copies of the model it runs."""
+    """How the server batches requests, and how many instances of the model it runs."""
 
     queue_delay_us: int = 500
     instances: int = 1
@@ -34,13 +34,13 @@ class Batching(NamedTuple):
 
 
 def model_config(name: str, manifest: Mapping[str, Any], batching: Batching) -> str:
-    """The configuration of a model that was exported with the batch first.
+    """The configuration of a model exported with the batch first.
 
     Args:
-        name: of the model, and of its folder.
+        name: of the model and its folder.
         manifest: of the artefact.
-        batching: requests of one image size wait ``queue_delay_us`` microseconds for others;
-            ``instances`` copies run side by side on ``device``.
+        batching: requests for one image size wait ``queue_delay_us`` microseconds for others;
+            ``instances`` copies run in parallel on ``device``.
     """
     given = manifest["input"]
     outputs = [_tensor(each, {}) for each in manifest["outputs"]]
@@ -71,7 +71,7 @@ def _tensor(described: Mapping[str, Any], limits: Mapping[str, Sequence[int]]) -
     return {
         "name": described["name"],
         "data_type": _Word(_TYPES[described["dtype"]]),
-        # The first one is the batch, which the server counts itself.
+        # The first dimension is the batch, which the server adds.
         "dims": [_dimension(each, limits) for each in described["shape"][1:]],
     }
 

@@ -1,4 +1,4 @@
-"""A model repository for NVIDIA's Triton Inference Server from an exported network."""
+"""Model repositories for NVIDIA's Triton Inference Server."""
 
 from __future__ import annotations
 
@@ -31,24 +31,23 @@ def write_repository(
     class_names: Sequence[str] | None = None,
     batching: Batching | None = None,
 ) -> Served:
-    """Puts an exported loop into a model repository: ``directory/name``.
+    """Put an exported loop into a model repository: ``directory/name``.
 
-    It holds ``config.pbtxt``, ``labels.txt``, the manifest and ``1/model.onnx`` or
-    ``1/model.plan``, and appears whole or not at all.
+    The folder holds ``config.pbtxt``, ``labels.txt``, the manifest and ``1/model.onnx`` or
+    ``1/model.plan``. It is created atomically.
 
     Args:
         artefact: ``loop.onnx`` or ``loop.plan`` with its manifest beside it, exported with
-            ``outputs="batch-first"`` for batches from 1 on.
-        directory: a new or empty folder, or a repository that has no model of that name.
+            ``outputs="batch-first"`` for batches from 1.
+        directory: a new or empty folder, or a repository without a model of that name.
         name: of the model.
-        class_names: one for each class; default: those of the manifest, else the numbers.
-        batching: how requests are gathered.
+        class_names: one per class; default: those of the manifest, else numbers.
+        batching: how requests are batched.
 
     Raises:
         FileNotFoundError: the artefact or its manifest is missing.
-        FileExistsError: there is something else in ``directory``.
-        ValueError: the artefact is of a kind that the server cannot run, or an argument does not
-            fit.
+        FileExistsError: ``directory`` holds something else.
+        ValueError: the server cannot run this artefact, or an argument does not fit.
     """
     artefact, directory = Path(artefact), Path(directory)
     batching = batching or Batching()
@@ -80,10 +79,10 @@ def write_repository(
 
 
 def check_repository(directory: Path, name: str) -> None:
-    """Raises where ``directory`` can take no model of that name.
+    """Check that ``directory`` can take a model of that name.
 
     Raises:
-        FileExistsError: the name is taken, or there is something that is no model.
+        FileExistsError: the name is taken, or the folder holds something other than models.
         NotADirectoryError: it is a file.
     """
     if not directory.exists():
@@ -105,7 +104,7 @@ def check_repository(directory: Path, name: str) -> None:
 
 
 def manifest_of(artefact: Path) -> Path:
-    """Where the manifest of an artefact is."""
+    """The path of an artefact's manifest."""
     return artefact.with_name(f"{artefact.name}.manifest.json")
 
 

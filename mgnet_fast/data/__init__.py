@@ -1,4 +1,4 @@
-"""Data: the IDX format, MNIST, and scenes made from it on the fly; folders of images."""
+"""Data: MNIST and scenes made from it on the fly; folders of images; image files."""
 
 from mgnet_fast.data.datasets import DATASETS, dataset_noise, load_dataset, told_dataset
 from mgnet_fast.data.digits.idx import read_idx

@@ -1,4 +1,4 @@
-"""Common corruptions of images, by the maintained library of them, the same at every run."""
+"""The 15 common image corruptions, by the library imagecorruptions, reproducible."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ CORRUPTIONS = tuple(name for names in KINDS.values() for name in names)
 SEVERITIES = (1, 2, 3, 4, 5)
 SMALLEST_SIDE = 32
 INSTALL_HINT = "pip install 'mgnet-fast[corruptions]'"
-_SEEDED_BY_ARGUMENT = ("impulse_noise", "glass_blur")  # they do not draw from numpy's global state
+# these take a seed instead of numpy's global state
+_SEEDED_BY_ARGUMENT = ("impulse_noise", "glass_blur")
 
 
 def check_corruption(name: str, severity: int) -> None:
-    """Raises ValueError for what is none of the 15 corruptions at 5 severities."""
+    """Raise ValueError unless ``name`` and ``severity`` are one of the 15 at severity 1 to 5."""
     if name not in CORRUPTIONS:
         raise ValueError(f"corruption must be one of {', '.join(CORRUPTIONS)}, got {name!r}")
     if severity not in SEVERITIES:
@@ -55,11 +56,11 @@ def corrupted(image: Tensor, name: str, severity: int, seed: int = 0) -> Tensor:
 
     Args:
         image (Tensor[C, H, W]): uint8, one or three channels, at least 32 pixels a side. A grey
-            image is corrupted as three equal channels, whose mean is the result.
+            image is corrupted as three equal channels; the result is their mean.
         name: see ``CORRUPTIONS``.
         severity: 1 to 5.
-        seed: of what is random in it; the result depends on the arguments alone, and numpy's
-            global state is left as it was.
+        seed: of the random part. The result depends only on the arguments, and numpy's global
+            state is not changed.
 
     Returns:
         uint8 of the shape of ``image``.
@@ -92,7 +93,7 @@ def corrupted(image: Tensor, name: str, severity: int, seed: int = 0) -> Tensor:
 
 @contextmanager
 def _numpy_seeded(number: int) -> Iterator[None]:
-    """The library draws from numpy's global state."""
+    """Seed numpy's global state, which the library draws from, and restore it afterwards."""
     before = np.random.get_state()  # noqa: NPY002
     np.random.seed(number)  # noqa: NPY002
     try:
@@ -104,11 +105,11 @@ def _numpy_seeded(number: int) -> Iterator[None]:
 class CorruptedImages(LabelledImages):
     """``images`` with one corruption at one severity; see :class:`LabelledImages`.
 
-    Image i gets the seed i, so two networks meet the same corrupted images.
+    Image i uses seed i, so all networks get the same corrupted images.
 
     Raises:
-        ValueError: an unknown corruption or severity. When loading: images that are not uint8
-            (such as scenes with noise, which are normalised already).
+        ValueError: the corruption or severity is unknown; or, when loading, images are not uint8
+            (scenes with noise are normalised already).
         ImportError: the library is not installed.
     """
 

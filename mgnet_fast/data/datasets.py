@@ -16,10 +16,10 @@ DATASETS: dict[str, float] = {"translated-mnist": 0.0, "noisy-translated-mnist":
 
 
 def told_dataset(data_dir: str | Path) -> Literal["folder", "translated-mnist"]:
-    """The dataset that a folder holds: "folder" for images in folders, else "translated-mnist".
+    """The kind of data in a folder: "folder" for folders of images, else "translated-mnist".
 
     Raises:
-        ValueError: it holds neither.
+        ValueError: it is neither.
     """
     data_dir = Path(data_dir)
     if is_image_tree(data_dir):
@@ -33,7 +33,7 @@ def told_dataset(data_dir: str | Path) -> Literal["folder", "translated-mnist"]:
 
 
 def dataset_noise(dataset: str, noise_std: float | None = None) -> float:
-    """The noise of a dataset, or `noise_std` in its place.
+    """``noise_std``, or the noise of the dataset if it is None.
 
     Raises:
         ValueError: the name is unknown.
@@ -54,11 +54,11 @@ def load_dataset(
     """One split of a dataset.
 
     Args:
-        dataset: "translated-mnist" or "noisy-translated-mnist" (noise of .3).
+        dataset: "translated-mnist" or "noisy-translated-mnist" (noise 0.3).
         data_dir: folder with MNIST's IDX files.
         split: "train" or "test".
-        seed: default 0 for "train"; for "test" that of the fixed test set.
-        noise_std: in place of the dataset's.
+        seed: default: 0 for "train", that of the fixed test set for "test".
+        noise_std: replaces the dataset's noise.
 
     Raises:
         ValueError: the name is unknown, files are missing or damaged, or a number is out of range.

@@ -1,4 +1,4 @@
-"""The first images of a set, as a set."""
+"""The first images of a set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class FirstImages(LabelledImages):
     """Images 0..count - 1 of ``images``; see :class:`LabelledImages`.
 
     Raises:
-        ValueError: there are not so many.
+        ValueError: there are fewer.
     """
 
     def __init__(self, images: LabelledImages, count: int) -> None:

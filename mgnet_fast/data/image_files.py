@@ -1,4 +1,4 @@
-"""Image files of any kind as pixels: finding them, and reading them as Pillow does."""
+"""Finds image files and reads their pixels by Pillow."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def find_images(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
-    """The image files that ``paths`` name, and those of ``paths`` that name none.
+    """The image files that ``paths`` stand for, and those of ``paths`` without any.
 
-    A file stands for itself, whatever its name; a folder for all image files in it and in its
-    folders, in the order of their names; anything else is taken for a pattern (``*``, ``?``,
-    ``[]``, ``**``). Folders and patterns skip hidden files and folders, whose names begin with a
-    dot, such as the ``._photo.jpg`` that macOS leaves beside a photo.
+    A file stands for itself, whatever its suffix; a folder for all image files in it and its
+    subfolders, sorted by name; anything else is a pattern (``*``, ``?``, ``[]``, ``**``). Folders
+    and patterns skip hidden files and folders, whose names begin with a dot, such as macOS's
+    ``._photo.jpg``.
     """
     found: list[Path] = []
     missing: list[str] = []
@@ -45,7 +45,7 @@ def find_images(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is hidden."""
+    """Whether a file or folder with this name is hidden."""
     return name.startswith(".")
 
 
@@ -58,14 +58,14 @@ def _is_image_below(folder: Path, path: Path) -> bool:
 def read_image(path: str | Path, channels: int) -> np.ndarray:
     """The pixels of an image file, uint8 [H, W, channels].
 
-    As ``Image.open(path).convert(mode)`` gives them, with mode "L", "RGB" or "RGBA" by the number
-    of channels: transparency is dropped, not blended; the first frame of several; no rotation by
-    EXIF. Only grey images of 16 bits are scaled to 8 instead of cut off at 255, as Pillow itself
-    does with colour images of 16 bits.
+    Equal to ``Image.open(path).convert(mode)`` with mode "L", "RGB" or "RGBA" by the number of
+    channels: transparency is dropped, not blended; the first of several frames counts; EXIF
+    rotation is not applied. The exception is 16-bit grey images, which are scaled to 8 bits, as
+    Pillow does with 16-bit colour images, instead of cut off at 255.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no image, or a damaged one; or ``channels`` is not 1, 3 or 4.
+        ValueError: it is not an image or is damaged, or ``channels`` is not 1, 3 or 4.
     """
     image = open_image(path, channels)
     pixels = np.asarray(image)
@@ -73,11 +73,11 @@ def read_image(path: str | Path, channels: int) -> np.ndarray:
 
 
 def open_image(path: str | Path, channels: int) -> Image.Image:
-    """The same as an image of Pillow's, decoded, in mode "L", "RGB" or "RGBA".
+    """The same as a decoded Pillow image in mode "L", "RGB" or "RGBA".
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no image, or a damaged one; or ``channels`` is not 1, 3 or 4.
+        ValueError: it is not an image or is damaged, or ``channels`` is not 1, 3 or 4.
     """
     mode = _MODES.get(channels)
     if mode is None:
@@ -86,16 +86,16 @@ def open_image(path: str | Path, channels: int) -> Image.Image:
         if image.mode == "I" or image.mode.startswith("I;16"):
             high = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
             return Image.fromarray(high.astype(np.uint8)).convert(mode)
-        image.load()  # conversion to the mode it has would leave it to be decoded later
+        image.load()  # converting to the same mode would not decode it
         return image.convert(mode)
 
 
 def check_image(path: str | Path) -> None:
-    """Decodes an image file as cheaply as finds damage; a JPEG is not transformed to pixels.
+    """Find damage by the cheapest decoding; a JPEG is not transformed to pixels.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no image, or a damaged one.
+        ValueError: it is not an image, or is damaged.
     """
     with _reasons(path), Image.open(path) as image:
         image.draft("L", (1, 1))
@@ -104,23 +104,23 @@ def check_image(path: str | Path) -> None:
 
 @contextmanager
 def _reasons(path: str | Path) -> Iterator[None]:
-    """Makes one kind of error of those that Pillow's decoders raise."""
+    """Turn the various errors of Pillow's decoders into ValueError."""
     try:
         yield
     except FileNotFoundError:
         raise
     except MemoryError:
         raise ValueError("it does not fit into memory") from None
-    except Exception as error:  # decoders raise whatever they stumble on
+    except Exception as error:  # decoders raise many types
         reason = str(error).removesuffix(f" {str(path)!r}") or type(error).__name__
         raise ValueError(reason) from error
 
 
 @contextmanager
 def large_images() -> Iterator[None]:
-    """Lets Pillow open images of up to ``MOST_PIXELS`` inside; the limit is one of the process."""
+    """Let Pillow open images of up to ``MOST_PIXELS``; its limit is global to the process."""
     before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # it refuses twice as many, and warns from here on
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow warns from here on and refuses twice as many
     try:
         yield
     finally:

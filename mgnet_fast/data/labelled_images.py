@@ -1,4 +1,4 @@
-"""What training and evaluation ask of a set of images, and how an epoch is cut into batches."""
+"""The protocol of a labelled set of images, and how epochs are cut into batches."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Indices = npt.NDArray[np.int64]
 
 
 class LabelledImages(Protocol):
-    """Images of one size with a class each, which may differ from epoch to epoch.
+    """Images of one size with one class each, which may differ from epoch to epoch.
 
-    Image i of epoch e depends on ``(seed, e, i)`` alone: not on batch size, order, number of
-    processes, or on what was loaded before.
+    Image i of epoch e depends only on ``(seed, e, i)``, not on batch size, order, number of
+    processes or earlier loads.
 
     Attributes:
-        seed: of the order of epochs, and of whatever is random in the images.
+        seed: of the order of epochs and of random images.
         labels: int64 [N], each in 0..num_classes - 1.
         num_classes: K.
         channels: C.
@@ -35,7 +35,7 @@ class LabelledImages(Protocol):
     def __len__(self) -> int: ...
 
     def load(self, batches: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The images of these indices, a batch a time, as (images [n, C, H, W], labels [n])."""
+        """The images with these indices, batch by batch: (images [n, C, H, W], labels [n])."""
         ...
 
     def batches(
@@ -48,7 +48,7 @@ class LabelledImages(Protocol):
         rank: int = 0,
         world_size: int = 1,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of one epoch; the arguments are those of `epoch_batches`.
+        """Batches of one epoch; see `epoch_batches` for the arguments.
 
         Raises:
             ValueError: batch_size < 1.
@@ -77,19 +77,19 @@ def epoch_batches(
     rank: int = 0,
     world_size: int = 1,
 ) -> list[Indices]:
-    """Which images are in which batch of one epoch.
+    """The indices of each batch of one epoch.
 
     Args:
-        count: images there are.
-        batch_size: images a batch, over all processes.
-        seed, epoch: choose the order.
-        shuffle: a new random order each epoch instead of 0..count-1.
+        count: number of images.
+        batch_size: images per batch, over all processes.
+        seed, epoch: determine the order.
+        shuffle: a new random order in each epoch instead of 0..count-1.
         drop_last: leave out the last, smaller batch.
         rank: this process takes each batch's images rank, rank + world_size, ...
-        world_size: the number of processes.
+        world_size: number of processes.
 
     Returns:
-        int64 indices in 0..count-1, an array a batch.
+        int64 indices in 0..count-1, one array per batch.
 
     Raises:
         ValueError: batch_size < 1.

@@ -1,4 +1,4 @@
-"""Random numbers addressed by (seed, purpose, epoch): the same however they are consumed."""
+"""Random numbers addressed by (seed, purpose, epoch), independent of the order of use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WORD = 2**64
 
 
 class Purpose(IntEnum):
-    """What a stream is for; streams of different purpose are independent."""
+    """The purpose of a stream; streams of different purpose are independent."""
 
     ORDER = 1
     PLACE = 2
@@ -21,9 +21,9 @@ class Purpose(IntEnum):
 
 
 def bit_stream(seed: int, purpose: Purpose, epoch: int, item: int = 0) -> np.random.Philox:
-    """A counter-based bit stream whose key is (seed, purpose and epoch).
+    """A counter-based bit stream with the key (seed, purpose and epoch).
 
-    `item` sets the counter: 2^64 blocks of four words lie between an item and the next.
+    `item` sets the counter: 2^64 blocks of four words lie between consecutive items.
     """
     key = np.array([seed % _WORD, (int(purpose) << 56 | epoch) % _WORD], dtype=np.uint64)
     return np.random.Philox(key=key, counter=np.array([0, item, 0, 0], dtype=np.uint64))
@@ -37,7 +37,7 @@ def words(bits: np.random.Philox, count: int) -> npt.NDArray[np.uint64]:
 def uniform(bits: np.random.Philox, count: int) -> npt.NDArray[np.float64]:
     """float64 [count], uniform in [0, 1).
 
-    Made from raw bits, which numpy promises never to change, unlike its distributions.
+    Made from raw bits, which numpy guarantees to keep, unlike its distributions.
     """
     return to_uniform(words(bits, count))
 

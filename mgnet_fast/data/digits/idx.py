@@ -1,4 +1,4 @@
-"""Reader of the IDX format, in which MNIST is distributed."""
+"""Reads the IDX format, in which MNIST is distributed."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def _content(path: Path) -> bytes:
 
 
 def read_idx(path: str | Path) -> npt.NDArray[np.generic]:
-    """Reads an IDX file, plain or gzip (told apart by content, not by name).
+    """Read an IDX file, plain or gzip (recognised by content, not by name).
 
-    The file is two zero bytes, a type code, the number of dimensions, each dimension as a
+    The file holds two zero bytes, a type code, the number of dimensions, each dimension as a
     big-endian 32-bit integer, and the items in row-major order, big-endian.
 
     Args:
@@ -47,8 +47,8 @@ def read_idx(path: str | Path) -> npt.NDArray[np.generic]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not IDX, is cut, or has bytes to spare; the message names the
-            file, what was wanted and what was got.
+        ValueError: the file is not IDX, is cut off, or has trailing bytes; the message names the
+            file, what was wanted and what was found.
     """
     path = Path(path)
     content = _content(path)

@@ -1,4 +1,4 @@
-"""Finding and checking the MNIST digits in a folder of IDX files."""
+"""Finds and checks the MNIST digits in a folder of IDX files."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def _candidates(stem: str) -> tuple[str, ...]:
 def find_mnist(
     data_dir: str | Path, splits: tuple[str, ...] = ("train", "test")
 ) -> dict[str, Path]:
-    """Finds MNIST's files in a folder under their standard names, plain or gzip.
+    """Find MNIST's files in a folder by their standard names, plain or gzip.
 
     Args:
         data_dir: folder with ``train-images-idx3-ubyte[.gz]`` and so on.
-        splits: which of "train" and "test" are wanted.
+        splits: the splits to find, of "train" and "test".
 
     Returns:
-        ``{"train-images-idx3-ubyte": path, ...}``, two files a split.
+        ``{"train-images-idx3-ubyte": path, ...}``, two files per split.
 
     Raises:
         ValueError: the folder does not exist, a split is unknown, or files are missing (the
-            message lists all that are).
+            message lists all of them).
     """
     data_dir = Path(data_dir)
     for split in splits:
@@ -69,11 +69,11 @@ def find_mnist(
 
 
 def read_digits(images: str | Path, labels: str | Path) -> Digits:
-    """Reads digits and labels from two IDX files and checks that they belong together.
+    """Read digits and labels from two IDX files and check that they belong together.
 
     Raises:
-        ValueError: a file is damaged, has another shape or type, holds labels outside 0..9, or
-            the two differ in their number of items.
+        ValueError: a file is damaged, has another shape or type, or holds labels outside 0..9, or
+            the numbers of items differ.
     """
     pixels, classes = read_idx(images), read_idx(labels)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[1:] != (DIGIT_SIZE, DIGIT_SIZE):
@@ -96,10 +96,10 @@ def read_digits(images: str | Path, labels: str | Path) -> Digits:
 
 
 def load_mnist(data_dir: str | Path, split: str) -> Digits:
-    """Reads one split ("train": 60,000 digits, "test": 10,000) of MNIST from a folder.
+    """Read one split of MNIST from a folder ("train": 60,000 digits, "test": 10,000).
 
     Raises:
-        ValueError: as `find_mnist` and `read_digits`.
+        ValueError: see `find_mnist` and `read_digits`.
     """
     files = find_mnist(data_dir, (split,))
     images, labels = (files[f"{_PREFIX[split]}-{part}"] for part in _PARTS)

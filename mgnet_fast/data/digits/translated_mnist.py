@@ -1,4 +1,4 @@
-"""Translated MNIST: a digit at a random place of a larger, empty scene, made on the fly."""
+"""Translated MNIST: a digit at a random place in a larger, empty scene, made on the fly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOISE_TABLE = 1 << 22
 
 
 def place(digits: npt.NDArray[np.uint8], top_left: npt.NDArray[np.int64], size: int) -> Tensor:
-    """Pastes each digit into an empty scene of its own.
+    """Paste each digit into an empty scene of its own.
 
     Args:
         digits: uint8 [N, h, w].
@@ -35,7 +35,7 @@ def place(digits: npt.NDArray[np.uint8], top_left: npt.NDArray[np.int64], size: 
     """
     count, height, width = digits.shape
     scenes = np.zeros((count, 1, size, size), np.uint8)
-    # Every window of every scene as one view: one indexed assignment pastes the whole batch.
+    # All windows of all scenes as one view, so that one assignment pastes the whole batch.
     windows = np.lib.stride_tricks.as_strided(
         scenes,
         (count, size - height + 1, size - width + 1, height, width),
@@ -46,15 +46,15 @@ def place(digits: npt.NDArray[np.uint8], top_left: npt.NDArray[np.int64], size: 
 
 
 class TranslatedMNIST(LabelledImages):
-    """Scenes with one 28x28 digit each at an integer offset of ``round(U(-42, 42))`` about the
-    centre, in both directions (for 112x112 scenes; in general ``U(-m, m)``, m = (size - 28)/2).
+    """Scenes with one 28x28 digit each, offset from the centre by ``round(U(-42, 42))`` in both
+    directions (for 112x112 scenes; in general ``U(-m, m)`` with m = (size - 28)/2).
 
-    Scene i of epoch e depends on ``(seed, e, i)`` alone: not on batch size, order, number of
-    processes, or on what was drawn before. A fixed test set is epoch 0 of a seed of its own.
+    Scene i of epoch e depends only on ``(seed, e, i)``, not on batch size, order, number of
+    processes or earlier draws. A fixed test set is epoch 0 of its own seed.
 
-    Without noise, scenes are uint8 (normalised by the model as it samples them). With
-    ``noise_std``, x in [0, 1] becomes ``x + noise_std * N(0, 1)``, clamped to the scene's own
-    range before noise, then normalised by mean .1307 and std .3081: float32.
+    Without noise, scenes are uint8, and the model normalises them while sampling. With
+    ``noise_std``, x in [0, 1] becomes ``x + noise_std * N(0, 1)``, clamped to the scene's range
+    before noise, then normalised by mean 0.1307 and std 0.3081: float32.
 
     Source: the paper's section on translated MNIST, and its Gaussian-noise variant.
 
@@ -62,7 +62,7 @@ class TranslatedMNIST(LabelledImages):
         digits: images uint8 [N, 28, 28] and labels int64 [N].
         seed: any integer.
         noise_std: standard deviation of the noise in units of [0, 1]; 0 for none.
-        scene_size: side of the scenes in pixels, at least 28 and of even difference from it.
+        scene_size: side of the scenes in pixels: 28 plus an even number.
 
     Raises:
         ValueError: an argument has the wrong shape, type or range.
@@ -114,7 +114,7 @@ class TranslatedMNIST(LabelledImages):
         return self._top_left
 
     def scenes(self, indices: npt.NDArray[np.int64] | Tensor, epoch: int = 0) -> Tensor:
-        """The scenes of these indices in this epoch, on the CPU.
+        """The scenes with these indices in this epoch, on the CPU.
 
         Args:
             indices: int64 [n], each in 0..N-1.
@@ -129,7 +129,7 @@ class TranslatedMNIST(LabelledImages):
         return self._add_noise(scenes, chosen) if self.noise_std else scenes
 
     def load(self, batches: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches ``(scenes, labels)`` of the scenes of these indices in this epoch."""
+        """Batches ``(scenes, labels)`` of the scenes with these indices in this epoch."""
         for indices in batches:
             yield self.scenes(indices, epoch), self.labels[torch.from_numpy(indices)]
 
@@ -140,8 +140,8 @@ class TranslatedMNIST(LabelledImages):
         where = uniform(bit_stream(self.seed, Purpose.PLACE, epoch), 2 * len(self)).reshape(-1, 2)
         self._top_left = np.rint((2 * where - 1) * margin).astype(np.int64) + margin
         if self.noise_std:
-            # Drawing 12,544 normals a scene would cost more than the training step. Each scene
-            # instead reads a stretch of one table, fresh each epoch, from a start of its own.
+            # Drawing 12,544 normals per scene would cost more than the training step. Each scene
+            # instead reads a part of one table, new in each epoch, from its own start.
             bits = bit_stream(self.seed, Purpose.NOISE, epoch)
             table = np.random.Generator(bits).standard_normal(_NOISE_TABLE, dtype=np.float32)
             self._noise = table * np.float32(self.noise_std)

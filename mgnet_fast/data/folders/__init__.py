@@ -1,1 +1,1 @@
-"""Images in folders, a folder a class."""
+"""Folders of images, one folder per class."""

@@ -1,4 +1,4 @@
-"""AutoAugment's ImageNet policy, by whichever library that has it can be imported."""
+"""AutoAugment's ImageNet policy, by torchvision or kornia."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Augment = Callable[[Image.Image], Image.Image]
 
 
 def choose_auto_augment(wanted: str = "auto") -> str:
-    """The library that is taken: "torchvision", "kornia" or "none".
+    """The library to use: "torchvision", "kornia" or "none".
 
-    "auto" takes "none" where neither can be imported. It prefers torchvision, whose policy works on
-    Pillow's images as the published training did, to kornia, which samples magnitudes within a
-    tenth of their range. Their results differ, so a run can be resumed with the same library only.
+    "auto" becomes "none" if neither can be imported. It prefers torchvision, whose policy works on
+    Pillow images like the published training, to kornia, which samples magnitudes within a tenth of
+    their range. Their results differ, so a run can only be resumed with the same library.
 
     Raises:
         ValueError: the choice is unknown.
-        ImportError: the library asked for cannot be imported.
+        ImportError: the requested library cannot be imported.
     """
     if wanted not in CHOICES:
         raise ValueError(f"auto_augment must be one of {', '.join(CHOICES)}, got {wanted!r}")
@@ -32,7 +32,7 @@ def choose_auto_augment(wanted: str = "auto") -> str:
     for name in ("torchvision", "kornia") if wanted == "auto" else (wanted,):
         try:
             _BUILDERS[name]()
-        except Exception as error:  # a torchvision of another torch raises RuntimeError
+        except Exception as error:  # torchvision for another torch raises RuntimeError
             first_line = (str(error).splitlines() or [""])[0]
             reasons.append(f"{name}: {type(error).__name__}: {first_line}")
         else:
@@ -46,7 +46,7 @@ def choose_auto_augment(wanted: str = "auto") -> str:
 
 
 class AutoAugment:
-    """Applies the policy to one image; what it does depends on the seed alone.
+    """Applies the policy to one image; the result depends only on image and seed.
 
     Args:
         library: "torchvision", "kornia" or "none", which changes nothing.
@@ -67,9 +67,9 @@ class AutoAugment:
         """
         if self.library == "none":
             return image
-        if self._augment is None:  # in the process that uses it: not all policies can be pickled
+        if self._augment is None:  # made in the worker, as not all policies can be pickled
             self._augment = _BUILDERS[self.library]()
-        # Both libraries draw from torch's global generator, which belongs to the training.
+        # Both libraries draw from torch's global generator, which training needs unchanged.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             return self._augment(image)

@@ -1,4 +1,4 @@
-"""A tree of some classes of another one, made of links: ImageNet100 from ImageNet."""
+"""Makes a subset of a tree's classes by links, such as ImageNet100 from ImageNet."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class SubsetReport:
     """What `link_classes` found and made.
 
     Attributes:
-        classes: in the subset.
-        images: of each split.
-        made: links that were not there before.
+        classes: number of classes in the subset.
+        images: number of images in each split.
+        made: number of new links.
     """
 
     classes: int
@@ -29,13 +29,13 @@ class SubsetReport:
 
 
 def read_class_list(path: str | Path) -> list[str]:
-    """The classes in a text file: the first word of each line that is not empty.
+    """The classes in a text file: the first word of each non-empty line.
 
-    So both a bare list and lines like "n01440764 tench, Tinca tinca" are read.
+    This reads plain lists and lines such as "n01440764 tench, Tinca tinca".
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a name cannot be a folder's, is there twice, or there are fewer than two.
+        ValueError: a name cannot be a folder's or occurs twice, or there are fewer than two.
     """
     path = Path(path)
     try:
@@ -70,21 +70,20 @@ def link_classes(
     hard: bool = False,
     progress: Callable[[str, int], None] | None = None,
 ) -> SubsetReport:
-    """Makes ``target/train/CLASS`` and ``target/val/CLASS`` of the same folders of `source`.
+    """Link ``target/train/CLASS`` and ``target/val/CLASS`` to the same folders of `source`.
 
-    Everything is checked before the first link is made. Running it again makes what is missing
-    and nothing else.
+    Everything is checked before the first link is made. Running it again only adds missing links.
 
     Args:
         classes: names of class folders.
-        source: folder with ``train/`` and ``val/``, one folder a class in each.
-        target: new or empty, or a subset made by this function before.
-        hard: link every file by a hard link instead of every folder by a symbolic one, for file
-            systems without symbolic links; both must be on one file system.
-        progress: told (split, number) of each class that is done.
+        source: folder with ``train/`` and ``val/``, each with one folder per class.
+        target: a new or empty folder, or a subset made by this function.
+        hard: make hard links to all files instead of symbolic links to folders, for file systems
+            without symbolic links; both must be on one file system.
+        progress: called with (split, number) after each class.
 
     Raises:
-        ValueError: `source` lacks classes or has empty ones, or `target` has anything else in it.
+        ValueError: `source` lacks classes or has empty ones, or `target` contains anything else.
         OSError: a link cannot be made.
     """
     source, target = Path(source).resolve(), Path(target).resolve()
@@ -134,7 +133,7 @@ def _check_source(classes: Sequence[str], source: Path) -> dict[str, int]:
 
 
 def _check_target(classes: Sequence[str], source: Path, target: Path) -> None:
-    """Refuses a target that has anything in it but the links that are to be made."""
+    """Refuse a target that contains anything other than the links to be made."""
     if target.exists() and not target.is_dir():
         raise ValueError(f"target must be a folder, got a file: {target}")
     if not target.exists():
@@ -171,7 +170,7 @@ def _is_hard_copy(folder: Path, origin: Path) -> bool:
 
 
 def _link(origin: Path, place: Path) -> int:
-    if place.is_symlink() or place.is_dir():  # a folder of hard links serves as well
+    if place.is_symlink() or place.is_dir():  # or a folder of hard links
         return 0
     place.symlink_to(origin, target_is_directory=True)
     return 1

@@ -1,4 +1,4 @@
-"""Decoding every image once before a long run, so that damage is known before it starts."""
+"""Decodes every image once, to find damaged ones before a long run."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _AT_A_TIME = 32
 def check_images(
     tree: ImageTree, *, workers: int = 0, rank: int = 0, world_size: int = 1
 ) -> Iterator[tuple[int, Unreadable]]:
-    """Decodes this process's share of the images.
+    """Decode this process's share of the images.
 
     Args:
-        tree: which images.
-        workers: processes that decode.
-        rank, world_size: image rank, rank + world_size, ... are this process's share.
+        tree: the images.
+        workers: number of decoding processes.
+        rank, world_size: this process decodes images rank, rank + world_size, ...
 
     Yields:
-        How many images more were tried, and those of them that cannot be read.
+        The number of further images tried, and those of them that are unreadable.
     """
     mine = np.arange(rank, len(tree), world_size)
     parts = [mine[start : start + _AT_A_TIME] for start in range(0, len(mine), _AT_A_TIME)]

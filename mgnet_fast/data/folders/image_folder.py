@@ -1,4 +1,4 @@
-"""Folders of images as training and evaluation take them: decoded by worker processes."""
+"""Folders of images for training and evaluation, decoded by worker processes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mgnet_fast.data.image_files import large_images, open_image
 from mgnet_fast.data.labelled_images import Indices, LabelledImages
 
 _SHOWN = 3
-Unreadable = dict[str, str]  # name below the tree's root: why
+Unreadable = dict[str, str]  # name below the tree's root, and the reason
 
 
 class UnreadableImagesError(ValueError):
-    """More images cannot be read than may be left out."""
+    """More images are unreadable than may be skipped."""
 
     def __init__(self, root: Path, unreadable: Unreadable, most: int) -> None:
         names = list(unreadable)[:_SHOWN]
@@ -38,23 +38,22 @@ class UnreadableImagesError(ValueError):
 class FolderImages(LabelledImages):
     """The images of a tree, transformed for training or evaluation; a `LabelledImages`.
 
-    Image i of epoch e depends on ``(seed, e, i)`` alone: not on the number of workers or
-    processes. Batches are uint8 [n, C, S, S] whose bytes lie as in the files, channels side by
-    side (``channels_last``); the network normalises them as it samples.
+    Image i of epoch e depends only on ``(seed, e, i)``, not on the number of workers or
+    processes. Batches are uint8 [n, C, S, S] in channels_last; the network normalises them while
+    sampling.
 
     Args:
-        tree: which images.
-        transform: how they become S x S.
-        training: transform as in training, else as in validation.
+        tree: the images.
+        transform: makes them S x S.
+        training: whether to transform as in training or as in validation.
         channels: 3, or 1 for grey.
         seed: of order, crops, flips and augmentation.
-        workers: processes that decode beside this one; 0 decodes in this one.
-        max_unreadable: images that may be left out because they cannot be read. `unreadable` has
-            them.
+        workers: number of decoding processes; 0 decodes in this process.
+        max_unreadable: how many unreadable images may be skipped.
         pin_memory: put batches in page-locked memory, for copies to a GPU.
 
     Attributes:
-        unreadable: name and reason of the images left out so far.
+        unreadable: name and reason of the images skipped so far.
 
     Raises:
         ValueError: channels is neither 1 nor 3, or workers or max_unreadable is negative.
@@ -88,10 +87,10 @@ class FolderImages(LabelledImages):
         return len(self.tree)
 
     def load(self, batches: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The images of these indices, a batch a time; a batch lacks those that are unreadable.
+        """The images with these indices, batch by batch; unreadable images are missing.
 
         Raises:
-            UnreadableImagesError: there are more than `max_unreadable` by now.
+            UnreadableImagesError: there are more than `max_unreadable` so far.
         """
         for batch in in_processes(_Decoder(self, batches, epoch), self.workers, self.pin_memory):
             self.unreadable |= batch.unreadable
@@ -100,12 +99,12 @@ class FolderImages(LabelledImages):
             yield batch.pixels.permute(0, 3, 1, 2), batch.labels
 
     def image(self, index: int, epoch: int = 0) -> Image.Image:
-        """One image as it is seen in this epoch.
+        """One image as transformed in this epoch.
 
         Raises:
             ValueError, OSError: it cannot be read.
         """
-        # AutoAugment is defined for colours, so grey comes last in training.
+        # AutoAugment needs colours, so in training the conversion to grey comes last.
         channels = 3 if self.training else self.channels
         image = open_image(self.tree.path(index), channels)
         if not self.training:
@@ -121,12 +120,12 @@ class _Batch:
     unreadable: Unreadable
 
     def pin_memory(self) -> _Batch:
-        """Called by the DataLoader's thread."""
+        """Pin the memory; called by the DataLoader's thread."""
         return _Batch(self.pixels.pin_memory(), self.labels.pin_memory(), self.unreadable)
 
 
 class _Decoder(Dataset[_Batch]):
-    """Item k is batch k, so that a worker's images go to the training process as one block."""
+    """Item k is batch k, so a worker sends a batch to the training process as one block."""
 
     def __init__(self, images: FolderImages, batches: Sequence[Indices], epoch: int) -> None:
         self.images, self.cut, self.epoch = images, batches, epoch
@@ -155,7 +154,7 @@ class _Decoder(Dataset[_Batch]):
 
 
 def in_processes(items: Dataset[Any], workers: int, pin_memory: bool = False) -> Iterator[Any]:
-    """The items of a dataset in their order, made by worker processes."""
+    """The items of a dataset in order, made by worker processes."""
     count = len(items)  # type: ignore[arg-type]
     return iter(
         DataLoader(
@@ -164,8 +163,8 @@ def in_processes(items: Dataset[Any], workers: int, pin_memory: bool = False) ->
             num_workers=min(workers, count),
             collate_fn=_as_it_is,
             pin_memory=pin_memory,
-            # Its own generator: the loader would draw from the global one, which belongs to the
-            # training.
+            # Its own generator: by default the loader draws from the global one, which training
+            # needs unchanged.
             generator=torch.Generator(),
         )
     )

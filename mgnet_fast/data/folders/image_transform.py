@@ -1,4 +1,4 @@
-"""From an image of any size to one of the size that a network is trained on."""
+"""Transforms of an image of any size to the size that a network is trained on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mgnet_fast.data.streams import Purpose, bit_stream, to_uniform, words
 _MIN_AREA = 0.08
 _LOG_RATIO = math.log(4 / 3)
 _TRIES = 10
-# Words of 64 random bits that an image may use: two a try, two for the place, one for the flip,
-# one as the seed of AutoAugment.
+# Words of 64 random bits per image: two per try, two for the place, one for the flip, one to
+# seed AutoAugment.
 _WORDS = 2 * _TRIES + 4
 
 
@@ -24,9 +24,10 @@ _WORDS = 2 * _TRIES + 4
 class ImageTransform:
     """The published transforms of ImageNet training and validation.
 
-    Training: a crop of .08 to 1 of the area and of aspect 3/4 to 4/3, made `image_size` square;
-    flipped in half of the cases; AutoAugment. Validation: the shorter side becomes `resize`, then
-    the `image_size` square in the middle. Both bilinear with antialiasing, by Pillow.
+    Training: crop 0.08 to 1 of the area at an aspect ratio of 3/4 to 4/3, resize to an
+    `image_size` square, flip half of the images, apply AutoAugment. Validation: resize the shorter
+    side to `resize`, crop the central `image_size` square. Both are bilinear with antialiasing, by
+    Pillow.
 
     Attributes:
         image_size: side of the square result in pixels.
@@ -52,7 +53,7 @@ class ImageTransform:
         object.__setattr__(self, "_augment", AutoAugment(self.auto_augment))
 
     def train(self, image: Image.Image, seed: int, epoch: int, index: int) -> Image.Image:
-        """The image (RGB) as image `index` of this epoch is seen in training."""
+        """The image (RGB) as image `index` of this epoch of training."""
         raw = words(bit_stream(seed, Purpose.IMAGE, epoch, index), _WORDS)
         draws = to_uniform(raw)
         size = (self.image_size, self.image_size)
@@ -63,7 +64,7 @@ class ImageTransform:
         return self._augment(cut, int(raw[-1] >> np.uint64(1)))
 
     def validate(self, image: Image.Image) -> Image.Image:
-        """The image as it is evaluated."""
+        """The image transformed for validation."""
         width, height = image.size
         short = min(width, height)
         sides = (self.resize * width // short, self.resize * height // short)
@@ -73,10 +74,10 @@ class ImageTransform:
 
 
 def random_box(size: tuple[int, int], draws: npt.NDArray[np.float64]) -> tuple[int, int, int, int]:
-    """A random part of an image: area uniform in .08 to 1 of its own, log of the aspect ratio
-    uniform between those of 3/4 and 4/3, place uniform among those inside.
+    """A random crop: area uniform in 0.08 to 1 of the image's, log of the aspect ratio uniform
+    between those of 3/4 and 4/3, place uniform inside the image.
 
-    Ten pairs are tried; where none fits, the largest part in the middle whose aspect is allowed.
+    Ten pairs are tried. If none fits: the largest central crop with an allowed aspect ratio.
 
     Args:
         size: (width, height) of the image.

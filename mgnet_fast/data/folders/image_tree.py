@@ -1,4 +1,4 @@
-"""Folders with one folder a class: which images there are, and of which class each one is."""
+"""The images and classes of a folder with one folder per class."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class ImageTree:
         return self.root / self.name(index)
 
     def without(self, names: Sequence[str]) -> ImageTree:
-        """The same tree with these images left out."""
+        """The same tree without these images."""
         keep = ~np.isin(self.names, np.array([os.fsencode(name) for name in names], dtype=bytes))
         return ImageTree(self.root, self.classes, self.names[keep], self.labels[keep])
 
     def digest(self) -> str:
-        """A fingerprint of classes, names and labels: equal where the images are the same ones."""
+        """A digest of classes, names and labels; equal for the same images."""
         content = hashlib.sha256("\n".join(self.classes).encode("utf-8", "surrogateescape"))
         content.update(b"\0".join(self.names.tolist()))
         content.update(self.labels.tobytes())
@@ -58,7 +58,7 @@ class ImageTree:
 
 
 def is_image_tree(data_dir: Path) -> bool:
-    """Whether this folder has the form that `read_image_tree` reads as "train"."""
+    """Whether this folder has a layout that `read_image_tree` accepts as "train"."""
     return (data_dir / "train").is_dir()
 
 
@@ -70,27 +70,27 @@ def is_tiny_imagenet(data_dir: Path) -> bool:
 def read_image_tree(
     data_dir: str | Path, split: str, *, classes: Sequence[str] | None = None
 ) -> ImageTree:
-    """The images of one split below a folder.
+    """The images of one split in a folder.
 
     Layouts:
 
-    - ``train/CLASS/**`` and ``val/CLASS/**`` (or ``validation/``), as ImageNet is usually laid
-      out. All files with an image's suffix count, whatever folders inside the class's folder
-      they are in; links are followed; names that begin with a dot are passed over.
+    - ``train/CLASS/**`` and ``val/CLASS/**`` (or ``validation/``), the usual layout of ImageNet.
+      All files with an image suffix in a class's folder or its subfolders count; links are
+      followed; names that begin with a dot are skipped.
     - Tiny ImageNet as distributed: ``wnids.txt``, ``train/CLASS/images/*``, and ``val/images/*``
       with their classes in ``val/val_annotations.txt``.
-    - ``CLASS/**`` alone, for "val": what is evaluated needs no training images beside it.
+    - ``CLASS/**`` alone, for "val".
 
     Classes are numbered in the order of their names, unless `classes` gives another order.
 
     Args:
         data_dir: the folder.
         split: "train" or "val".
-        classes: the classes that there must be, and their order.
+        classes: the required classes, in order.
 
     Raises:
-        ValueError: a folder or file is missing, classes are not those wanted, a class has no
-            image, or an annotation is malformed.
+        ValueError: a folder or file is missing, the classes differ from the required ones, a class
+            has no image, or an annotation is malformed.
     """
     data_dir = Path(data_dir)
     if split not in SPLITS:
@@ -138,7 +138,7 @@ def _class_folders(root: Path) -> dict[str, list[str]]:
 
 
 def _images_below(root: Path, folder: str) -> Iterator[str]:
-    """Names below root of the images in a folder and the folders inside it."""
+    """Names below root of the images in a folder and its subfolders."""
     top = os.path.join(root, folder)
     for place, inner, files in os.walk(top):
         inner[:] = [name for name in inner if not is_hidden(name)]
@@ -149,7 +149,7 @@ def _images_below(root: Path, folder: str) -> Iterator[str]:
 
 
 def _annotated(root: Path) -> dict[str, list[str]]:
-    """Tiny ImageNet's validation images: a line is file, class and box, separated by tabs."""
+    """Tiny ImageNet's validation images: each line holds file, class and box, tab-separated."""
     found: dict[str, list[str]] = {}
     table = root / _TINY_LABELS
     there = {entry.name for entry in os.scandir(root / "images")}

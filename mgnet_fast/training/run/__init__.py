@@ -1,1 +1,1 @@
-"""A run: its data, its folder, its log, its snapshots."""
+"""A complete run: its data, folder, log and snapshots."""

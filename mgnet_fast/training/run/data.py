@@ -1,4 +1,4 @@
-"""What a run is trained and evaluated on, whichever kind of data it is."""
+"""The data of a run, of any kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mgnet_fast.data.labelled_images import LabelledImages
 from mgnet_fast.models import MGNet
 from mgnet_fast.training.distributed import Workers
 
-LeftOut = dict[str, list[str]]  # images of each split that cannot be read
+LeftOut = dict[str, list[str]]  # unreadable images of each split
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class LoadedData:
 
     Attributes:
         train, test: the images.
-        left_out: what the snapshot shall say about images left out.
-        description: of the images, for the line before the run.
-        evaluation_batch: images at a time where they are evaluated.
+        left_out: the skipped images, for the snapshot.
+        description: of the images, for the line printed before the run.
+        evaluation_batch: batch size of the evaluation.
     """
 
     train: LabelledImages
@@ -33,11 +33,11 @@ class LoadedData:
 
 
 class RunData(Protocol):
-    """Checked when it is made, before there is a network; loaded when there is one.
+    """Data that is checked when constructed, and loaded once the network exists.
 
     Attributes:
-        facts: what must be the same where a run is resumed, as plain values.
-        model_options: fields of the network's config that the data decides.
+        facts: plain values that must be equal when a run is resumed.
+        model_options: fields of the network's config that follow from the data.
         header: for the checkpoint's metadata.
     """
 
@@ -53,8 +53,8 @@ class RunData(Protocol):
         Args:
             network: on its device.
             workers: this process among those that train together.
-            left_out: as the run that is resumed knows it; None finds it out.
-            progress: show a bar while that lasts.
+            left_out: the skipped images of the resumed run; None: find them.
+            progress: show a bar meanwhile.
 
         Raises:
             ValueError: the images cannot be used.
@@ -63,7 +63,7 @@ class RunData(Protocol):
 
 
 class MnistData:
-    """Translated MNIST, a `RunData`.
+    """Translated MNIST as a `RunData`.
 
     Raises:
         ValueError: the dataset is unknown or files are missing.

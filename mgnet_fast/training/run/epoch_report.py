@@ -1,4 +1,4 @@
-"""What one epoch of training came to."""
+"""The results of one epoch of training."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ PARTS = ("loss", "global", "glimpse", "size")
 class EpochReport:
     """One epoch: loss parts averaged over its steps, and accuracy on the test scenes.
 
-    ``seconds`` is the whole epoch with its evaluation, ``images_per_second`` training alone.
-    ``gradient_factor`` is that of the last step, where it moves. ``gradient_ratio`` is that of
-    :class:`mgnet_fast.training.gradient_ratio.GradientRatio`, where it was measured.
+    ``seconds`` covers the whole epoch with its evaluation, ``images_per_second`` training alone.
+    ``gradient_factor`` is that of the last step, if it changes. ``gradient_ratio`` is that of
+    :class:`mgnet_fast.training.gradient_ratio.GradientRatio`, if measured.
     """
 
     epoch: int

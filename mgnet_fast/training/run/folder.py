@@ -1,4 +1,4 @@
-"""The folder of a run: what may be in it before, the weights that are left in it."""
+"""The folder of a run: checks before the run, and the weights it saves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def save_weights(
     facts: dict[str, Any],
     header: dict[str, str],
 ) -> None:
-    """Writes the average's weights and what is known of them; the main process does."""
+    """Write the averaged weights with their metadata; only the main process does."""
     if not trainer.workers.is_main:
         return
     history = {
@@ -40,7 +40,7 @@ def saved_run(folder: Path, resume: bool) -> dict[str, Any] | None:
     """The snapshot to resume; None for a new run.
 
     Raises:
-        ValueError: there is no run to resume, or one that a new run would overwrite.
+        ValueError: there is no run to resume, or a new run would overwrite one.
     """
     if resume:
         return read_snapshot(folder)
@@ -56,10 +56,10 @@ def saved_run(folder: Path, resume: bool) -> dict[str, Any] | None:
 def check_same_run(
     folder: Path, saved: dict[str, Any], recipe: Recipe, facts: dict[str, Any]
 ) -> None:
-    """Whether the saved run may go on with this recipe and these facts.
+    """Check that the saved run may be resumed with this recipe and these facts.
 
     Raises:
-        ValueError: the saved run was started in another way; the fields are named.
+        ValueError: it was started with other options; the differing fields are named.
     """
     different = recipe.differences(saved["recipe"])
     before = saved["facts"]
@@ -72,10 +72,10 @@ def check_same_run(
 
 
 def prepare_folder(folder: Path, workers: Workers) -> None:
-    """Makes the folder; all processes go on when it is there.
+    """Make the folder; all processes continue once it exists.
 
     Raises:
-        ValueError: nothing can be written in it.
+        ValueError: it cannot be written to.
     """
     if workers.is_main:
         folder.mkdir(parents=True, exist_ok=True)

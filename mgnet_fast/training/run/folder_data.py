@@ -1,4 +1,4 @@
-"""Folders of images as the data of a run: read, checked and shared out among processes."""
+"""Folders of images as the data of a run, checked and shared among processes."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ EVALUATION_BATCH = 128
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """Choices of a run on folders of images.
+    """Options of a run on folders of images.
 
     Attributes:
-        preset: "imagenet100" or "tiny-imagenet"; None goes by the folder's layout.
-        image_size: side of the images that the network sees, in pixels; None is the preset's.
-        glimpse_size: side of a glimpse in pixels; None keeps the preset's share of the image.
+        preset: "imagenet100" or "tiny-imagenet"; None: by the folder's layout.
+        image_size: side of the network's images in pixels; None: the preset's.
+        glimpse_size: side of a glimpse in pixels; None: the preset's share of the image.
         auto_augment: "auto", "torchvision", "kornia" or "none".
-        workers: processes a training process that decode; None goes by the processors there are.
-        max_unreadable: images that may be left out because they cannot be read.
-        check: decode every image once before the run; otherwise the first image that cannot be
-            read ends it.
+        workers: decoding processes per training process; None: by the number of processors.
+        max_unreadable: how many unreadable images may be skipped.
+        check: decode every image once before the run; otherwise the first unreadable image ends
+            it.
     """
 
     preset: str | None = None
@@ -51,18 +51,18 @@ class ImageOptions:
 
 
 class FolderData:
-    """Class-per-folder images, a `RunData`.
+    """Folders with one folder per class, as a `RunData`.
 
     Args:
         data_dir: see `read_image_tree`.
         model: name of the network.
-        num_glimpses: T; None is the preset's.
+        num_glimpses: T; None: the preset's.
         seed: of order, crops, flips and augmentation.
-        options: the other choices.
+        options: the other options.
 
     Raises:
-        ValueError: the folder or an option is not what it must be.
-        ImportError: no library has AutoAugment.
+        ValueError: the folder or an option does not fit.
+        ImportError: the requested library for AutoAugment is missing.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class FolderData:
     def _unreadable(
         self, trees: dict[str, ImageTree], count: int, workers: Workers, progress: bool
     ) -> LeftOut:
-        """Decodes all images, each process its share, and says which cannot be read."""
+        """Decode all images, each process its share; return the unreadable ones."""
         bar = Progress(
             sum(len(range(workers.rank, len(tree), workers.world_size)) for tree in trees.values()),
             enabled=progress and workers.is_main,
@@ -173,8 +173,8 @@ class FolderData:
 
 
 def default_workers(device: torch.device) -> int:
-    """Processes that decode for one training process: as many as its share of the processors
-    on a GPU, up to 16; a quarter of them where the processors train, too."""
+    """Decoding processes per training process: its share of the processors on a GPU, up to 16; a
+    quarter of that if the processors also train."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     processors = len(affinity(0)) if affinity is not None else os.cpu_count() or 1

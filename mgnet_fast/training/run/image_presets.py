@@ -1,4 +1,4 @@
-"""The settings beside the recipe with which networks are trained on folders of images."""
+"""Settings, apart from the recipe, for training on folders of images."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class ImagePreset:
     """Sizes of images and glimpses.
 
     Attributes:
-        image_size: side of the images that the network sees, in pixels.
-        border: shorter side of a validation image before its central crop, over `image_size`.
-        down_factor: M of the paper, the side of an image over that of a glimpse.
+        image_size: side of the network's images in pixels.
+        border: shorter side of a validation image before its central crop, divided by `image_size`.
+        down_factor: M of the paper, the side of an image divided by that of a glimpse.
         num_glimpses: T.
         stem_pool: whether a ResNet keeps the max-pool of its stem.
     """
@@ -32,7 +32,7 @@ class ImagePreset:
     def model_options(
         self, model: str, image_size: int, glimpse_size: int | None, num_glimpses: int | None
     ) -> dict[str, Any]:
-        """Fields of the network's config; feed-forward twins keep one look at the whole image."""
+        """Fields of the network's config; feed-forward twins look once at the whole image."""
         options: dict[str, Any] = {} if self.stem_pool else {"stem_pool": False}
         if not model.startswith("ffnet_"):
             options["glimpse_size"] = round(image_size / self.down_factor)
@@ -41,10 +41,10 @@ class ImagePreset:
         return options | {name: value for name, value in wanted.items() if value is not None}
 
     def transform(self, image_size: int, auto_augment: str) -> ImageTransform:
-        """The transforms at a size; "auto" becomes the library that is taken.
+        """The transforms at a size; "auto" becomes the chosen library.
 
         Raises:
-            ValueError, ImportError: as `choose_auto_augment` and `ImageTransform`.
+            ValueError, ImportError: see `choose_auto_augment` and `ImageTransform`.
         """
         library = choose_auto_augment(auto_augment)
         return ImageTransform(image_size, round(image_size * self.border), library)
@@ -52,11 +52,11 @@ class ImagePreset:
 
 PRESETS: dict[str, ImagePreset] = {
     "imagenet100": ImagePreset(224, border=8 / 7, down_factor=7 / 3, num_glimpses=4),
-    # The paper's dagger: without the stem's max-pool.
+    # Marked with a dagger in the paper: without the stem's max-pool.
     "tiny-imagenet": ImagePreset(64, 1.0, down_factor=2.0, num_glimpses=3, stem_pool=False),
 }
 
 
 def default_preset(data_dir: Path) -> str:
-    """The recipe that fits a folder by its layout."""
+    """The recipe that fits a folder's layout."""
     return "tiny-imagenet" if is_tiny_imagenet(data_dir) else "imagenet100"

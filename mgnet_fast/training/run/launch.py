@@ -1,4 +1,4 @@
-"""A whole training run: check everything, train, leave checkpoint and log in a folder."""
+"""A complete training run: check everything, train, and leave checkpoint and log in a folder."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class RunSummary:
     """A finished run.
 
     Attributes:
-        accuracy: of the shipped weights on the test scenes, after each glimpse.
+        accuracy: of the saved weights on the test scenes, after each glimpse.
         epochs: of the recipe.
-        seconds: spent in the epochs of this run, those before a resume included.
+        seconds: time spent in all epochs, those before a resumption included.
         checkpoint: the weights (safetensors).
         log: the run's log (JSON lines).
     """
@@ -75,45 +75,46 @@ def run(
     progress: bool = True,
     tensorboard: bool = True,
 ) -> RunSummary:
-    """Trains a network; leaves ``model.safetensors``, ``log.jsonl`` and ``training.pt`` in `out`.
+    """Train a network; write ``model.safetensors``, ``log.jsonl`` and ``training.pt`` to `out`.
 
-    Everything that can be checked is checked before the first step. After every epoch
-    both files of weights are replaced as a whole, so an interrupted run loses at most the epoch it
-    was in; `resume` goes on from there with the same numbers, bit for bit. Under ``torchrun`` every
-    process calls this function with the same arguments. On a CPU, as many processes of one thread
-    as there are cores train faster than one process with as many threads: they wait for each
-    other once a step, threads many times in every layer.
+    Everything is checked before the first step. Both files of weights are replaced atomically after
+    every epoch, so an interrupted run loses at most the current epoch; `resume` continues it with
+    the same numbers, bit for bit. Under ``torchrun`` every process calls this function with the
+    same arguments. On a CPU, one process per core with one thread each trains faster than one
+    process
+    with many threads: processes wait for each other once per step, threads many times in every
+    layer.
 
     Args:
         data_dir: folder with MNIST's four IDX files, or with ``train/`` and ``val/`` of images.
-        out: folder of the run; made if it is not there.
-        dataset: "translated-mnist", "noisy-translated-mnist" (noise of .3) or "folder"; None
-            goes by what `data_dir` holds.
+        out: folder of the run; created if missing.
+        dataset: "translated-mnist", "noisy-translated-mnist" (noise 0.3) or "folder"; None: by the
+            contents of `data_dir`.
         model: a name of `mgnet_fast.list_models`.
-        recipe: "default", "paper", "imagenet100", "tiny-imagenet", or a `Recipe`. On folders
-            the first two are the one that fits the folder's layout.
-        epochs, batch_size: in place of the recipe's; None keeps them.
-        num_glimpses: in place of the model's; None keeps it.
+        recipe: "default", "paper", "imagenet100", "tiny-imagenet", or a `Recipe`. On folders the
+            first two mean the recipe that fits the folder's layout.
+        epochs, batch_size: override the recipe; None keeps it.
+        num_glimpses: overrides the model's; None keeps it.
         glimpse_loss: "reference" (glimpses 2..T) or "paper" (1..T).
-        noise_std: in place of the dataset's.
-        seed: of the first weights and of the training scenes. The test scenes are always the
-            same.
-        threads: of PyTorch while the run lasts; None leaves them.
+        noise_std: overrides the dataset's.
+        seed: of the initial weights and of the training scenes. The test scenes are fixed.
+        threads: of PyTorch during the run; None leaves them.
         device: "cpu", "cuda" or "cuda:N".
         precision: "fp32" or "bf16" (autocast).
         compiled: use ``torch.compile``.
         checkpoint_glimpses: less memory for more time: see `MGNet`.
-        sync_batch_norm: batch norm over all processes' images instead of each one's; GPUs only.
-        images: further choices for folders.
+        sync_batch_norm: batch norm over the images of all processes; GPUs only.
+        images: further options for folders.
         weights: checkpoint to start from instead of random weights, as `load_checkpoint` reads
-            it. Class heads for another number of classes start anew. Not needed to resume.
-        resume: go on with the run in `out`.
-        progress: show a bar, or plain lines where there is no terminal.
+            it. Class heads for another number of classes are initialised anew. Not needed to
+            resume.
+        resume: continue the run in `out`.
+        progress: show a bar, or plain lines without a terminal.
         tensorboard: write TensorBoard's files to ``out/tensorboard`` if it is installed.
 
     Raises:
-        ValueError: an argument, a data file, or the run to resume is not what it must be.
-        TrainingDivergedError: the loss is not finite any more.
+        ValueError: an argument, a data file or the run to resume does not fit.
+        TrainingDivergedError: the loss is no longer finite.
     """
     kind = told_dataset(data_dir) if dataset is None else dataset
     if isinstance(recipe, str):
@@ -180,10 +181,10 @@ def run(
 
 
 def fitting_recipe(name: str, dataset: str, data_dir: str | Path) -> str:
-    """The recipe meant by a name: "default" and "paper" of folders go by the folder's layout.
+    """The recipe of this name; on folders "default" and "paper" mean the one that fits the layout.
 
     Raises:
-        ValueError: the recipe is one of the other kind of data.
+        ValueError: the recipe is for the other kind of data.
     """
     if dataset == FOLDER and name in ("default", "paper"):
         return default_preset(Path(data_dir))

@@ -1,4 +1,4 @@
-"""The log of a run: one JSON object a line, and TensorBoard where it is installed."""
+"""The log of a run: JSON lines, and TensorBoard if it is installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FILE_NAME = "log.jsonl"
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log; a last line cut by an interruption is left out."""
+    """The rows of a log; a last line cut off by an interruption is dropped."""
     rows: list[dict[str, Any]] = []
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -25,12 +25,12 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 class RunLog:
     """Appends rows to ``log.jsonl``, and numbers to TensorBoard.
 
-    The first row describes the run (``"kind": "run"``), each other one an epoch. Resuming after
-    epoch n drops rows of later epochs: their work is done again.
+    The first row describes the run (``"kind": "run"``), each other row an epoch. Resuming after
+    epoch n drops the rows of later epochs, which are repeated.
 
     Args:
-        folder: where the log is.
-        epochs_done: epochs that the resumed snapshot holds; 0 starts a new log.
+        folder: of the log.
+        epochs_done: number of epochs in the resumed snapshot; 0 starts a new log.
         tensorboard: also write TensorBoard's files, if it is installed.
     """
 
@@ -38,7 +38,7 @@ class RunLog:
         self.path = folder / FILE_NAME
         kept = [row for row in read_log(self.path) if row.get("epoch", 0) <= epochs_done]
         lines = [json.dumps(row) + "\n" for row in kept] if epochs_done else []
-        rewritten = self.path.with_suffix(".partial")  # a kill here must not cost the history
+        rewritten = self.path.with_suffix(".partial")  # an interruption here loses no rows
         rewritten.write_text("".join(lines), encoding="utf-8")
         rewritten.replace(self.path)
         self._board: Any = None

@@ -1,4 +1,4 @@
-"""The network that a run starts with."""
+"""The initial network of a run."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def new_network(
     glimpse_loss: str,
     seed: int,
 ) -> MGNet:
-    """The network of a run with its first weights, on the CPU, in channels_last.
+    """The network of a run with its initial weights, on the CPU, in channels_last.
 
     Args:
-        name: as `create_model` takes it.
-        recipe: its alpha and gradient_scale, where it has one.
-        data: what it shall be trained on.
-        num_glimpses: None keeps the data's or the name's.
+        name: as for `create_model`.
+        recipe: sets alpha and gradient_scale, if it has them.
+        data: the training data.
+        num_glimpses: None keeps that of the data or the name.
         glimpse_loss: "reference" or "paper".
         seed: of the weights.
 
     Raises:
-        ValueError: a name or number is not what it must be.
+        ValueError: a name or number does not fit.
     """
     overrides: dict[str, Any] = {**data.model_options, "glimpse_loss": glimpse_loss}
     wanted = {

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar with the time left, or plain lines."""
+"""The display of a running training: a bar with the time left, or plain lines."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def format_seconds(seconds: float) -> str:
 
 
 class Progress:
-    """Shows steps done, speed and time left of the whole run.
+    """Shows the steps done, the speed and the time left of the whole run.
 
-    A terminal gets one bar that redraws itself, anything else a plain line every half minute.
+    A terminal gets one bar, anything else a plain line every half minute.
 
     Args:
         total_steps: steps of the whole run.
-        done_steps: steps done before, by the run that this one resumes.
-        stream: where to write; default is standard error.
+        done_steps: steps of the resumed run that were done before.
+        stream: default: standard error.
         enabled: False shows nothing.
     """
 
@@ -67,18 +67,18 @@ class Progress:
         return format_seconds(pace * (self._total - self._done))
 
     def say(self, line: str) -> None:
-        """Writes a line above the bar."""
+        """Print a line above the bar."""
         if self._bar is not None:
             self._bar.console.print(line, highlight=False)
         elif self._enabled:
             print(line, file=self._stream, flush=True)
 
     def step(self, epoch: int, epochs: int, loss: float) -> None:
-        """Counts one step of this epoch (counted from 1), with its loss."""
+        """Count one step of this epoch (counted from 1), with its loss."""
         self.advance(1, f"epoch {epoch}/{epochs}  loss {loss:.4f}")
 
     def advance(self, count: int, what: str) -> None:
-        """Counts steps of whatever is being done."""
+        """Count steps of another task, such as a check."""
         self._done += count
         if self._bar is not None:
             self._bar.update(self._task, advance=count, description=what, left=self._left())
@@ -88,7 +88,7 @@ class Progress:
             print(f"{what}  {share:.0f} %  left {self._left()}", file=self._stream, flush=True)
 
     def epoch(self, epoch: int, epochs: int, accuracy: Sequence[float], seconds: float) -> None:
-        """Reports a finished epoch: accuracy in [0, 1] after each glimpse, and its time."""
+        """Report a finished epoch: accuracy in [0, 1] after each glimpse, and its time."""
         shown = " ".join(f"{100 * value:.2f}" for value in accuracy)
         self.say(
             f"epoch {epoch}/{epochs}  {seconds:.0f} s  accuracy by glimpse {shown} %  "

@@ -1,4 +1,4 @@
-"""The state of a training run on disk: written whole or not at all, resumed bit for bit."""
+"""The state of a training run on disk: written atomically, resumed bit for bit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE_NAME = "training.pt"
 
 
 def write_snapshot(folder: Path, state: dict[str, Any]) -> Path:
-    """Replaces the run's snapshot; an interruption leaves the old one or the new one."""
+    """Replace the run's snapshot; an interruption leaves the old one or the new one."""
     path = folder / FILE_NAME
     fresh = path.with_suffix(".new")
     with fresh.open("wb") as file:

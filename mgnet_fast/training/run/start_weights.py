@@ -1,4 +1,4 @@
-"""Starting a run from a checkpoint's weights instead of random ones."""
+"""Starts a run from the weights of a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HEADS = ("global_fc.", "glimpse_fc.")
 
 
 def file_fingerprint(path: Path) -> str:
-    """The first 16 digits of a file's SHA-256, by which a log names it: logs hold no paths.
+    """The first 16 digits of a file's SHA-256; logs name files by it, because they hold no paths.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -25,17 +25,17 @@ def file_fingerprint(path: Path) -> str:
 
 
 def load_start_weights(path: Path, network: MGNet) -> str:
-    """Puts a checkpoint's weights into `network`; the optimiser starts anew.
+    """Copy a checkpoint's weights into `network`.
 
-    Class heads for another number of classes, or that the checkpoint has not, keep their random
+    Class heads for another number of classes, or missing from the checkpoint, keep their random
     weights. Everything else must fit.
 
     Returns:
-        What was done, for people.
+        A description of what was done.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint, or one of another network.
+        ValueError: it is not a checkpoint, or belongs to another network.
     """
     start = load_checkpoint(path)
     mine, weights = network.state_dict(), start.state_dict()

@@ -1,4 +1,4 @@
-"""Builds the native extension with CMake and ninja; everything else is in pyproject.toml."""
+"""Builds the native extension with CMake and ninja; see pyproject.toml for the rest."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parent
 
 
 class FreshBuild(build):
-    """Builds in a new folder: what an earlier install left in build/ may name another path, or
-    hold files that are gone from the source."""
+    """Builds in a new folder, because build/ of an earlier install may contain other paths or
+    outdated files."""
 
     def initialize_options(self) -> None:
         super().initialize_options()
@@ -33,7 +33,7 @@ class CMakeExtension(Extension):
 
 
 class CMakeBuild(build_ext):
-    """Runs CMake. Without a C++ compiler the package is installed without the extension."""
+    """Runs CMake. Without a C++ compiler, the package is installed without the extension."""
 
     def build_extension(self, ext: Extension) -> None:
         compiler = os.environ.get("CXX") or next(
@@ -76,7 +76,7 @@ class CMakeBuild(build_ext):
         shutil.copy2(built, target)
 
     def copy_extensions_to_source(self) -> None:
-        # An in-place or editable build has nothing to copy when no compiler was found.
+        # Without a compiler, an in-place or editable build has nothing to copy.
         built = Path(self.build_lib)
         self.extensions = [
             ext for ext in self.extensions if (built / self.get_ext_filename(ext.name)).exists()

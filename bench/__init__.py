@@ -1,7 +1,7 @@
 """Benchmarks: ``pytest bench``, ``python -m bench.report``.
 
-Started with ``python -m`` the repository's root is first on ``sys.path``, and the folder
-mgnet_fast/ beside this one would shadow the installed package, which alone has the extension.
+``python -m`` puts the repository's root first on ``sys.path``, where the folder mgnet_fast/ would
+shadow the installed package, which alone has the extension.
 """
 
 import sys

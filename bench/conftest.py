@@ -1,4 +1,4 @@
-"""The fixture that every benchmark uses: parity first, then interleaved pairs, then a row."""
+"""The fixture of all benchmarks: check parity, time interleaved pairs, write a row."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def measured_rows(request: pytest.FixtureRequest) -> Iterator[list[rows.Row]]:
 
 
 class Versus:
-    """Compares one case with one peer and leaves a row; refuses to time what is not equal."""
+    """Compare a case with a peer and write a row; refuse to time unequal results."""
 
     def __init__(
         self, benchmark: BenchmarkFixture, collected: list[rows.Row], threads: int, seconds: float
@@ -67,7 +67,7 @@ class Versus:
         row = row.measured(interleaved.compare(ours, theirs, self.seconds))
         self.collected.append(row)
         self.benchmark.extra_info.update(asdict(row))
-        # pytest-benchmark's own table; the row above is the measurement.
+        # pytest-benchmark's own table; the measurement is the row above.
         rounds = min(20, max(3, round(self.seconds / row.ours_seconds["p50"])))
         self.benchmark.pedantic(ours, rounds=rounds)
         print(

@@ -1,9 +1,9 @@
-"""A long stream through the engine: memory, the answers of one image at a time, compilations.
+"""A long stream through the engine: memory, answers compared with single images, compilations.
 
 python -m bench.engine_stream [--images 10000] [--slots 16] [--runners packed compiled] [--out F]
 
-The images are the shipped digits, at other places in every round. Exit code 1 where an image has
-another answer than alone, a logit differs by more than 1e-4, or something was compiled on the way.
+The images are the shipped digits, at new places in every round. Exit code 1 if an image gets
+another answer than alone, a logit differs by more than 1e-4, or anything was compiled meanwhile.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from bench.rows import machine
 from mgnet_fast import Confidence, Engine, Prediction
 from mgnet_fast.demo import load_model, load_scenes
 
-EARLY = 1000  # images after which memory is read first
+EARLY = 1000  # images before the first reading of memory
 LOGIT_BOUND = 1e-4
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one runner did.
+    """The results of one runner.
 
     Attributes:
         mean_glimpses, accuracy, images_per_second: of the stream.
         early_bytes, late_bytes: resident memory after ``EARLY`` images and after all.
-        other_labels: images with another label, or another number of glimpses, than alone.
+        other_labels: images with another label or number of glimpses than alone.
         largest_difference: of a logit, from the same image alone.
         compiled: graphs compiled after the first image.
     """
@@ -60,7 +60,7 @@ class Finding:
 
 
 class Answers:
-    """What a stream said, in memory that is there before it begins."""
+    """The results of a stream, in memory allocated before it starts."""
 
     def __init__(self, count: int, classes: int) -> None:
         self.labels = np.full(count, -1)
@@ -132,7 +132,7 @@ def _images(count: int) -> Iterator[Tensor]:
 
 
 def _scenes(count: int) -> Iterator[tuple[Tensor, np.ndarray]]:
-    """Batches of scenes and labels, ``count`` scenes in all; the same ones at every call."""
+    """Batches of scenes and labels, ``count`` scenes in total, equal at every call."""
     scenes = load_scenes()
     for epoch in range(-(-count // len(scenes))):
         chosen = np.arange(min(len(scenes), count - epoch * len(scenes)))
@@ -142,7 +142,7 @@ def _scenes(count: int) -> Iterator[tuple[Tensor, np.ndarray]]:
 def _resident_bytes() -> int:
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:  # no Linux: the most there ever was
+    except OSError:  # not Linux: the peak instead
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return pages * resource.getpagesize()
 

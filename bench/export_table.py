@@ -11,7 +11,7 @@ _CASE = re.compile(r"(?P<network>.*), batch (?P<batch>\d+), (?P<side>\d+ px)")
 def export_table(rows: list[dict[str, Any]]) -> list[str]:
     """One line per network, runtime and precision, from the rows against the published algorithm.
 
-    A batch is left out where it was not measured, or where its result was too far off.
+    A batch is left out if it was not measured or missed its tolerance.
     """
     cells: dict[tuple[str, str, str], dict[int, tuple[float, float]]] = {}
     for row in rows:

@@ -1,6 +1,6 @@
-"""Timing two things against each other on a noisy machine: in turn, in one process, by ratio.
+"""Times two things against each other on a noisy machine: interleaved, in one process.
 
-The demo measures in the same way with code of its own: it is installed, and benches are not, so
+The demo has its own copy of this code, because benchmarks are not installed with the package, so
 that they can compare any installed version.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Call = Callable[[], object]
-_SAMPLE_SECONDS = 2e-3  # a sample repeats a quick call until it takes about this long
+_SAMPLE_SECONDS = 2e-3  # quick calls are repeated to fill a sample of this length
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ def sample_axis(
     i, count, scale, shift, size,
     ALIGN: tl.constexpr, BORDER: tl.constexpr, REAL: tl.constexpr,
 ):  # fmt: skip
-    """Along one axis, of the samples ``i`` of ``count``: their position in the glimpse (-1 to 1,
+    """For samples ``i`` of ``count`` along one axis: their position in the glimpse (-1 to 1,
     float64), their source coordinate in pixels (float64, not clamped), the pixel before it (-2 to
-    size + 1, int32; -2 where there is none), and how far beyond that pixel they lie (REAL)."""
+    size + 1, int32; -2 if there is none), and their distance from that pixel (REAL)."""
     if ALIGN:
-        # a glimpse of one pixel looks at the centre
+        # a glimpse of one pixel samples the centre
         base = (2.0 * i.to(tl.float64) / tl.where(count > 1, count - 1, 1) - 1.0) * (count > 1)
         pixel = 0.5 * (scale * base + shift + 1.0) * (size - 1)
-        # an image of one pixel: infinity times 0
+        # for an image of one pixel: infinity times 0
     else:
         base = (2.0 * i.to(tl.float64) + 1.0) / count - 1.0
         pixel = 0.5 * ((scale * base + shift + 1.0) * size - 1.0)
@@ -39,7 +39,7 @@ def sample_axis(
 
 @triton.jit
 def weights_inside(cell, fraction, size):
-    """Weights of the pixels ``cell`` and ``cell + 1``, 0 where they are outside; which are not."""
+    """Weights of the pixels ``cell`` and ``cell + 1``, 0 outside the image."""
     left_inside = (cell >= 0) & (cell < size)
     right_inside = (cell >= -1) & (cell < size - 1)
     left = tl.where(left_inside, 1.0 - fraction, 0.0)
@@ -49,7 +49,7 @@ def weights_inside(cell, fraction, size):
 
 @triton.jit
 def rounded(value, dtype: tl.constexpr):
-    """To the type of a result: half types are reached from float32 only."""
+    """Convert to the type of a result; half types are reached from float32 only."""
     if dtype != tl.float64:
         value = value.to(tl.float32)
     return value.to(dtype)
@@ -57,8 +57,8 @@ def rounded(value, dtype: tl.constexpr):
 
 @triton.jit
 def usable_region(scale_x, scale_y, x, y):
-    """The region, zeros where it is not finite, and whether it is."""
-    # x - x is 0 for finite x only
+    """The region, with zeros if it is not finite, and whether it is."""
+    # x - x is 0 only for finite x
     usable = ((scale_x - scale_x) + (scale_y - scale_y) + (x - x) + (y - y)) == 0
     scale_x = tl.where(usable, scale_x, 0.0)
     scale_y = tl.where(usable, scale_y, 0.0)
@@ -88,7 +88,7 @@ def probabilities(logits, n, stride_n, stride_k):
 
 @triton.jit
 def image_of(n, index, stride_index, images):
-    """The image of glimpse n, and whether there is such an image; 0 where not."""
+    """The image of glimpse n, or 0, and whether it exists."""
     if index is None:
         picked = n
         exists = n >= 0
@@ -101,8 +101,8 @@ def image_of(n, index, stride_index, images):
 
 @triton.jit
 def image_in_pool(pool, picked, elements, channels, OFFSET: tl.constexpr):
-    """Of an image in a pool: offset, height, width, strides of channel, row and column, and whether
-    all of it lies inside the buffer of so many elements. Nobody has looked at the table before."""
+    """An image in a pool: offset, height, width, strides of channel, row and column, and whether
+    all of it lies inside the buffer of this many elements. The table is not checked before."""
     entry = pool + 6 * picked
     offset = tl.load(entry)
     height = tl.load(entry + 1)
@@ -112,7 +112,7 @@ def image_in_pool(pool, picked, elements, channels, OFFSET: tl.constexpr):
     stride_w = tl.load(entry + 5)
     some = (height >= 1) & (width >= 1) & (height < 2**30) & (width < 2**30)
     forward = (offset >= 0) & (stride_c >= 0) & (stride_h >= 0) & (stride_w >= 0)
-    # float64: exact where it matters, and it does not wrap around
+    # float64 is exact here and does not wrap around
     last = offset.to(tl.float64) + (channels - 1) * stride_c.to(tl.float64)
     last += (height - 1).to(tl.float64) * stride_h.to(tl.float64)
     last += (width - 1).to(tl.float64) * stride_w.to(tl.float64)
@@ -127,8 +127,8 @@ def picked_image(
     n, usable, index, index_stride, pool, images, elements, channels, image_height, image_width,
     image_stride_n, image_stride_c, image_stride_h, image_stride_w, OFFSET: tl.constexpr,
 ):  # fmt: skip
-    """Of the image of glimpse n: its first element, height, width, strides of channel, row and
-    column, and ``usable``, now False if there is no such image."""
+    """The image of glimpse n: its first element, height, width, strides of channel, row and
+    column, and ``usable``, set to False if the image does not exist."""
     picked, exists = image_of(n, index, index_stride, images)
     usable = usable & exists
     start = picked * image_stride_n

@@ -1,8 +1,8 @@
-"""The fusion step at inference, all but its matrix products: the newest token into the cache, the
-attention over the cached tokens, and what follows it.
+"""The fusion step at inference, except for its matrix products: append the newest token to the
+cache, attend over the cached tokens, and compute what follows.
 
-One program takes one slot. All of these move a few kilobytes a slot, so what they cost is their
-launch: they are cut so that a step needs as few as the matrix products between them allow.
+One program handles one slot. Each kernel moves a few kilobytes per slot, so launches dominate the
+cost; the step has as few as the matrix products between them allow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from . import launching
 from .tiles import next_power_of_2, real_type
 
-VALUES = 2048  # of the cache in flight in a program
+VALUES = 2048  # values of the cache that a program holds at a time
 WARPS = 4
 
 
@@ -29,9 +29,9 @@ def append_kernel(
     tokens_stride_s, tokens_stride_t, tokens_stride_d,
     WIDTH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Writes feature and region as the newest token of the cache, and once more [S, WIDTH] for the
-    matrix product. Without a feature, only copies the newest token from the cache. The copy is NaN
-    where the length is not one of 1..places, and nothing is read or written in the cache."""
+    """Write feature and region as the newest token to the cache, and again to [S, WIDTH] for the
+    matrix product. Without a feature, only copy the newest token from the cache. The copy is NaN if
+    the length is not in 1..places, and the cache is then neither read nor written."""
     s = tl.program_id(0).to(tl.int64)
     count = tl.load(length + s)
     usable = (count >= 1) & (count <= places)
@@ -77,7 +77,7 @@ def attend_kernel(
         scores += tl.sum(part * asked[None, :], axis=1)
     scores = (scores.to(tl.float64) * factor).to(REAL)
     scores = tl.where(used, scores, float("-inf"))
-    # not for NaN, which a maximum may drop: it comes back by the subtraction
+    # A maximum may drop NaN; the subtraction restores it.
     weights = tl.exp(scores - tl.max(scores, axis=0))
     weights = tl.where(used, weights, 0.0)
     weights = weights / tl.sum(weights, axis=0)
@@ -96,8 +96,8 @@ def state_kernel(
     epsilon: tl.float64, scale_min: tl.float64, scale_max: tl.float64,
     WIDTH: tl.constexpr, REAL: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """LayerNorm and ReLU of the fused token, then the localization layer, sigmoid and range map:
-    the state [S, WIDTH] and the next region [S, 3]. All tensors are contiguous."""
+    """LayerNorm and ReLU of the fused token, then localization layer, sigmoid and range map: the
+    state [S, WIDTH] and the next region [S, 3]. All tensors are contiguous."""
     s = tl.program_id(0).to(tl.int64)
     d = tl.arange(0, BLOCK)
     inside = d < WIDTH
@@ -137,8 +137,8 @@ def run_append(
     feature: Tensor | None = None,
     region: Tensor | None = None,
 ) -> None:
-    """Copies each slot's newest token to ``newest`` [S, D]; with a feature [S, D - 3] and a region
-    [S, 3], makes it of these and puts it into the cache first."""
+    """Copy each slot's newest token to ``newest`` [S, D]. With a feature [S, D - 3] and a region
+    [S, 3], make the token from these and put it into the cache first."""
     slots, places, width = tokens.shape
     strides: tuple[int, ...] = (0, 0, 0, 0)
     if feature is not None and region is not None:
@@ -151,7 +151,7 @@ def run_append(
 
 
 def run_attention(mixed: Tensor, tokens: Tensor, query: Tensor, length: Tensor) -> None:
-    """Writes the attended tokens ``mixed`` [S, D]; ``query`` [S, D] is contiguous."""
+    """Write the attended tokens ``mixed`` [S, D]; ``query`` [S, D] is contiguous."""
     slots, places, width = tokens.shape
     block_of_places = next_power_of_2(places)
     arguments = (tokens, query, length, mixed, places, *tokens.stride(), 1 / math.sqrt(width))
@@ -173,7 +173,7 @@ def run_state(
     epsilon: float,
     scale_range: tuple[float, float],
 ) -> None:
-    """Writes the state [S, D] and the next region [S, 3]."""
+    """Write the state [S, D] and the next region [S, 3]."""
     slots, width = fused.shape
     arguments = (fused, *norm, *locate, state, region, epsilon, *scale_range)
     constants = {"WIDTH": width, "REAL": real_type(fused), "BLOCK": next_power_of_2(width)}

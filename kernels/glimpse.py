@@ -42,8 +42,7 @@ def glimpse_kernel(
     OFFSET: tl.constexpr, REAL: tl.constexpr,
     INTERLEAVED: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
-    """One program: one tile of one glimpse. With a
-    ``region_result``, ``regions`` are logits."""
+    """One program: one tile of one glimpse. With ``region_result``, ``regions`` are logits."""
     program = tl.program_id(0)
     tile = program % tiles
     group = (program // tiles) % groups
@@ -64,7 +63,7 @@ def glimpse_kernel(
             tl.store(region_result + 3 * n, scale)
             tl.store(region_result + 3 * n + 1, x)
             tl.store(region_result + 3 * n + 2, y)
-        # the region that is returned is the one that is looked at, rounding included
+        # Samples are taken at the returned region, rounding included.
         scale_x, scale_y, x, y, usable = usable_region(
             scale.to(tl.float64), scale.to(tl.float64), x.to(tl.float64), y.to(tl.float64)
         )
@@ -81,7 +80,7 @@ def glimpse_kernel(
     _, _, cell_x, fraction_x = sample_axis(
         column, width, scale_x, x, image_width, ALIGN, BORDER, REAL
     )
-    # of an image that is not to be looked at, nothing is inside
+    # All pixels of an unusable image count as outside.
     upper, lower, upper_inside, lower_inside = weights_inside(
         cell_y, fraction_y, tl.where(usable, image_height, 0)
     )
@@ -121,7 +120,7 @@ def glimpse_kernel(
         )  # fmt: skip
         value = left * (upper * a + lower * c) + right * (upper * b + lower * d)
         if normalization is not None:
-            # The bias goes with the weights that are inside: padding stays 0 after normalising.
+            # The bias goes with the weights inside the image, so padding stays 0 after normalising.
             scales = tl.load(normalization + channel).to(REAL)
             biases = tl.load(normalization + channels + channel).to(REAL)
             value = value * scales + weight * biases
@@ -137,8 +136,8 @@ def run_glimpse(
     region_result: Tensor | None = None,
     range_map: Any = None,
 ) -> None:
-    """Writes the samples [N, C, h, w]. With ``region_result`` [N, 3], ``regions`` are logits, and
-    it is written, too."""
+    """Write the samples [N, C, h, w]. With ``region_result`` [N, 3], ``regions`` are logits, and
+    the region is written as well."""
     image, index, normalization, pool, options, _ = sampling
     count, channels, height, width = samples.shape
     source = Source.of(image, pool)

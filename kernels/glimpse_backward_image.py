@@ -1,10 +1,11 @@
 """The gradient of a glimpse with respect to its image: each pixel gathers from the samples that
 touch it.
 
-The map is separable and monotone: the samples that touch a column of pixels are consecutive, and
-so are those that touch a row. A first launch writes, per glimpse and axis, where each sample lies
-and which samples touch each pixel; the second one gathers. Every pixel of the gradient is written
-once, by one program, in fixed order: no atomics, the same bits in every run.
+The map is separable and monotone, so the samples that touch a row or column of pixels are
+consecutive. A first launch writes, per glimpse and axis, the position of each sample and the
+samples that touch each pixel; the second launch gathers. Every pixel of the gradient is written
+once, by one
+program, in fixed order: no atomics, and the same bits in every run.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .axis import image_of, read_region, rounded, sample_axis
 from .source import geometry, index_stride
 from .tiles import WARPS, is_interleaved, next_power_of_2, offset_type, real_type, tiling
 
-POSITIONS = 64  # pixels of an axis in a program of the first kernel
+POSITIONS = 64  # pixels of an axis per program of the first kernel
 SAMPLES = 64  # at a time, at most
 UNSPECIALIZED = [
     "images", "channels", "image_height", "image_width", "height", "width", "blocks_y", "blocks",
@@ -81,10 +82,10 @@ def touch_tables_kernel(
         if block == 0:
             tl.store(cells + to_samples + i, cell, mask=i < count)
             tl.store(fractions + to_samples + i, fraction, mask=i < count)
-        cell = tl.where(i < count, cell, -9)[None, :]  # touches nothing
+        cell = tl.where(i < count, cell, -9)[None, :]  # touches no pixel
         here = position[:, None]
         touches = (cell == here) | (cell == here - 1)
-        # samples run towards higher pixels, or lower ones in a mirrored glimpse
+        # Samples run towards higher pixels, or towards lower ones in a mirrored glimpse.
         precedes = tl.where(scale >= 0, (cell < here - 1) & (cell != -9), cell > here)
         touching += tl.sum(touches.to(tl.int32), axis=1)
         before += tl.sum(precedes.to(tl.int32), axis=1)
@@ -189,7 +190,7 @@ def image_gradient_kernel(
 
 
 def run_image_gradient(gradient: Tensor, grad: Tensor, sampling: Any, regions: Tensor) -> None:
-    """Writes the whole gradient [B, C, H, W]."""
+    """Write the whole gradient [B, C, H, W]."""
     _, index, normalization, _, options, _ = sampling
     images, channels, image_height, image_width = gradient.shape
     count, _, height, width = grad.shape
@@ -229,8 +230,8 @@ def run_image_gradient(gradient: Tensor, grad: Tensor, sampling: Any, regions: T
 def _glimpses_by_image(
     image_index: Tensor | None, images: int
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Glimpses in the order of their images, and where each image's begin; an index that is out
-    of range falls before the first or behind the last. None, None: one glimpse each."""
+    """The glimpses in the order of their images, and the start of each image's glimpses. An index
+    out of range sorts before the first or after the last start. (None, None): one glimpse each."""
     if image_index is None:
         return None, None
     ordered, order = torch.sort(image_index, stable=True)

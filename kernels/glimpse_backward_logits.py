@@ -1,4 +1,4 @@
-"""From the partial sums of a glimpse's region gradient to the gradient of its logits."""
+"""Computes the gradient of the logits from the partial sums of the region gradient."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def logits_gradient_kernel(
 
     p0, p1, p2 = probabilities(logits, n, logits_stride_n, logits_stride_k)
     scale = p0 * (scale_max - scale_min) + scale_min
-    # x and y shrink as the scale grows
+    # the range of x and y shrinks as the scale grows
     d_scale -= d_x * (2.0 * p1 - 1.0) + d_y * (2.0 * p2 - 1.0)
     d_p0 = d_scale * (scale_max - scale_min)
     d_p1 = 2.0 * d_x * (1.0 - scale)
@@ -49,7 +49,7 @@ def run_logits_gradient(
     logits: Tensor,
     range_map: Any,
 ) -> None:
-    """Writes the gradient [N, 3] from the partial sums and what flows into the region itself."""
+    """Write the gradient [N, 3] from the partial sums and the gradient of the returned region."""
     arguments: tuple[Any, ...] = (
         sums, grad_region, logits, gradient, *grad_region.stride(), *logits.stride(), *range_map,
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""The gradient of a glimpse with respect to its region: partial sums of each tile, then their sum.
+"""The gradient of a glimpse with respect to its region: partial sums per tile, then their sum.
 
-Two launches, no atomics, no gradient of single sample positions in memory; the order of every sum
-is fixed, so the result is the same bits in every run.
+Two launches without atomics; no gradients of single samples are stored. The order of every sum is
+fixed, so the bits are the same in every run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .axis import (
 from .source import Source, geometry, index_stride
 from .tiles import WARPS, real_type, tiling
 
-SUMS = 4  # of a tile: d / d scale_x, d / d scale_y, d / d x, d / d y, in float64
+SUMS = 4  # sums per tile: d / d scale_x, d / d scale_y, d / d x, d / d y, in float64
 UNSPECIALIZED = [
     "images", "elements", "channels", "image_height", "image_width", "height", "width", "tiles",
     "tiles_across", "groups",
@@ -44,7 +44,7 @@ def region_sums_kernel(
     OFFSET: tl.constexpr, REAL: tl.constexpr,
     INTERLEAVED: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
-    """One program: one tile of one glimpse. Its four sums lie together."""
+    """One program: one tile of one glimpse. Its four sums are adjacent."""
     program = tl.program_id(0)
     tile = program % tiles
     group = (program // tiles) % groups
@@ -65,7 +65,7 @@ def region_sums_kernel(
     base_x, pixel_x, cell_x, fraction_x = sample_axis(
         column, width, scale_x, x, image_width, ALIGN, BORDER, REAL
     )
-    # of an image that is not to be looked at, nothing is inside
+    # All pixels of an unusable image count as outside.
     upper, lower, upper_inside, lower_inside = weights_inside(
         cell_y, fraction_y, tl.where(usable, image_height, 0)
     )
@@ -75,7 +75,7 @@ def region_sums_kernel(
     column_read = column < width
     read = row_read[:, None] & column_read[None, :]
     if normalization is not None:
-        # d (sum of the weights inside) / d pixel: not 0 at the edges of the image
+        # d (sum of the weights inside) / d pixel; not 0 at the edges of the image
         weight_y, weight_x = (upper + lower)[:, None], (left + right)[None, :]
         slope_y = (lower_inside.to(REAL) - upper_inside.to(REAL))[:, None]
         slope_x = (right_inside.to(REAL) - left_inside.to(REAL))[None, :]
@@ -126,7 +126,7 @@ def region_sums_kernel(
 
     of_columns = tl.sum(along_x, axis=0).to(tl.float64)
     of_rows = tl.sum(along_y, axis=1).to(tl.float64)
-    if BORDER:  # as PyTorch has it, a sample moved or touched by the border has no derivative
+    if BORDER:  # as in PyTorch, samples moved or touched by the border have derivative 0
         of_columns = tl.where((pixel_x > 0) & (pixel_x < image_width - 1), of_columns, 0.0)
         of_rows = tl.where((pixel_y > 0) & (pixel_y < image_height - 1), of_rows, 0.0)
     # pixels per unit of position
@@ -204,7 +204,7 @@ def run_region_sums(grad: Tensor, sampling: Any, regions: Tensor) -> Tensor:
 
 
 def run_region_gradient(gradient: Tensor, sums: Tensor) -> None:
-    """Writes the gradient [N, 3] or [N, 4] from the partial sums."""
+    """Write the gradient [N, 3] or [N, 4] from the partial sums."""
     count, numbers = gradient.shape
     constants = {"PARTIALS": sums.shape[1], "NUMBERS": numbers, "BLOCK": 32}
     launching.launch(

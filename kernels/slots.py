@@ -1,6 +1,6 @@
-"""Slots that decide for themselves: who enters before a glimpse, and what is left after it.
+"""Slots that decide on the device: which images enter before a glimpse and leave after it.
 
-Both read and write the same numbers, so a program is one warp: what it loads comes before what it
+A program is one warp, because it reads and writes the same numbers: its loads must come before its
 stores.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from . import launching
 from .tiles import next_power_of_2
 
-VALUES = 1024  # of the logits in flight in a program
+VALUES = 1024  # logits that a program holds at a time
 WARPS = 1
 
 
@@ -24,7 +24,7 @@ def admit_kernel(
     control, length, place, region, first_region, admitted, turn,
     TURNS: tl.constexpr, SLOTS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program for all slots; see ``ops/slot_state.py``."""
+    """One program for all slots; see ``ops/fusion/slot_state.py``."""
     s = tl.arange(0, BLOCK)
     before, total, unused = tl.load(control), tl.load(control + 1), tl.load(control + 2)
     had = tl.load(admitted)
@@ -48,7 +48,7 @@ def settle_kernel(
     SLOTS: tl.constexpr, CLASSES: tl.constexpr, NUMBERS: tl.constexpr,
     PLACES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """A program for each slot; see ``ops/slot_state.py``."""
+    """One program per slot; see ``ops/fusion/slot_state.py``."""
     s = tl.program_id(0).to(tl.int64)
     count = tl.load(length + s)
     leaving = tl.load(leaves + s) != 0

@@ -17,7 +17,7 @@ class Source:
     tensor: Tensor
     pooled: bool
     images: int
-    height: int  # 0 in a pool, like width and strides: there each image has its own
+    height: int  # 0 for a pool, like width and strides: each image has its own
     width: int
     strides: tuple[int, ...]
 

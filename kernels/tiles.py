@@ -1,12 +1,12 @@
-"""How glimpses and images are cut into tiles, one a program: a fixed choice by shape.
+"""How glimpses and images are cut into tiles, one per program: a fixed choice by shape.
 
-A tile is 512 values in 4 warps, four a thread: enough loads in flight to hide memory, and few
-enough registers that nothing spills. Its rows are as long as a warp, so that 96 and 224 columns
+A tile is 512 values in 4 warps, four per thread: enough loads in flight to hide memory latency, and
+few enough registers to avoid spills. Its rows are as long as a warp, so that 96 and 224 columns
 leave no lane idle.
 
-Planes are taken one after the other, up to four in a program, with the coordinates computed once
-for all. Where channels lie side by side in memory, a row is one run of columns and channels,
-``lane = column * channels + channel``, and a program takes a stretch of that.
+A program processes up to four planes one after another, with the coordinates computed once for all.
+If channels are interleaved in memory, a row is one run of columns and channels,
+``lane = column * channels + channel``, and a program takes a part of that run.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ LANES = 32
 @dataclass(frozen=True)
 class Tiling:
     interleaved: bool
-    rows: int  # of a tile
+    rows: int  # rows of a tile
     lanes: int
-    tiles: int  # of a plane, or of all channels where they are interleaved
+    tiles: int  # tiles of a plane, or of all channels if interleaved
     tiles_across: int
-    steps: int  # planes that one program takes
-    groups: int  # of so many planes
+    steps: int  # planes per program
+    groups: int  # groups of that many planes
 
     @property
     def programs(self) -> int:
-        """Programs for one glimpse (or image)."""
+        """Number of programs per glimpse (or image)."""
         return self.tiles * self.groups
 
     @property
@@ -50,7 +50,7 @@ class Tiling:
 
 
 def tiling(height: int, width: int, channels: int, interleaved: bool, most_steps: int) -> Tiling:
-    """Tiles for ``channels`` planes of ``height x width``, at most ``most_steps`` to a program."""
+    """Tiles for ``channels`` planes of ``height x width``, at most ``most_steps`` per program."""
     across = width * channels if interleaved else width
     steps = 1 if interleaved else max(n for n in range(1, most_steps + 1) if channels % n == 0)
     lanes = min(next_power_of_2(across), LANES)
@@ -72,7 +72,7 @@ def next_power_of_2(value: int) -> int:
 
 
 def is_interleaved(tensor: Tensor) -> bool:
-    """Whether the channels of a pixel lie side by side."""
+    """Whether the channels of a pixel are adjacent."""
     return tensor.shape[1] > 1 and tensor.stride(1) == 1
 
 
@@ -80,12 +80,12 @@ def offset_type(*tensors: Tensor) -> tl.dtype:
     """The integer type for offsets inside one image (or glimpse) of each tensor."""
     for tensor in tensors:
         steps = zip(tensor.shape[1:], tensor.stride()[1:], strict=True)
-        # offsets are computed up to two pixels beyond the edge before masks exclude them
+        # Offsets are computed up to two pixels beyond the edge before masks exclude them.
         if sum((size + 2) * stride for size, stride in steps) >= 2**31:
             return tl.int64
     return tl.int32
 
 
 def real_type(image: Tensor) -> tl.dtype:
-    """The type that samples are computed in."""
+    """The type of the computation."""
     return tl.float64 if image.dtype == torch.float64 else tl.float32

@@ -1,12 +1,11 @@
-"""mgnet_fast: images classified by a few small, learned glimpses, fast.
+"""mgnet_fast: classifies images by a few small, learned glimpses.
 
-The op on its own: :func:`glimpse`, :func:`glimpse_from_logits`. The network:
-:func:`create_model`, :class:`MGNet`. A network of your own: :class:`GlimpseNetwork`. Classifying
-streams of images: :class:`Engine`.
-What runs here and why: :func:`backends`, ``python -m mgnet_fast.env``.
+The op: :func:`glimpse`, :func:`glimpse_from_logits`. The network: :func:`create_model`,
+:class:`MGNet`. Your own network: :class:`GlimpseNetwork`. Streams of images: :class:`Engine`.
+Backends on this machine: :func:`backends`, ``python -m mgnet_fast.env``.
 
-Names are looked up at first use, so that the commands answer without waiting for torch; the ops
-of ``torch.ops.mgnet_fast`` are there once ``mgnet_fast.functional`` is imported.
+Names are looked up at first use, so the commands answer without waiting for torch. The ops of
+``torch.ops.mgnet_fast`` exist once ``mgnet_fast.functional`` is imported.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
-"""What the demo does: real digits in large scenes, how right, where looked, how fast.
+"""The work of the demo: accuracy, a picture, and speed on digits in large scenes.
 
-Everything it needs is shipped: 500 test digits and the trained toy network. Every number comes
-from the run itself, on the machine it runs on.
+Everything it needs is shipped: 500 test digits and the trained toy network. All numbers are
+measured in the run itself.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from .models.files.checkpoints import load_checkpoint
 from .models.mgnet.published import published_forward
 from .pictures import draw_glimpses
 
-# The published way computes its sampling grid in float32: up to 6e-5 off at 224 pixels. In a
-# network that grows from glimpse to glimpse, because each error moves the next region: over the 256
-# scenes of the toy case to 4e-4 of the largest logit. That is the published way's own distance from
-# float64; this package's is 2e-5.
+# The published algorithm computes its sampling grid in float32, with errors up to 6e-5 at 224
+# pixels. In a network they grow from glimpse to glimpse, because each error moves the next region:
+# over the 256 scenes of the toy case to 4e-4 of the largest logit. That is the published
+# algorithm's distance from float64; this package's is 2e-5.
 AGREEMENT = 1e-3
 LEAST_SAMPLE_SECONDS = 2e-3
 LEAST_PAIRS = 5
 
 
 def load_model(checkpoint: str | Path | None = None) -> MGNet:
-    """The shipped toy network, or one of your own from a checkpoint, ready to classify.
+    """The shipped toy network, or one from a checkpoint, in evaluation mode.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no checkpoint, or not one for images of one channel and ten classes.
+        ValueError: the file is not a checkpoint of a network with one channel and ten classes.
     """
     model = load_checkpoint(checkpoint or toy_checkpoint_path())
     config = model.config
@@ -70,7 +70,7 @@ def load_scenes(count: int | None = None) -> TranslatedMNIST:
 
 @dataclass(frozen=True)
 class Picture:
-    """A written picture and what is on it: scenes by how the network fared with them."""
+    """A picture that was written, with the number of scenes of each kind on it."""
 
     path: Path
     right_throughout: int
@@ -80,7 +80,7 @@ class Picture:
 
 @torch.inference_mode()
 def draw_examples(model: MGNet, scenes: TranslatedMNIST, path: str | Path) -> Picture:
-    """Draws nine scenes with their glimpses: up to three each of wrong, corrected, right."""
+    """Draw nine scenes with their glimpses: up to three each of wrong, corrected and right."""
     images = scenes.scenes(np.arange(len(scenes)))
     output = model(images)
     confidences, predictions = output["n_logit"].softmax(-1).max(-1)
@@ -107,12 +107,11 @@ def draw_examples(model: MGNet, scenes: TranslatedMNIST, path: str | Path) -> Pi
 
 
 def pick_examples(right: Tensor, count: int = 9) -> tuple[list[int], list[int], list[int]]:
-    """Indices of scenes right after every glimpse, corrected on the way, and wrong at the end.
+    """Indices of scenes that are right after every glimpse, corrected later, and wrong at the end.
 
     Args:
         right: bool [T, N].
-        count: how many in all, shared evenly as far as each kind has that many; the commoner
-            kinds fill up the rest.
+        count: total number, shared evenly as far as possible; more frequent kinds fill the rest.
     """
     wrong = (~right[-1]).nonzero().flatten().tolist()
     always = right.all(0).nonzero().flatten().tolist()
@@ -129,16 +128,16 @@ def pick_examples(right: Tensor, count: int = 9) -> tuple[list[int], list[int], 
 
 @dataclass(frozen=True)
 class Comparison:
-    """This package against the published algorithm in one case.
+    """One comparison of this package with the published algorithm.
 
     Attributes:
-        case: what ran, in words.
-        difference: largest difference of the results over the largest result.
-        published_seconds, package_seconds: median time of a call; NaN where not measured.
+        case: a description.
+        difference: largest difference of the results, relative to the largest result.
+        published_seconds, package_seconds: median time per call; NaN if not measured.
         ratio, ratio_low, ratio_high: median, 20th and 80th percentile over the pairs of
-            published time / package time; NaN where the results do not agree.
-        pairs: how many pairs of measurements.
-        agreement: what ``difference`` may be.
+            published time / package time; NaN if the results disagree.
+        pairs: number of pairs.
+        agreement: the largest allowed ``difference``.
     """
 
     case: str
@@ -153,7 +152,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether the results are the same up to rounding; without it no speed is measured."""
+        """Whether the results agree up to rounding; otherwise no speed is measured."""
         return self.difference <= self.agreement
 
 
@@ -161,7 +160,7 @@ Run = Callable[[], Tensor]
 
 
 def compare_speed(model: MGNet, scenes: TranslatedMNIST, seconds: float) -> Iterator[Comparison]:
-    """Measures one case after the other, about ``seconds`` in all."""
+    """Measure one case after another, in about ``seconds`` in total."""
     cases = [
         _glimpse_case,
         _toy_case(model, scenes, 1),
@@ -177,7 +176,7 @@ def compare_speed(model: MGNet, scenes: TranslatedMNIST, seconds: float) -> Iter
 def compare(
     name: str, published: Run, package: Run, seconds: float, agreement: float = AGREEMENT
 ) -> Comparison:
-    """First whether both give the same result, then interleaved pairs of measurements."""
+    """Compare the results first, then measure interleaved pairs."""
     wanted, got = published(), package()
     difference = float((wanted - got).abs().max() / wanted.abs().max().clamp_min(1e-12))
     parity = Comparison(name, difference, agreement=agreement)
@@ -200,16 +199,16 @@ def compare(
 
 
 def _measure_pairs(first: Run, second: Run, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds a call, measured in pairs whose order alternates, so that a machine which slows
-    down or speeds up meanwhile moves both of a pair alike.
+    """Seconds per call, measured in pairs of alternating order, so that changes in the machine's
+    speed affect both sides alike.
 
-    As bench/interleaved.py of the source tree does it, which is not installed.
+    Like bench/interleaved.py of the source tree, which is not installed.
     """
     runs = (first, second)
     repeats = [_repeats(run) for run in runs]
     pairs: list[tuple[float, float]] = []
     was_enabled = gc.isenabled()
-    gc.disable()  # a collection would hit one of a pair
+    gc.disable()  # a collection would slow one of a pair
     try:
         end = time.perf_counter() + seconds
         while time.perf_counter() < end or len(pairs) < LEAST_PAIRS:
@@ -226,8 +225,8 @@ def _measure_pairs(first: Run, second: Run, seconds: float) -> tuple[np.ndarray,
 
 
 def _repeats(run: Run) -> int:
-    """How many calls a sample has, so that it is long enough for the clock."""
-    _time(run, 3)  # warm up: allocator, code caches
+    """The number of calls per sample that is long enough for the clock."""
+    _time(run, 3)  # warm-up: allocator, code caches
     return max(1, math.ceil(LEAST_SAMPLE_SECONDS / max(_time(run, 1), 1e-7)))
 
 
@@ -273,7 +272,7 @@ def _resnet_case() -> tuple[str, Run, Run]:
 
 
 def _model_runs(model: MGNet, images: Tensor) -> tuple[Run, Run]:
-    """The published algorithm in NCHW, as it was written, and this package in channels_last."""
+    """The published algorithm in NCHW, as published, and this package in channels_last."""
     fast = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fast_images = images.contiguous(memory_format=torch.channels_last)
     return (

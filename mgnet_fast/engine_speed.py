@@ -1,4 +1,4 @@
-"""How fast the engine is: against the published algorithm, and by how much looking it saves."""
+"""Measures the engine against the published algorithm, and what early exit saves."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .models.mgnet.published import published_forward
 
 THRESHOLDS = (0.5, 0.9, 0.99, 0.999)
 LEAST_ROUNDS = 3
-# By how much of the largest logit single logits may differ. A region that is rounded moves the next
-# glimpse, so in lower precision a few are far off: this finds what is broken, and the labels are
-# what counts (:func:`deviation`).
+# The largest difference of a single logit, relative to the largest logit. In lower precision a
+# rounded region moves the next glimpse, so a few logits differ a lot. This bound detects broken
+# engines; judge the quality by the labels (:func:`deviation`).
 AGREEMENTS = {"fp32": AGREEMENT, "bf16": 0.25, "fp16": 0.25, "int8": 0.75}
 
 
 def deviation(model: MGNet, scenes: TranslatedMNIST, slots: int, precision: str) -> Deviation:
-    """How far an engine in ``precision``, calibrated on ``scenes``, is from float32 on them."""
+    """The deviation from float32 of an engine in ``precision``, calibrated on ``scenes``."""
     images = scenes.scenes(np.arange(len(scenes)))
     engine = Engine(model, precision=precision, slots=slots, calibration=images.split(slots))
     assert engine.deviation is not None
@@ -35,14 +35,14 @@ def deviation(model: MGNet, scenes: TranslatedMNIST, slots: int, precision: str)
 def compare_engine(
     model: MGNet, scenes: TranslatedMNIST, slots: int, seconds: float, precision: str = "fp32"
 ) -> Iterator[Comparison]:
-    """The engine without early exit against the published algorithm, one case after the other.
+    """Compare the engine without early exit with the published algorithm, case by case.
 
     Args:
         model: the toy network.
         scenes: for it.
-        slots: images in flight, and the peer's batch.
-        seconds: in all, about.
-        precision: of the engine, calibrated on the images of each case where it is not float32.
+        slots: number of images in flight, and the peer's batch size.
+        seconds: total time, about.
+        precision: of the engine; if not float32, calibrated on the images of each case.
     """
     images = scenes.scenes(np.arange(len(scenes)))
     with torch.random.fork_rng(devices=[]):
@@ -90,15 +90,15 @@ def _slots(count: int) -> str:
 
 @dataclass(frozen=True)
 class ExitSpeed:
-    """A stream with an exit rule against the same stream without.
+    """A stream with an exit rule, compared with the same stream without.
 
     Attributes:
         threshold: of the confidence; None for no early exit.
-        mean_glimpses: taken by an image.
+        mean_glimpses: per image.
         accuracy: share of right labels.
         images_per_second: median over the rounds.
-        share_of_ideal: median over the rounds of the rate, in units of the one that the glimpses
-            saved would give if nothing else took time: that without exit times T / mean glimpses.
+        share_of_ideal: the rate divided by the ideal rate, which is that without early exit times
+            T / mean glimpses; median over the rounds.
     """
 
     threshold: float | None
@@ -111,7 +111,7 @@ class ExitSpeed:
 def measure_exits(
     model: MGNet, scenes: TranslatedMNIST, slots: int, seconds: float, precision: str = "fp32"
 ) -> list[ExitSpeed]:
-    """Streams of all scenes by confidence, in turn, for about ``seconds``."""
+    """Streams of all scenes with confidence exits, interleaved, for about ``seconds``."""
     batch = scenes.scenes(np.arange(len(scenes)))
     images = list(batch)
     labels = scenes.labels.tolist()

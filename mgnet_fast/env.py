@@ -1,4 +1,4 @@
-"""What this machine runs mgnet_fast with: ``python -m mgnet_fast.env``, for bug reports."""
+"""Versions, devices and backends: ``python -m mgnet_fast.env``, for bug reports."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def collect() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "cuda of torch": torch.version.cuda,
-        # torch's metadata leaves out which build it is ("+cpu", "+cu130"); the module knows.
+        # The package metadata of torch omits the build ("+cpu", "+cu130"); the module has it.
         "packages": {"torch": torch.__version__} | {name: _version(name) for name in _PACKAGES},
         "environment": {
             name: os.environ.get(name)
@@ -42,7 +42,7 @@ def collect() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Prints what :func:`collect` finds, one fact a line."""
+    """Print the result of :func:`collect`, one fact per line."""
     facts = collect()
     rows = facts.pop("backends")
     packages = facts.pop("packages")

@@ -1,4 +1,4 @@
-"""``MGNET_FAST_LOG=debug`` shows on stderr what the package decides, such as its backends."""
+"""``MGNET_FAST_LOG=debug`` logs the package's decisions, such as its backends, to stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 def configure_from_environment() -> None:
-    """Gives the package's logger a level and a handler, if the variable asks for it."""
+    """Set up the package's logger if the variable asks for it."""
     level = os.environ.get(ENVIRONMENT_VARIABLE, "").lower()
     if not level:
         return

@@ -1,4 +1,4 @@
-"""torch's number of threads, for a while."""
+"""Sets torch's number of threads temporarily."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def fixed_threads(threads: int | None) -> Iterator[None]:
-    """Sets torch's number of threads, and puts back what it was; None leaves it.
+    """Set torch's number of threads and restore it afterwards; None changes nothing.
 
     Raises:
         ValueError: threads is below 1.

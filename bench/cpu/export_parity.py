@@ -1,8 +1,9 @@
-"""How far exported networks are from the eager model: ``python -m bench.cpu.export_parity``.
+"""Measures how far exported networks are from the eager model: ``python -m
+bench.cpu.export_parity``.
 
 Scenes with digits for the shipped network; crops of photographs, smooth random pictures and white
-noise for ResNet-18, whose weights are random: no trained ones are shipped. Photographs are those
-that scikit-image ships, or a folder given with ``--photos``.
+noise for ResNet-18, which has random weights. The photographs come with scikit-image, or from a
+folder given with ``--photos``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from mgnet_fast.export import (
 from mgnet_fast.models import MGNet
 
 ANY = Tolerances(float("inf"), float("inf"), 1.0)
-# Of those that scikit-image ships, the ones that a camera took.
+# The camera photographs among those of scikit-image.
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "rocket.jpg",
           "motorcycle_left.png", "retina.jpg", "ihc.png")  # fmt: skip
 

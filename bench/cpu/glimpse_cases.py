@@ -1,4 +1,4 @@
-"""The shapes that the glimpse is measured on, and the floors set for them."""
+"""The shapes of the glimpse benchmarks, and the goals set for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WHOLE, SMALL = "s = 1", "s in .2...5"
 
 @dataclass(frozen=True)
 class Case:
-    """A shape and a kind of region; ``forward`` and ``backward`` are the floors against eager."""
+    """A shape and a kind of region; ``forward`` and ``backward`` are the goals against eager."""
 
     shape: tuple[int, int, int, int]
     size: int
@@ -32,7 +32,7 @@ class Case:
         return torch.randn(self.shape, generator=generator, dtype=dtype)
 
     def region(self) -> Tensor:
-        """[B, 3]: the whole image, or what the localization network asks for."""
+        """[B, 3]: the whole image, or regions such as the localization network chooses."""
         count = self.shape[0]
         if self.regions == WHOLE:
             return torch.tensor([[1.0, 0.0, 0.0]]).repeat(count, 1)

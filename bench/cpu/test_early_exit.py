@@ -1,4 +1,4 @@
-"""What an early exit saves in wall-clock time, against what it saves in glimpses."""
+"""The time saved by an early exit, compared with the glimpses saved."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_half_of_the_images_leave_after_each_glimpse(
     ideal = model.config.num_glimpses / mean
     versus(
         lambda: early.predict(images), lambda: never.predict(images),
-        deviation=0.0, tolerance=0.0,  # other answers, by design
+        deviation=0.0, tolerance=0.0,  # the answers differ by design
         suite="engine", op="early exit",
         case=f"{network}, {len(images)} images, {slots} slots, {mean:.2f} glimpses on average",
         dtype="float32", peer=f"no early exit; at most {ideal:.2f} times slower",

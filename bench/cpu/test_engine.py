@@ -1,4 +1,4 @@
-"""The engine, all glimpses taken, against the published algorithm and against one large look."""
+"""The engine with all glimpses against the published algorithm and against one large look."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.cpu.engine_cases import network, photos, slots_in_words
 from mgnet_fast import Confidence, Engine, Never
 from mgnet_fast.models.mgnet.published import published_forward
 
-# How many times faster than the published algorithm in eager mode, by network and slots.
+# Goals: how many times faster than the published algorithm in eager mode, by network and slots.
 BARS: dict[tuple[str, int], float | None] = {
     ("mgnet_resnet18", 1): 1 / 0.36,
     ("mgnet_resnet18", 16): 1 / 0.78,
@@ -49,13 +49,13 @@ def test_against_the_published_algorithm(versus: Versus, name: str, slots: int) 
 
 @pytest.mark.parametrize(("slots", "bar"), [(1, None), (16, 1 / 0.75)])
 def test_against_one_large_look(versus: Versus, slots: int, bar: float | None) -> None:
-    """Both through the engine; the large look takes 1 / .74 of the multiply-adds."""
+    """Both in the engine; the large look has 1 / 0.74 of the multiply-adds."""
     images = photos(slots)
     ours = Engine(network("mgnet_resnet18"), slots=slots, exit=Never(), runner="packed")
     large = Engine(network("ffnet_resnet18"), slots=slots, exit=Never(), runner="packed")
     versus(
         lambda: ours.predict(images), lambda: large.predict(images),
-        deviation=0.0, tolerance=0.0,  # two networks: there is nothing to compare
+        deviation=0.0, tolerance=0.0,  # two networks, so there is no parity
         suite="engine", op="inference",
         case=f"mgnet_resnet18, T = 4, {slots_in_words(slots)}, 224 px",
         dtype="float32", peer="ffnet_resnet18 in the engine", target=bar,
@@ -63,7 +63,7 @@ def test_against_one_large_look(versus: Versus, slots: int, bar: float | None) -
 
 
 def test_against_one_large_look_in_eager_mode(versus: Versus) -> None:
-    """What there was before either: the feed-forward network in plain PyTorch."""
+    """The feed-forward network in plain PyTorch."""
     images, large = photos(1), network("ffnet_resnet18")
     ours = Engine(network("mgnet_resnet18"), slots=1, exit=Never(), runner="packed")
 
@@ -73,14 +73,14 @@ def test_against_one_large_look_in_eager_mode(versus: Versus) -> None:
 
     versus(
         lambda: ours.predict(images), eager,
-        deviation=0.0, tolerance=0.0,  # two networks: there is nothing to compare
+        deviation=0.0, tolerance=0.0,  # two networks, so there is no parity
         suite="engine", op="inference", case="mgnet_resnet18, T = 4, 1 slot, 224 px",
         dtype="float32", peer="ffnet_resnet18, eager NCHW", target=1 / 0.70,
     )  # fmt: skip
 
 
 def test_two_of_four_glimpses_against_one_large_look(versus: Versus) -> None:
-    """Every image leaves after two glimpses, as a confidence exit of that mean does on average."""
+    """Every image leaves after two glimpses, like the mean of a confidence exit."""
     images = photos(1)
     early = Engine(
         network("mgnet_resnet18"), slots=1, runner="packed",

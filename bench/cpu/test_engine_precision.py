@@ -1,8 +1,8 @@
-"""The engine in lower precision, all glimpses taken, against the published algorithm.
+"""The engine in lower precision with all glimpses, against the published algorithm.
 
-The networks are random, so their labels say nothing; what is gated is the mean deviation of a logit
-from float32, in units of the largest. What 8 bits do to the labels of a trained network is tested
-in tests/engine/test_quantized.py.
+The networks are random, so labels mean nothing; parity is the mean deviation of a logit from
+float32, relative to the largest. tests/engine/runners/test_quantized.py tests the labels of a
+trained network in 8 bits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mgnet_fast import Engine, Never
 from mgnet_fast.engine.convolutions import packed_convolution, quantized_convolution
 from mgnet_fast.models.mgnet.published import published_forward
 
-# How many times faster than the published algorithm in eager mode, in float32.
+# Goals: how many times faster than the published algorithm in eager mode, in float32.
 BARS = {
     ("mgnet_resnet18", 1, "int8"): 1 / 0.17,
     ("mgnet_resnet18", 16, "int8"): 1 / 0.30,
@@ -27,7 +27,7 @@ BARS = {
     ("mgnet_resnet18", 16, "bf16"): 1 / 0.42,
     ("mgnet_resnet50", 1, "bf16"): 1 / 0.26,
 }
-DTYPES = {"int8": "int8", "bf16": "bfloat16"}  # as rows name them
+DTYPES = {"int8": "int8", "bf16": "bfloat16"}  # their names in rows
 TOLERANCES = {"int8": 0.05, "bf16": 0.02}
 
 

@@ -1,7 +1,7 @@
-"""Exported networks against the published algorithm, for latency and for throughput.
+"""Latency and throughput of exported networks against the published algorithm.
 
-The AOTInductor package is compared with ``torch.compile`` of the same loop by ``--compilers``
-alone: both compile for a minute or more.
+AOTInductor is compared with ``torch.compile`` of the same loop only with ``--compilers``, because
+both compile for a minute or more.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from mgnet_fast.export.graphs.loop import OpLoop, Outputs
 from mgnet_fast.models import MGNet
 from mgnet_fast.models.mgnet.published import published_forward
 
-# How many times faster than the published algorithm in eager mode, by network and precision. The
-# one of int8 was reached on a processor with VNNI.
+# Goals: how many times faster than the published algorithm in eager mode, by network and
+# precision. That of int8 was reached on a processor with VNNI.
 BARS = {("mgnet_resnet18", "fp32"): 1 / 0.41, ("mgnet_resnet18", "int8"): 1 / 0.17}
 SIDES = {"mgnet_resnet18": 224, "mgnet_toy": 112}
 PUBLISHED = "published algorithm, eager NCHW"
@@ -87,7 +87,7 @@ def compiled_loops(request: pytest.FixtureRequest) -> Iterator[Callable[[str], L
 
 
 def _network(name: str) -> MGNet:
-    """The shipped toy, or a network with random weights: the time is the same as with others."""
+    """The shipped toy network, or a network with random weights, which takes the same time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if name == "mgnet_toy":

@@ -1,4 +1,4 @@
-"""The glimpse through its public function against what users write or take instead."""
+"""The public glimpse functions against the usual alternatives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_forward(versus: Versus, threads: int, case: Case, peer: str) -> None:
         theirs = peers.forward_call(peer, image, region, size, threads)
     except ImportError as missing:
         pytest.skip(f"the peer is not installed: {missing}")
-    if peer != "OpenCV":  # its fixed-point coordinates are another picture by design
+    if peer != "OpenCV":  # its fixed-point coordinates differ by design
         assert (theirs() - samples).abs().mean() < SAME_PICTURE
     versus(
         lambda: glimpse(image, region, size),

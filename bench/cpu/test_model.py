@@ -16,8 +16,8 @@ CASES = (
     ("mgnet_resnet18", (16, 3, 224, 224), {"num_classes": 100}),
     ("mgnet_resnet50", (1, 3, 224, 224), {"num_classes": 100}),
 )
-# The published algorithm computes its grids in float32, 6e-5 off at 224 pixels, and each next
-# region depends on the features sampled there.
+# The published algorithm computes its grids in float32, with errors of 6e-5 at 224 pixels, and
+# each region depends on the features sampled before.
 TOLERANCE = 1e-2
 
 

@@ -1,4 +1,4 @@
-"""A training step of the toy network, as the recipe takes it, against the published algorithm."""
+"""A training step of the toy network against the published algorithm."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_toy_training_step(
 ) -> None:
     """Batch 256, T = 3: channels_last and the fused glimpse against eager NCHW in fp32.
 
-    With checkpointing each glimpse's backbone runs twice, which the published algorithm does not.
+    With checkpointing each glimpse's backbone runs twice; the published algorithm runs it once.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(BATCH, 1, 112, 112, generator=generator)

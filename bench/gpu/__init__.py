@@ -1,1 +1,1 @@
-"""Everything that is checked and measured on a GPU, in one command."""
+"""All checks and measurements on a GPU, in one command."""

@@ -1,11 +1,11 @@
-"""Everything there is to measure on a GPU, by one command in under nine minutes.
+"""All GPU checks and measurements in one command, in under nine minutes.
 
 python -m bench.gpu --out DIR             parity, then benchmarks; writes DIR/results.json
 python -m bench.gpu --out DIR --dry-run   the same program on the CPU with tiny inputs
-python -m bench.gpu --out DIR --tensorrt  the engines of TensorRT, its RTX edition, torch_tensorrt
+python -m bench.gpu --out DIR --tensorrt  engines of TensorRT and TensorRT-RTX, torch_tensorrt
 
-Each part runs in a process of its own with a time limit, so that an illegal access or a compiler
-that hangs costs that part only; what is measured is on disk at once.
+Each part runs in its own process with a time limit, so that an illegal access or a hanging compiler
+costs only that part. Results are written to disk at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MEASURING = ("latency", "engine", "glimpse", "tensorrt")
 
 @dataclass(frozen=True)
 class Part:
-    """A step: what it is called, how many seconds it may take, and how it is run."""
+    """A part: its name, its time limit in seconds, and how to run it."""
 
     name: str
     seconds: int
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def why_not(device: str) -> str | None:
-    """Why nothing can be measured on ``device``, in a sentence, or None."""
+    """Why nothing can be measured on ``device``, or None."""
     if importlib.util.find_spec("torch") is None:
         return "torch is not installed: pip install torch"
     import torch
@@ -110,8 +110,8 @@ def installed(out: Path) -> dict[str, str] | None:
 def parts(
     device: str, out: Path, environment: dict[str, str], *, tensorrt: bool = False
 ) -> Iterator[Part]:
-    """In order of worth: results nobody can trust are not worth measuring."""
-    # bench is a folder of the repository, not part of the install.
+    """The parts in order of importance: parity first."""
+    # bench is a folder of the repository and is not installed.
     code = "import sys; sys.path.append(sys.argv.pop(1)); import runpy; "
     code += "runpy.run_module('bench.gpu', run_name='__main__')"
     program = (sys.executable, "-P", "-c", code, str(ROOT), "--out", str(out))
@@ -135,7 +135,7 @@ def parts(
 
 
 def run(part: Part, out: Path) -> bool:
-    """Runs a part, its output into a log and its last line onto the screen."""
+    """Run a part with its output in a log and its last line on the screen."""
     begin = time.monotonic()
     print(f"{part.name:10} up to {part.seconds} s ... ", end="", flush=True)
     log = out / f"{part.name}.log"
@@ -150,12 +150,12 @@ def run(part: Part, out: Path) -> bool:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
     outcome = "out of time" if code is None else "ok" if code == 0 else f"FAILED ({code})"
     print(f"{outcome}, {time.monotonic() - begin:.0f} s: {lines[-1][:100]}", flush=True)
-    # What was measured before the time ran out is good; a parity suite that was cut short is not.
+    # Rows measured before a timeout are valid; an unfinished parity suite is not.
     return code == 0 or (code is None and part.name in MEASURING)
 
 
 def measure(what: str, device: str, out: Path) -> int:
-    """One measuring part, in this process; rows are written after each, as they come."""
+    """Run one measuring part in this process and write each row at once."""
     from .. import rows
     from . import engine as gpu_engine
     from . import glimpse as gpu_glimpse
@@ -191,7 +191,7 @@ def measure(what: str, device: str, out: Path) -> int:
 
 
 def merge(out: Path, failed: list[str]) -> list[dict[str, Any]]:
-    """All rows of the parts as one file of the form that bench/results holds."""
+    """All rows of the parts in one file, in the format of bench/results."""
     measured = [
         json.loads(path.read_text(encoding="utf-8"))
         for path in (out / f"{name}.json" for name in MEASURING)

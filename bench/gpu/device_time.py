@@ -1,8 +1,8 @@
-"""Time on a device with nothing of the inputs in its cache.
+"""Device time with a cold cache.
 
-The inputs of a case exist several times over, more than the cache holds, and calls go round them.
-On a GPU the time is that between two events around each call; so that it holds no waiting for the
-host, the device first gets a millisecond of other work and the calls queue up behind it.
+Each case has several copies of its inputs, more than the cache holds, and calls rotate through
+them. On a GPU the time is taken between two events around each call. To exclude waiting for the
+host, the device first gets a millisecond of other work, behind which the calls queue up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CALLS_A_SAMPLE = 8
 
 
 class DeviceClock:
-    """Times calls on ``device``, "cuda" or, to try a program out, "cpu"."""
+    """Times calls on ``device``: "cuda", or "cpu" to test a program."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -31,11 +31,11 @@ class DeviceClock:
             self.cache_bytes = 1 << 16
 
     def sets(self, set_bytes: int) -> int:
-        """How many copies of inputs of ``set_bytes`` make every call find a cold cache."""
+        """The number of copies of inputs of ``set_bytes`` that keeps the cache cold."""
         return max(2, -(-2 * self.cache_bytes // max(set_bytes, 1)) + 1)
 
     def sample(self, calls: Sequence[Call]) -> float:
-        """Seconds a call: the median over ``calls``, each made once."""
+        """Seconds per call: the median over ``calls``, each made once."""
         times = self._on_gpu(calls) if self.device == "cuda" else _on_cpu(calls)
         return sorted(times)[len(times) // 2]
 
@@ -52,11 +52,11 @@ class DeviceClock:
         return [begin.elapsed_time(end) * 1e-3 for begin, end in marks]
 
     def compare(self, ours: Sequence[Call], peer: Sequence[Call], seconds: float) -> Comparison:
-        """Alternates between the two; each call of a sequence has inputs of its own."""
+        """Alternates between the two; each call of a sequence has its own inputs."""
         order = [ours, peer]
         times: dict[int, list[float]] = {0: [], 1: []}
         for calls in order:
-            for call in calls:  # warm up: allocator, kernels, compilers
+            for call in calls:  # warm-up: allocator, kernels, compilers
                 call()
         self.synchronize()
         deadline, start = time.perf_counter() + seconds, 0
@@ -74,7 +74,7 @@ class DeviceClock:
             torch.cuda.synchronize()
 
     def peak_bytes(self, call: Call) -> int:
-        """Most memory held during a call beyond what was held before it; 0 where unknown."""
+        """Peak memory during a call beyond what was allocated before; 0 if unknown."""
         if self.device != "cuda":
             return 0
         call()
@@ -86,7 +86,7 @@ class DeviceClock:
         return torch.cuda.max_memory_allocated() - before
 
     def copy_bandwidth(self) -> float:
-        """Bytes a second, read and written, of one large device-to-device copy."""
+        """Bytes per second, read and written, of one large device-to-device copy."""
         count = (1 << 28) if self.device == "cuda" else (1 << 20)
         source = torch.zeros(count, dtype=torch.float32, device=self.device)
         target = torch.empty_like(source)

@@ -1,4 +1,4 @@
-"""The engine on a GPU: wall time of one image, images a second with many slots, launches a step."""
+"""The engine on a GPU: latency of one image, throughput with many slots, launches per step."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ..rows import Row
 from .device_time import DeviceClock
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
-# Of the largest logit. A network of random weights, whose glimpses follow from the ones before.
+# Relative to the largest logit, for a network of random weights whose regions follow from it.
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
-SHARE_OF_MULTIPLY_ADDS = 0.74  # of MGNet's four glimpses, in FF-Net's
+SHARE_OF_MULTIPLY_ADDS = 0.74  # MGNet's four glimpses relative to FF-Net
 SHARE_OF_IDEAL = 0.9
 PEER = "published algorithm, eager NCHW"
 
@@ -34,7 +34,7 @@ Logits = Callable[[], Tensor]
 
 @dataclass(frozen=True)
 class Case:
-    """``compiled``: whether peers are measured that take a compiler half a minute or more."""
+    """``compiled``: whether to measure peers that compile for half a minute or more."""
 
     network: str
     precision: str
@@ -50,7 +50,7 @@ class Case:
         return f"mgnet_{self.network}, T = {self.glimpses}, {slots}, {self.side} px"
 
 
-# What matters most comes first: the part may run out of time.
+# Most important first, because the part may run out of time.
 CASES = (
     Case("resnet18", "bf16", 256, 1024, 224, compiled=True),
     Case("resnet18", "bf16", 1, 1, 224, compiled=True),
@@ -65,10 +65,10 @@ TINY = (Case("toy", "fp32", 4, 10, 40, 3, compiled=True), Case("toy", "fp32", 1,
 
 
 def rows(clock: DeviceClock, cases: tuple[Case, ...], seconds: float) -> Iterator[Row | str]:
-    """Rows against peers that start at once, then those against compiled ones."""
+    """Rows against eager peers first, then against compiled ones."""
     runner = "cudagraph" if clock.device == "cuda" else "eager"
     precisions = next(kind.precisions for kind in KINDS if kind.name == runner)
-    # TF32 is no float32: without it both sides compute the same.
+    # TF32 is not float32; without it both sides compute the same.
     torch.backends.cudnn.allow_tf32 = False
     late = []
     for case in cases:
@@ -93,7 +93,7 @@ def _network(name: str, device: str) -> MGNet:
 
 
 class _Measured:
-    """A case: its networks, its images, which are bytes on the device, and the engine."""
+    """A case: its networks, its images (bytes on the device), and the engine."""
 
     def __init__(self, clock: DeviceClock, case: Case, runner: str, seconds: float) -> None:
         self._clock, self._case, self._seconds = clock, case, seconds
@@ -140,7 +140,7 @@ class _Measured:
             yield from self._row(name, self._batches(compiled))
 
     def early_exit(self) -> Iterator[Row | str]:
-        """Half of the images leave after each glimpse, against none before the last."""
+        """Half of the images leave after each glimpse, compared with none before the last."""
         early = self._engine.with_exit(leaving_by_halves(self._engine, self._images))
         glimpses = [result.glimpses for result in early.predict(self._images)]
         mean = sum(glimpses) / len(glimpses)
@@ -159,7 +159,7 @@ class _Measured:
         yield base.measured(comparison)
 
     def launches(self) -> Iterator[str]:
-        """How much is launched for a step, seen by the profiler."""
+        """The number of launches per step, counted by the profiler."""
         if self._clock.device != "cuda":
             return
         steps = -(-self._case.images // self._case.slots) * self._model.config.num_glimpses
@@ -190,7 +190,7 @@ class _Measured:
         ours = partial(_logits, self._engine, self._images)
         try:
             yield base.measured(compare(ours, call, self._seconds, 7))
-        except Exception as error:  # a peer that fails must not take the others with it
+        except Exception as error:  # a failing peer must not stop the others
             first = str(error).splitlines()[0][:200]
             yield f"{base.case}, {base.dtype}, {peer}: {type(error).__name__}: {first}"
 
@@ -204,7 +204,7 @@ class _Measured:
         return published_forward(self._model, images)["n_logit"][-1]
 
     def _batches(self, forward: Callable[[Tensor], Tensor]) -> Logits:
-        """All images in batches as large as the engine has slots; logits on the host."""
+        """All images in batches of the engine's slots; logits on the host."""
         is_lower = self._case.precision != "fp32"
 
         def run() -> Tensor:

@@ -1,4 +1,4 @@
-"""The glimpse on a GPU with a cold cache: device time, share of a copy's bandwidth, memory."""
+"""The glimpse on a GPU with a cold cache: device time, share of copy bandwidth, memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from . import peers as gpu_peers
 from .device_time import DeviceClock
 from .sectors import SECTOR_BYTES, sectors_read
 
-# One rounding to the type, relative, beyond the 2e-6 that every result must keep to.
+# One relative rounding to the type, in addition to the 2e-6 of every result.
 ROUNDING = {torch.float32: 0.0, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8}
 TOLERANCE = 2e-6
 _CHECKED_IMAGES = 4
@@ -56,7 +56,7 @@ TINY = (
 
 
 def rows(clock: DeviceClock, cases: tuple[GpuCase, ...], seconds: float) -> Iterator[Row | str]:
-    """A row for each case, backend, direction and peer; a sentence for what could not be run."""
+    """One row per case, backend, direction and peer; a note for what could not run."""
     bandwidth = clock.copy_bandwidth()
     yield f"device copy: {bandwidth / 1e9:.0f} GB/s, read and written"
     names = [
@@ -127,7 +127,8 @@ def _backward(
 ) -> Iterator[Row | str]:
     inputs, size = _inputs(clock, case), case.case.size
     image, region = inputs[0]
-    few, inner = image[:2], region[:2] * 0.93  # no sample on a pixel, where derivatives jump
+    # no sample exactly on a pixel, where derivatives jump
+    few, inner = image[:2], region[:2] * 0.93
     exact = _region_gradient(partial(_ours, "reference"), few.double(), inner.double(), size)
     got = _region_gradient(partial(_ours, backend), few, inner, size)
     base = Row(
@@ -167,7 +168,7 @@ def _against(
         return [partial(function, image, region, case.case.size) for image, region in inputs]
 
     if not base.deviation <= base.tolerance:
-        yield base  # parity is red: nothing is timed
+        yield base  # outside its tolerance: not timed
         return
     for name, make in gpu_peers.available(case.dtype, backward).items():
         where = f"{base.op}, {base.case}, {base.dtype}, {name}"
@@ -176,7 +177,7 @@ def _against(
             peer = _with_backward(peer) if backward else peer
             peak = clock.peak_bytes(calls(peer)[0])
             comparison = clock.compare(calls(ours), calls(peer), seconds)
-        except Exception as error:  # a peer that fails must not take the others with it
+        except Exception as error:  # a failing peer must not stop the others
             yield f"{where}: {type(error).__name__}: {str(error).splitlines()[0][:200]}"
             continue
         row = replace(base, peer=name, target=goals.get(name), peer_peak_bytes=peak)

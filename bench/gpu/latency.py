@@ -1,4 +1,4 @@
-"""Batch 1 on a GPU, where launching costs more than computing: wall time a call, and in a graph."""
+"""Batch 1 on a GPU, where launches dominate: wall time per call, and inside a CUDA graph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..peers import eager_from_region
 from ..rows import Row
 from .device_time import DeviceClock
 
-_CALLS = 50  # in a row, before the host waits
+_CALLS = 50  # consecutive calls before the host waits
 
 
 def rows(clock: DeviceClock, seconds: float) -> Iterator[Row | str]:
@@ -62,10 +62,11 @@ def _many(clock: DeviceClock, call: Callable[[], object]) -> Callable[[], None]:
 
 
 def _replayed(call: Callable[[], object | Tensor]) -> float:
-    """Seconds a call inside one graph of many."""
+    """Seconds per call inside one graph of many."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):  # first launches load modules, which a capture may not
+    # first launches load modules, which is not allowed in a capture
+    with torch.cuda.stream(stream):
         for _ in range(3):
             call()
     torch.cuda.current_stream().wait_stream(stream)

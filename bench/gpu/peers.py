@@ -1,4 +1,4 @@
-"""What a user would take instead of the glimpse on a GPU, each on tensors of its own."""
+"""The usual alternatives to the glimpse on a GPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Peer = Callable[[Tensor, Tensor, int], Tensor]  # image, region [N, 3], size
 
 
 def eager(image: Tensor, region: Tensor, size: int) -> Tensor:
-    """grid_sample wants image and grid of one dtype; bytes are normalised first."""
+    """grid_sample needs image and grid of one dtype, so bytes are normalised first."""
     if image.dtype == torch.uint8:
         shape = (1, -1, 1, 1)
         mean = torch.tensor(MEAN, device=image.device)[: image.shape[1]].view(shape)
@@ -39,7 +39,7 @@ def compiled() -> Peer:
 
 
 def roi_align() -> Peer:
-    """One sample a bin, at its centre: other places than a glimpse's, the same amount of work."""
+    """One sample per bin, at its centre: other positions than a glimpse's, but equal work."""
     from torchvision.ops import roi_align as operator
 
     def call(image: Tensor, region: Tensor, size: int) -> Tensor:
@@ -66,7 +66,7 @@ def kornia() -> Peer:
 
 
 def available(dtype: torch.dtype, backward: bool) -> dict[str, Callable[[], Peer]]:
-    """Peers of a case, by name, each behind a function that may raise ImportError."""
+    """The peers of a case by name, as functions that may raise ImportError."""
     peers: dict[str, Callable[[], Peer]] = {"eager": lambda: eager, "torch.compile": compiled}
     if dtype == torch.float32 and not backward:
         peers |= {"torchvision roi_align": roi_align, "kornia": kornia}

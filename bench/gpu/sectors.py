@@ -1,4 +1,4 @@
-"""How much memory a glimpse has to touch: whole sectors of 32 bytes, as a GPU's cache fetches."""
+"""Counts the 32-byte sectors that a glimpse must read, as a GPU's cache fetches them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sectors_read(image: Tensor, region: Tensor, size: int) -> int:
     for n, (scale, x, y) in enumerate(region.double().tolist()):
         row = _sectors_from(taps(scale, x, size, width) * stride_w, pixel_bytes)
         rows = (taps(scale, y, size, height) * stride_h + planes[:, None]).ravel()
-        if aligned and stride_n % SECTOR_BYTES == 0:  # rows share no sector and all look alike
+        if aligned and stride_n % SECTOR_BYTES == 0:  # rows share no sector and are all alike
             total += rows.size * row.size
         else:
             columns = n * stride_n + taps(scale, x, size, width) * stride_w
@@ -43,6 +43,6 @@ def sectors_read(image: Tensor, region: Tensor, size: int) -> int:
 
 
 def _sectors_from(starts: np.ndarray, pixel_bytes: int) -> np.ndarray:
-    """Numbers of the sectors that hold ``pixel_bytes`` bytes from each of ``starts`` on."""
+    """The numbers of the sectors that hold ``pixel_bytes`` bytes from each of ``starts``."""
     reach = np.arange(0, pixel_bytes + SECTOR_BYTES - 1, SECTOR_BYTES).clip(max=pixel_bytes - 1)
     return np.unique((starts[:, None] + reach) // SECTOR_BYTES)

@@ -1,7 +1,7 @@
-"""The whole loop by TensorRT, TensorRT-RTX and torch_tensorrt, against the eager network on a GPU.
+"""The loop in TensorRT, TensorRT-RTX and torch_tensorrt, against the eager network on a GPU.
 
-What cannot run here is said in a sentence, library by library, and the others go on: so one run
-says which of them this GPU, driver and set of versions can use.
+A library that cannot run gives its reason, and the others continue, so one run shows which of them
+this GPU, driver and set of versions can use.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from .device_time import DeviceClock
 Loop = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 NETWORKS = (("mgnet_resnet18", 224), ("mgnet_toy", 112))
 BATCHES = (1, 64)
-_LOW_PRECISION_TOLERANCE = {"bf16": 5e-2}  # of the largest logit; 8 bits of mantissa
+_LOW_PRECISION_TOLERANCE = {"bf16": 5e-2}  # relative to the largest logit; 8 bits of mantissa
 
 
 @dataclass(frozen=True)
 class Way:
-    """A library in one precision; ``build`` gives the loop, or raises with the reason."""
+    """A library in one precision; ``build`` returns the loop, or raises with the reason."""
 
     name: str
     precision: str
@@ -67,14 +67,14 @@ def rows(clock: DeviceClock, seconds: float, out: Path) -> Iterator[Row | str]:
                 yield f"{label}: built in {time.perf_counter() - begin:.0f} s"
                 for batch in BATCHES:
                     yield _measured(clock, seconds, model, way, loop, (name, side, batch))
-            except Exception as error:  # of libraries that fail in ways of their own
+            except Exception as error:  # libraries raise many types
                 if not dry:
-                    traceback.print_exc()  # into the part's log
+                    traceback.print_exc()  # to the part's log
                 yield f"{label}: NOT RUN: {type(error).__name__}: {str(error).splitlines()[0]}"
 
 
 def ways() -> tuple[Way, ...]:
-    """In order of worth: a run that is cut short has the first ones."""
+    """The attempts in order of importance, as a run may be cut short."""
     return (
         Way("tensorrt", "fp16", _full),
         Way("tensorrt_rtx", "fp16", _rtx),
@@ -90,7 +90,7 @@ def ways() -> tuple[Way, ...]:
 
 
 def dry_ways() -> tuple[Way, ...]:
-    """Each library once, and the exported module itself in place of an engine."""
+    """Each library once, and the exported module itself instead of an engine."""
 
     def module(model: MGNet, options: ExportOptions, precision: str, out: Path) -> Loop:
         return PlainLoop(model, options)
@@ -134,7 +134,7 @@ def _measured(
 
 
 def _pictures(shape: tuple[int, int, int, int], device: str) -> Tensor:
-    """Smooth random pictures: on white noise a float32 coordinate shows more than it should."""
+    """Smooth random pictures; white noise would exaggerate float32 coordinates."""
     coarse = torch.randn(*shape[:2], 14, 14, device=device)
     return F.interpolate(coarse, shape[2:], mode="bicubic", align_corners=True)
 

@@ -1,4 +1,4 @@
-"""The sectors that a glimpse reads, counted quickly, against marking every byte."""
+"""Compares the fast count of sectors with marking every byte."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the paper shows, made again: plans of runs, their logs, tables and curves."""
+"""Reproduces the paper's results: plans of runs, their logs, tables and curves."""

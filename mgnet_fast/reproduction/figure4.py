@@ -1,4 +1,4 @@
-"""Figure 4 for the toy network: accuracy under PGD by the number of steps, MGNet against FF-Net."""
+"""Figure 4 for the toy network: accuracy under PGD by number of steps, MGNet and FF-Net."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mgnet_fast.reproduction.table4 import TableRun
 
 @dataclass(frozen=True)
 class AttackedRun:
-    """A run of table 4 under PGD in one mode."""
+    """A run of table 4 attacked by PGD in one mode."""
 
     run: TableRun
     mode: str
@@ -24,7 +24,7 @@ class AttackedRun:
 
     @property
     def looks_once(self) -> bool:
-        """FF-Net: no gradient goes through regions, so the worst factor on it is the honest one."""
+        """For FF-Net no gradient goes through regions, so "worst" equals "honest"."""
         return self.run.row.num_glimpses == 1
 
 
@@ -39,16 +39,16 @@ def attack_runs(
     rows: Path,
     on_batch: Callable[[str, int], None] | None = None,
 ) -> list[AttackedRun]:
-    """Attacks each run's network on the fixed test scenes of its own dataset.
+    """Attack each run's network on the fixed test scenes of its dataset.
 
     Args:
         runs: with a checkpoint each.
         data_dir: folder with MNIST's files.
         modes: of the attack, see `AttackSettings`.
-        eps, steps: of PGD; a step is a quarter of eps long, as in the published code.
-        count: only the first so many scenes.
-        rows: folder that keeps finished batches.
-        on_batch: told what is attacked and how many scenes of it are done.
+        eps, steps: of PGD; a step is eps / 4, as in the published code.
+        count: use only the first ``count`` scenes.
+        rows: folder for finished batches.
+        on_batch: called with a description and the number of scenes done.
 
     Raises:
         ValueError: a checkpoint or a number does not fit.
@@ -74,7 +74,7 @@ def _named(on_batch: Callable[[str, int], None], what: str) -> Callable[[int], N
 
 
 def draw_figure4(attacked: Sequence[AttackedRun], path: Path) -> Path:
-    """A panel a dataset: accuracy after the last glimpse against steps of PGD.
+    """Draw one panel per dataset: accuracy after the last glimpse against steps of PGD.
 
     Raises:
         ValueError: there is nothing to draw.

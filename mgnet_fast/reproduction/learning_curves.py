@@ -1,4 +1,4 @@
-"""The study of gradient rescaling: its curves, as numbers, CSV and plot."""
+"""The curves of the study of gradient rescaling, as numbers, CSV and plot."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class LearningCurve:
 
     @property
     def accuracy(self) -> list[float]:
-        """Share right after the last glimpse, an epoch each."""
+        """Accuracy after the last glimpse, one value per epoch."""
         return [row["accuracy"][-1] for row in self.record.epochs]
 
     def epochs_to(self, share: float) -> int | None:
-        """The first epoch after which so many are right; None if none is."""
+        """The first epoch that reaches this accuracy; None if none does."""
         return next((at for at, got in enumerate(self.accuracy, start=1) if got >= share), None)
 
 
 def found_curves(folder: Path) -> list[LearningCurve]:
-    """The runs of the study in a folder that have a whole epoch, in the order of `VARIANTS`."""
+    """The runs of the study in a folder with at least one epoch, in the order of `VARIANTS`."""
     found = []
     for variant in VARIANTS:
         for log in sorted(folder.glob(f"{slug(variant)}-seed*/{LOG_NAME}")):
@@ -49,7 +49,7 @@ def found_curves(folder: Path) -> list[LearningCurve]:
 
 
 def write_curves(curves: Sequence[LearningCurve], path: Path) -> None:
-    """A CSV line an epoch of each run: accuracy after the first and the last glimpse."""
+    """Write one CSV line per run and epoch: accuracy after the first and the last glimpse."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -65,8 +65,8 @@ def write_curves(curves: Sequence[LearningCurve], path: Path) -> None:
 
 
 def draw_learning(curves: Sequence[LearningCurve], path: Path, title: str) -> Path:
-    """Accuracy after the last glimpse against epochs: the mean of each variant's seeds, and the
-    range between the lowest and the highest; a panel for each optimiser.
+    """Draw accuracy after the last glimpse against epochs: mean and range of each variant's seeds,
+    one panel per optimiser.
 
     Raises:
         ValueError: there is no curve.

@@ -1,4 +1,4 @@
-"""The study of gradient rescaling: which recipes it compares."""
+"""The recipes compared by the study of gradient rescaling."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from mgnet_fast.reproduction.planned_run import PlannedRun
 from mgnet_fast.training.recipe import RECIPES, Recipe
 
-# AdamW is the default recipe itself, SGD the paper's with a schedule that suits few epochs.
+# AdamW is the default recipe, SGD the paper's with a schedule for few epochs.
 _ADAMW = RECIPES["default"]
 _SGD = replace(RECIPES["paper"], weight_decay=2e-4, pct_start=0.15, div_factor=10.0)
 
@@ -29,20 +29,20 @@ VARIANTS: dict[str, Recipe] = {
 
 
 def slug(variant: str) -> str:
-    """A variant's name as a folder's: "SGD, factor .02" becomes "sgd-factor-0.02"."""
+    """A variant's name as a folder name: "SGD, factor .02" becomes "sgd-factor-0.02"."""
     words = variant.lower().replace(",", "").replace(" .", " 0.").split()
     return "-".join(words)
 
 
 def study_recipe(variant: str, epochs: int) -> Recipe:
-    """The recipe of a variant, its schedule stretched over so many epochs."""
+    """The recipe of a variant with its schedule stretched over this many epochs."""
     return replace(VARIANTS[variant], epochs=epochs)
 
 
 def study_runs(
     variants: list[str], seeds: list[int], epochs: int, num_glimpses: int, dataset: str
 ) -> list[PlannedRun]:
-    """One run a variant and seed; all variants of the first seed come first.
+    """One run per variant and seed; all variants of the first seed come first.
 
     Raises:
         ValueError: a variant is unknown.

@@ -1,4 +1,4 @@
-"""Runs that a table or figure needs: what they are, how far they are, and making them."""
+"""The runs of a table or figure: their options, their progress, and how to make them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mgnet_fast.training.run.log import FILE_NAME as LOG_NAME
 from mgnet_fast.training.run.log import read_log
 from mgnet_fast.training.run.snapshot import FILE_NAME as SNAPSHOT_NAME
 
-TEST_SCENES = 10_000  # of logs that do not say how many there were
+TEST_SCENES = 10_000  # for logs without the number of scenes
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,8 @@ class PlannedRun:
     """One training run.
 
     Attributes:
-        name: its folder's.
-        dataset, noise_std, model, num_glimpses, recipe, seed: as `mgnet_fast.training.run`
-            takes them.
+        name: of its folder.
+        dataset, noise_std, model, num_glimpses, recipe, seed: see `mgnet_fast.training.run`.
     """
 
     name: str
@@ -39,11 +38,11 @@ class PlannedRun:
 
 
 class RunRecord:
-    """What the log of a run says, finished or not; empty if there is no log.
+    """The contents of a run's log, finished or not; empty if there is no log.
 
     Attributes:
         start: the row that describes the run.
-        epochs: a row for each whole epoch.
+        epochs: one row per finished epoch.
     """
 
     def __init__(self, log: Path) -> None:
@@ -53,7 +52,7 @@ class RunRecord:
 
     @property
     def planned(self) -> int:
-        """Epochs of the run's recipe; 0 if there is none."""
+        """Number of epochs of the run's recipe; 0 if there is none."""
         return int(self.start.get("recipe", {}).get("epochs", 0))
 
     @property
@@ -66,14 +65,14 @@ class RunRecord:
 
     @property
     def machine(self) -> str:
-        """On what it ran: device, processes and threads."""
+        """The machine of the run: device, processes and threads."""
         start = self.start
         processes, threads = start.get("processes", 1), start.get("threads", 1)
         cores = f"{processes} x {threads} threads" if processes > 1 else f"{threads} thread"
         return f"{start.get('device', 'cpu')}, {cores}{'s' if threads > 1 == processes else ''}"
 
     def accuracy(self) -> list[tuple[float, float, float]]:
-        """(share, low, high) after each glimpse in the last whole epoch; 95 % Wilson intervals."""
+        """(share, low, high) after each glimpse in the last epoch; 95 % Wilson intervals."""
         if not self.epochs:
             return []
         last = self.epochs[-1]
@@ -87,8 +86,8 @@ def record_of(planned: PlannedRun, folder: Path) -> RunRecord:
 
 
 def seconds_left(plans: Iterable[PlannedRun], folder: Path) -> float | None:
-    """Time that the epochs left will take, at the pace of each run's own epochs, or else of one
-    with the same network; None if neither has a whole epoch."""
+    """Time for the remaining epochs, at the pace of each run's own epochs or of a run with the
+    same network; None if there is neither."""
     pace: dict[tuple[str, int], float] = {}
     records = [(plan, record_of(plan, folder)) for plan in plans]
     for plan, record in records:
@@ -116,23 +115,23 @@ def make_runs(
     before: Callable[[PlannedRun, bool], None] | None = None,
     **options: Any,
 ) -> list[str]:
-    """Makes the runs that are not finished, one after another; each goes on where it stopped.
+    """Make the unfinished runs one after another; each resumes where it stopped.
 
-    Several processes, on one machine or on several with a folder in common, may do this at once: a
-    run that another one is making is left out.
+    Several processes, on one or several machines with a shared folder, may do this at once: runs
+    that another process is making are skipped.
 
     Args:
         plans: the runs, in this order.
-        folder: theirs are made in it.
+        folder: contains the folders of the runs.
         data_dir: folder with MNIST's four IDX files.
-        before: told of each run, and whether it is resumed.
+        before: called with each run and whether it is resumed.
         options: of `mgnet_fast.training.run`, such as threads and device.
 
     Returns:
-        Names of runs that were left out because another process is making them.
+        Names of the skipped runs.
 
     Raises:
-        ValueError: an argument is wrong, or a run in the folder was started in another way.
+        ValueError: an argument is wrong, or an existing run was started with other options.
     """
     busy = []
     for plan in plans:
@@ -162,7 +161,7 @@ def make_runs(
 
 @contextmanager
 def _held(folder: Path) -> Iterator[bool]:
-    """Whether this process may work in a run's folder; ends with the process if not before."""
+    """Lock a run's folder for this process; yields whether that worked."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:

@@ -15,13 +15,13 @@ from mgnet_fast.training.run.log import FILE_NAME as LOG_NAME
 
 @dataclass(frozen=True)
 class TableRow:
-    """A network on a dataset, and what the paper has for it.
+    """A network on a dataset, with the paper's results.
 
     Attributes:
-        title: the dataset, as the table names it.
+        title: the dataset's name in the table.
         dataset, noise_std, model, num_glimpses: of its runs.
-        epochs: of its runs, if nothing else is said.
-        paper_accuracy: per cent after 1..T glimpses; empty where the paper has no number.
+        epochs: default number of epochs.
+        paper_accuracy: per cent after 1..T glimpses; empty if the paper has no number.
         paper_cost: million multiply-adds of 1..T glimpses, as printed.
     """
 
@@ -36,7 +36,7 @@ class TableRow:
 
 
 _COSTS = (3.471, 7.011, 10.619, 14.296, 18.042)
-# FF-Net takes 6.4 times the multiply-adds of three glimpses: fewer epochs, in about the same time.
+# FF-Net takes 6.4 times the multiply-adds of three glimpses, so it gets fewer epochs.
 ROWS: dict[str, TableRow] = {
     "ffnet": TableRow("translated", "translated-mnist", "ffnet_toy", 1, 5, (99.48,), (67.950,)),
     "mgnet": TableRow(
@@ -57,7 +57,7 @@ ROWS: dict[str, TableRow] = {
 
 @dataclass(frozen=True)
 class TableRun:
-    """A run that is in a folder: its row and seed, and what its log says."""
+    """A run in a folder: its row, its seed and its log."""
 
     name: str
     row: TableRow
@@ -69,7 +69,7 @@ class TableRun:
 def table_runs(
     rows: Iterable[str], seeds: Iterable[int], epochs: int | None = None
 ) -> list[PlannedRun]:
-    """The runs of these rows, all rows of the first seed first.
+    """The runs of these rows; all rows of the first seed come first.
 
     Raises:
         ValueError: a row is unknown.
@@ -97,7 +97,7 @@ def found_runs(folder: Path) -> list[TableRun]:
     """The runs of table 4 in a folder, finished or not, in the table's order.
 
     Raises:
-        ValueError: a folder bears a row's name, and its log is of another network or dataset.
+        ValueError: a folder has a row's name, but its log is of another network or dataset.
     """
     found = []
     for name, row in ROWS.items():
@@ -121,7 +121,7 @@ def found_runs(folder: Path) -> list[TableRun]:
 
 
 def multiply_adds(row: TableRow) -> list[int]:
-    """Of 1..T glimpses, in the paper's convention."""
+    """Multiply-adds of 1..T glimpses, in the paper's convention."""
     model = create_model(row.model, num_glimpses=row.num_glimpses)
     return [
         count_multiply_adds(model, SCENE_SIZE, "paper", num_glimpses=steps)

@@ -103,7 +103,7 @@ def _short(value: float) -> str:
 
 
 def _plain(case: str) -> str:
-    """A case with its range of scales written out: "s in .2...5" is 0.2 to 0.5."""
+    """A case with its range of scales written out: "s in 0.2...5" is 0.2 to 0.5."""
     return case.replace("s in .2...5", "s from 0.2 to 0.5")
 
 

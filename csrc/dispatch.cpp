@@ -42,7 +42,7 @@ const std::vector<const Kernels*>& usable() {
 
 std::atomic<const Kernels*> chosen{nullptr};
 
-// The text is put together only where it is needed: a call of one small glimpse would notice it.
+// The text is built only when needed: it would slow down a call of one small glimpse.
 void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
 }

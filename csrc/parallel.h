@@ -27,8 +27,8 @@ struct AlignedMemory {
   char* data;
 };
 
-// True in a process made by fork(). OpenMP's threads stay behind in the parent, and a parallel
-// region of the child would wait for them for ever.
+// True in a process made by fork(). OpenMP's threads stay in the parent, and a parallel
+// region in the child would wait for them forever.
 inline std::atomic<bool> forked{false};
 #if defined(__unix__) || defined(__APPLE__)
 inline const int fork_handler = pthread_atfork(nullptr, nullptr, [] { forked.store(true); });

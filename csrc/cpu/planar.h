@@ -1,7 +1,7 @@
 // Images whose rows are contiguous (NCHW): the fast path of training.
 //
 // The vectors of a block (eight or sixteen outputs of a row) need the same permutes and weights in
-// every row, so a block goes down a tile of rows before the next block begins: everything that
+// every row, so a block runs down a tile of rows before the next block begins, and everything that
 // belongs to the columns stays in registers. The tile's source rows should stay in the first-level
 // cache for the neighbouring blocks, and be few enough streams for the processor to prefetch.
 #pragma once
@@ -11,18 +11,18 @@
 namespace mgnet {
 namespace MGNET_ISA {
 
-// A quarter of a first-level cache. Below four rows the set-up of the blocks shows.
+// A quarter of a first-level cache. Below four rows the set-up of the blocks costs too much.
 enum { kLeastTileRows = 4, kMostTileRows = 32, kTileBytes = 8192 };
 
 // A call that reads more than this finds little of it in a cache, and a block skips from row to row
-// too irregularly for the processor to guess where it goes: it then asks for the rows of the next
-// tile itself. Where the caches hold the images, asking would only cost (5 to 30 %).
+// too irregularly for the hardware prefetcher, so the kernel prefetches the rows of the next
+// tile. If the caches hold the images, prefetching only costs time (5 to 30 %).
 #ifndef MGNET_CACHED_BYTES  // the test programs, whose problems are small, set a small one
 #define MGNET_CACHED_BYTES (12 << 20)
 #endif
 enum { kCachedBytes = MGNET_CACHED_BYTES, kLineBytes = 64 };
 
-// The pixels of a row whose cache lines no block before this one has asked for.
+// The pixels of a row whose cache lines no earlier block has prefetched.
 struct Ahead {
   int32_t first, last;
 };

@@ -3,9 +3,8 @@
 //
 //   kWindow   all taps within 16 pixels: one load a row, two register permutes
 //   kShifted  left taps within 16 pixels: a second load, one pixel on, holds the right taps
-//   kTwo, kThree, kFour   all taps within 32, 48 or 64 pixels: that many loads a row, permutes of
-//   two
-//             registers at a time, the last picked by a mask
+//   kTwo, kThree, kFour   all taps within 32, 48 or 64 pixels: that many loads per row, permutes of
+//             two registers at a time, the last selected by a mask
 //   kPairs    anything: one 8-byte load per output and row, as two blocks of eight
 #pragma once
 

@@ -54,7 +54,7 @@ def glimpse_from_logits(
             precision is raised to float32 before the sigmoid.
         size: height and width of the glimpse in pixels, or one number for both.
         scale_range: smallest and largest s.
-        gradient_scale: the paper's factor s of section 3.3 (.02 for ResNet-18, .01 for the
+        gradient_scale: the paper's factor s of section 3.3 (0.02 for ResNet-18, 0.01 for the
             others); multiplies every gradient that reaches the logits.
 
     The other arguments are those of :func:`glimpse`.

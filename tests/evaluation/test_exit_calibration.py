@@ -92,7 +92,7 @@ def test_too_small_a_budget(score: np.ndarray, find) -> None:
 
 
 def test_calibration_error_by_hand() -> None:
-    """Confidences .5 (one of two right) and .9 (none of one right): 0 and .9, weighted."""
+    """Confidences 0.5 (one of two right) and 0.9 (none of one right): 0 and 0.9, weighted."""
     logits = torch.tensor([[0.5, 0.5], [0.5, 0.5], [0.9, 0.1]]).log()
     labels = torch.tensor([0, 1, 1])
     assert expected_calibration_error(logits, labels, bins=10) == pytest.approx(0.3)

@@ -54,7 +54,7 @@ def test_without_a_glimpse_head_alpha_counts_as_zero() -> None:
 def test_size_is_of_the_last_glimpse_of_samples_classified_well() -> None:
     output = outputs()
     last = torch.full((4, 5), -2.0)
-    last[0, 0] = last[1, 4] = 2.0  # cross-entropy .07: well; the other two: 1.6
+    last[0, 0] = last[1, 4] = 2.0  # cross-entropy 0.07: well; the other two: 1.6
     output["n_logit"] = torch.stack([*output["n_logit"][:2].detach(), last])
     scales = output["n_affparam"][-1, :, 0]
     parts = Objective(size_weight=3.0, min_scale=0.2)(output, LABELS)

@@ -135,7 +135,7 @@ def test_fused_and_reference_glimpse_give_the_same_loss_curve(
         curves.append(losses)
     fused, reference = curves
     assert reference[-1] < 0.9 * reference[0]  # a curve, not a line
-    # A gradient to the region wrong by .1 % bends the curve by 1.5e-4, rounding by 1e-5.
+    # A gradient to the region wrong by 0.1 % bends the curve by 1.5e-4, rounding by 1e-5.
     assert fused == pytest.approx(reference, rel=1e-4)
 
 

@@ -52,7 +52,7 @@ def figure4(
     from ....threads import fixed_threads
 
     made = [run for run in found_runs(runs) if run.checkpoint.is_file()]
-    # Noise .5 is not in the paper's figure, and has no FF-Net to be compared with.
+    # Noise 0.5 is not in the paper's figure, and has no FF-Net to be compared with.
     chosen = [run for run in made if run.row.paper_accuracy]
     if not chosen:
         raise typer.BadParameter(

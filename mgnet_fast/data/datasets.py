@@ -11,6 +11,7 @@ from mgnet_fast.data.digits.translated_mnist import (
     load_translated_mnist,
 )
 from mgnet_fast.data.folders.image_tree import is_image_tree
+from mgnet_fast.data.image_files import is_hidden
 
 DATASETS: dict[str, float] = {"translated-mnist": 0.0, "noisy-translated-mnist": NOISE_STD}
 
@@ -24,7 +25,9 @@ def told_dataset(data_dir: str | Path) -> Literal["folder", "translated-mnist"]:
     data_dir = Path(data_dir)
     if is_image_tree(data_dir):
         return "folder"
-    if data_dir.is_dir() and not any("ubyte" in path.name for path in data_dir.iterdir()):
+    if data_dir.is_dir() and not any(
+        "ubyte" in path.name and not is_hidden(path.name) for path in data_dir.iterdir()
+    ):
         raise ValueError(
             "data_dir must hold MNIST's four *-ubyte files, or train/ and val/ with one folder per "
             f"class, got {data_dir} with neither"

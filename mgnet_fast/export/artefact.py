@@ -17,6 +17,7 @@ from ..models import MGNet
 from .formats.known import Format, check_pair
 from .formats.onnx import load_onnx
 from .graphs.loop import Outputs
+from .graphs.parts import check_exportable
 from .graphs.step import loop_of_steps
 from .manifest import build_manifest
 from .options import ExportOptions
@@ -28,10 +29,10 @@ from .tolerances import SAMPLE_IMAGES, TOLERANCES, Tolerances
 class Exported(NamedTuple):
     """The files of an export, and how close the artefact is to the eager model.
 
-    Without parity, ``artefact`` and ``manifest`` are None unless an earlier export wrote them,
-    which stay with their report; ``report`` is that of the failed comparison. If the artefact
-    cannot run on this machine, ``not_run`` gives the reason, and ``parity`` is that of the ONNX
-    file it was built from.
+    Without parity, the files ``artefact`` and ``manifest`` are not written; those of an earlier
+    export stay. ``report`` is then that of the failed comparison. If the artefact cannot run on
+    this machine, ``not_run`` gives the reason, and ``parity`` is that of the ONNX file it was
+    built from.
     """
 
     artefact: Path
@@ -76,10 +77,12 @@ def export_model(
     Raises:
         ValueError: ``kind`` is unknown or does not support the precision or part, or the options
             do not fit the network.
+        TypeError: ``model`` is not an MGNet.
         ImportError: a library is missing.
         RuntimeError: the compiler or the GPU is missing.
     """
     options = options or ExportOptions()
+    check_exportable(model)
     form = check_pair(kind, options)
     model = copy.deepcopy(model).to("cpu").float().eval()
     manifest = build_manifest(model, options, kind=kind, class_names=class_names, exit=exit)

@@ -113,6 +113,9 @@ def test_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
 
 def test_a_folder_tells_what_it_holds(tmp_path: Path) -> None:
     assert told_dataset(write_tree(tmp_path / "tree")) == "folder"
+    (tmp_path / "._train-labels-idx1-ubyte.gz").touch()  # left by macOS
+    with pytest.raises(ValueError, match=r"MNIST's four .* or train/ and val/ with one folder"):
+        told_dataset(tmp_path)
     (tmp_path / "train-labels-idx1-ubyte.gz").touch()
     assert told_dataset(tmp_path) == "translated-mnist"
     with pytest.raises(ValueError, match=r"MNIST's four .* or train/ and val/ with one folder"):

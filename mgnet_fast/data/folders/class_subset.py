@@ -166,6 +166,7 @@ def _is_hard_copy(folder: Path, origin: Path) -> bool:
     return folder.is_dir() and all(
         (origin / path.name).exists() and path.samefile(origin / path.name)
         for path in folder.iterdir()
+        if not is_hidden(path.name)
     )
 
 

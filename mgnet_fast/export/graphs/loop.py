@@ -8,7 +8,15 @@ from torch import Tensor, nn
 from ...models import MGNet
 from ...models.mgnet.network import POSITION_DIM
 from ..options import ExportOptions
-from .parts import Fusion, GridGlimpse, Localization, Normalization, OpGlimpse, ready_backbone
+from .parts import (
+    Fusion,
+    GridGlimpse,
+    Localization,
+    Normalization,
+    OpGlimpse,
+    check_exportable,
+    ready_backbone,
+)
 
 INPUT_NAME = "images"
 OUTPUT_NAMES = ("n_logit", "regions", "label")
@@ -23,6 +31,7 @@ class PlainLoop(nn.Module):
     whole_image: Tensor
 
     def __init__(self, model: MGNet, options: ExportOptions) -> None:
+        check_exportable(model)
         super().__init__()
         self.steps = options.steps(model.config)
         self.takes_bytes = options.input == "uint8"

@@ -19,6 +19,12 @@ from ...models.mgnet.config import MGNetConfig
 _NORM_OF = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "0": "1"}  # "0", "1": a shortcut
 
 
+def check_exportable(model: object) -> None:
+    """Raise TypeError unless ``model`` is an MGNet; other families cannot be exported yet."""
+    if not isinstance(model, MGNet):
+        raise TypeError(f"model must be an MGNet to be exported, got {type(model).__name__}")
+
+
 class Normalization(nn.Module):
     """uint8 [B, H, W, C] to float32 [B, C, H, W], normalised by the config's mean and std."""
 

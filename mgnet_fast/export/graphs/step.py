@@ -12,7 +12,15 @@ from ...engine.artefacts.step_artefact import STEP_INPUTS, STEP_OUTPUTS
 from ...models import MGNet
 from ..options import ExportOptions
 from .loop import Outputs
-from .parts import CachedFusion, GridGlimpse, Localization, Normalization, OpGlimpse, ready_backbone
+from .parts import (
+    CachedFusion,
+    GridGlimpse,
+    Localization,
+    Normalization,
+    OpGlimpse,
+    check_exportable,
+    ready_backbone,
+)
 
 __all__ = ["STEP_INPUTS", "STEP_OUTPUTS", "OpStep", "PlainStep", "Step", "loop_of_steps"]
 
@@ -26,6 +34,7 @@ class PlainStep(nn.Module):
     """
 
     def __init__(self, model: MGNet, options: ExportOptions) -> None:
+        check_exportable(model)
         super().__init__()
         size = options.glimpse_shape(model.config)
         self.steps = options.steps(model.config)

@@ -123,8 +123,10 @@ def run(
     folder = Path(out)
     if seed < 0:
         raise ValueError(f"seed must be at least 0, got {seed}")
-    data = _data(kind, data_dir, model, num_glimpses, noise_std, seed, images, recipe)
     saved = saved_run(folder, resume)
+    if saved is not None and kind == FOLDER:
+        images = _with_saved_library(images or ImageOptions(), saved["facts"])
+    data = _data(kind, data_dir, model, num_glimpses, noise_std, seed, images, recipe)
     with fixed_threads(threads), joined_workers(device) as workers:
         place = device_for(device, workers)
         network = new_network(model, chosen, data, num_glimpses, glimpse_loss, seed).to(place)
@@ -191,6 +193,13 @@ def fitting_recipe(name: str, dataset: str, data_dir: str | Path) -> str:
     if dataset != FOLDER and name in PRESETS:
         raise ValueError(f"recipe {name!r} is for folders of images, got dataset {dataset!r}")
     return name
+
+
+def _with_saved_library(images: ImageOptions, facts: dict[str, Any]) -> ImageOptions:
+    """ "auto" keeps the AutoAugment of the resumed run, whatever was installed since."""
+    if images.auto_augment != "auto" or "auto_augment" not in facts:
+        return images
+    return replace(images, auto_augment=facts["auto_augment"])
 
 
 def _data(

@@ -15,6 +15,7 @@ import torch
 from support.image_trees import CLASSES, damage, write_tiny_imagenet, write_tree
 
 from mgnet_fast.data import TranslatedMNIST
+from mgnet_fast.data.folders import auto_augment
 from mgnet_fast.models import MGNet
 from mgnet_fast.models.files.checkpoints import load_checkpoint
 from mgnet_fast.models.files.trained_on import TrainedOn, read_trained_on
@@ -87,6 +88,7 @@ def test_resuming_goes_on_with_the_same_numbers(
 
 TWO = """
 import sys
+from mgnet_fast.data.folders import auto_augment
 from mgnet_fast.training import ImageOptions, Recipe, run
 run(data_dir=sys.argv[1], out=sys.argv[2], model="mgnet_toy", threads=1, progress=False,
     tensorboard=False,
@@ -201,6 +203,20 @@ def test_tiny_imagenet_is_recognised(tmp_path: Path) -> None:
     config = load_checkpoint(tmp_path / "out" / "model.safetensors").config
     assert (config.num_glimpses, config.glimpse_size, config.stem_pool) == (3, 32, False)
     assert (row["recipe"]["peak_lr"], row["recipe"]["gradient_scale"]) == (0.1, 0.02)
+
+
+def test_resuming_keeps_the_library_of_autoaugment(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = replace(IMAGES, auto_augment="auto")
+    installed: dict[str, Any] = {}
+    monkeypatch.setattr(auto_augment, "_BUILDERS", installed)
+    start(root, tmp_path / "run", images=images, epochs=1)
+    installed["torchvision"] = lambda: None  # installed since
+    start(root, tmp_path / "run", images=images, epochs=1, resume=True)
+    wanted = replace(IMAGES, auto_augment="torchvision")
+    with pytest.raises(ValueError, match="auto_augment: none -> torchvision"):
+        start(root, tmp_path / "run", images=wanted, epochs=1, resume=True)
 
 
 def test_published_sizes_of_imagenet100() -> None:

@@ -13,6 +13,7 @@ from ..eval_folder import evaluate_folder, holds_images
 from ..options import shared as options
 from ..options.option import option
 from ..options.scenes import fixed_scenes
+from ..waiting import waiting_bar
 
 if TYPE_CHECKING:
     from ...models import MGNet
@@ -88,8 +89,14 @@ def evaluate(
     scenes = fixed_scenes(data, dataset, noise_std)
     place = device_for(device, Workers())
     model = load_checkpoint(path).to(place)
-    with fixed_threads(threads):
-        accuracy = run(model, scenes, batch_size=batch_size or 500, num_glimpses=num_glimpses)
+    with fixed_threads(threads), waiting_bar(len(scenes)) as show:
+        accuracy = run(
+            model,
+            scenes,
+            batch_size=batch_size or 500,
+            num_glimpses=num_glimpses,
+            progress=lambda done: show("scenes", done),
+        )
     costs = _costs(model, scenes.scene_size, len(accuracy.correct))
     if as_json:
         found: dict[str, Any] = {

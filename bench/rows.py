@@ -37,7 +37,7 @@ class Row:
     pairs: int = 0
     target: float | None = None
     bytes_moved: int | None = None  # sectors that must be read, and the result
-    copy_share: float | None = None  # of the bandwidth of a device copy, for bytes_moved
+    copy_share: float | None = None  # of the speed of a device copy, or of reading on a CPU
     ours_peak_bytes: int | None = None
     peer_peak_bytes: int | None = None
 

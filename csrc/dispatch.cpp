@@ -7,8 +7,9 @@
 #include <stdexcept>
 
 #include "cpu/kernels.h"
+#include "one_job_each.h"
 #include "parallel.h"
-#include "pool.h"
+#include "region.h"
 #include "squash.h"
 
 namespace mgnet {
@@ -72,15 +73,25 @@ void write_element(void* data, int type, int64_t at, double value) {
   }
 }
 
-// A job cut into what one call of a kernel computes: ranges of units, or glimpses of a pool.
+// A filter reads every pixel under its glimpse.
+double filter_microseconds(const Job& one) {
+  const portable::Region region = portable::read_region(one.regions, 0);
+  if (!one.sampling.antialias || !region.finite) return 0;
+  const double wide = std::min(1.0, std::fabs(region.scale_x)) * double(one.images.width);
+  const double high = std::min(1.0, std::fabs(region.scale_y)) * double(one.images.height);
+  return wide * high * double(one.images.channels) * 0.2e-3;
+}
+
+// A job cut into what one call of a kernel computes: ranges of units, or of single glimpses.
 class Parts {
  public:
-  explicit Parts(const Job& job) : job_(job) {
-    if (job.images.pool) {
-      glimpses_ = glimpses_of_pool(job);
+  explicit Parts(const Job& job) : job_(job), microseconds_(estimated_microseconds(job)) {
+    if (needs_one_job_each(job)) {
+      glimpses_ = one_job_each(job);
       for (const Job& one : glimpses_) {
         units_per_glimpse = std::max(units_per_glimpse, set.units_per_glimpse(one));
         scratch_bytes_ = std::max(scratch_bytes_, set.scratch_bytes(one));
+        microseconds_ += filter_microseconds(one);
       }
     } else {
       units_per_glimpse = set.units_per_glimpse(job);
@@ -88,33 +99,36 @@ class Parts {
     }
   }
 
-  // Calls body(job, first, last, position of the first, scratch) for ranges of units.
+  // Calls body(job, first, last, position of the first, scratch) for ranges of units; `work` is how
+  // much there is to do, where a forward pass is 1.
   template <class Body>
-  void run(double microseconds, int threads, const Body& body) const {
-    if (job_.images.pool) {
-      const int64_t count = job_.regions.count;
-      for_units(count, useful_threads(microseconds, count, threads), scratch_bytes_,
-                [&](int64_t begin, int64_t end, void* scratch) {
-                  for (int64_t n = begin; n < end; ++n) {
-                    const Job& one = glimpses_[n];
-                    body(one, int64_t{0}, set.units_per_glimpse(one), n * units_per_glimpse,
-                         scratch);
-                  }
-                });
+  void run(double work, int threads, const Body& body) const {
+    const int64_t units = job_.regions.count * units_per_glimpse;
+    threads = useful_threads(work * microseconds_, units, threads);
+    if (needs_one_job_each(job_)) {
+      for_units(units, threads, scratch_bytes_, [&](int64_t begin, int64_t end, void* scratch) {
+        for (int64_t at = begin; at < end;) {
+          const int64_t n = at / units_per_glimpse, first = at % units_per_glimpse;
+          const Job& one = glimpses_[n];
+          const int64_t own = set.units_per_glimpse(one);
+          const int64_t last = std::min(own, first + end - at);
+          if (first < last) body(one, first, last, at, scratch);
+          at = std::min(end, (n + 1) * units_per_glimpse);
+        }
+      });
     } else {
-      const int64_t units = job_.regions.count * units_per_glimpse;
-      for_units(units, useful_threads(microseconds, units, threads), scratch_bytes_,
-                [&](int64_t first, int64_t last, void* scratch) {
-                  body(job_, first, last, first, scratch);
-                });
+      for_units(units, threads, scratch_bytes_, [&](int64_t first, int64_t last, void* scratch) {
+        body(job_, first, last, first, scratch);
+      });
     }
   }
 
   const Kernels& set = selected_kernels();
-  int64_t units_per_glimpse = 0;  // with a pool the most that one of its glimpses has
+  int64_t units_per_glimpse = 0;  // of single glimpses the most that one of them has
 
  private:
   const Job& job_;
+  double microseconds_;
   std::vector<Job> glimpses_;
   size_t scratch_bytes_ = 0;
 };
@@ -125,7 +139,7 @@ std::vector<double> region_sums(const Job& job, int threads) {
   const int64_t per_glimpse = parts.units_per_glimpse, count = job.regions.count;
   std::vector<double> sums(static_cast<size_t>(count * per_glimpse) * kRegionSums);
   if (!sums.empty()) {
-    parts.run(2 * estimated_microseconds(job), threads,
+    parts.run(2, threads,
               [&](const Job& part, int64_t first, int64_t last, int64_t at, void* scratch) {
                 // Kernels write the sums of unit u at u.
                 double* of_unit_0 = sums.data() + (at - first) * kRegionSums;
@@ -247,10 +261,9 @@ void glimpse_forward(const Job& job, int threads) {
   const Parts parts(job);
   if (job.regions.count * parts.units_per_glimpse == 0) return;
   if (job.glimpses.height == 0 || job.glimpses.width == 0) return;
-  parts.run(estimated_microseconds(job), threads,
-            [&](const Job& part, int64_t first, int64_t last, int64_t, void* scratch) {
-              parts.set.forward(part, first, last, scratch);
-            });
+  parts.run(1, threads, [&](const Job& part, int64_t first, int64_t last, int64_t, void* scratch) {
+    parts.set.forward(part, first, last, scratch);
+  });
 }
 
 void glimpse_backward_region(const Job& job, void* region_gradient, int threads) {

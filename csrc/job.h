@@ -53,6 +53,7 @@ struct Sampling {
   const double* bias;
   bool align_corners;
   int padding;
+  bool antialias;  // filters where samples are more than a pixel apart
 };
 
 struct Job {

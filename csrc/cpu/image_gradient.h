@@ -3,6 +3,7 @@
 // A gather per input pixel was slower except for strong magnification.
 #pragma once
 
+#include "cpu/filter/scatter.h"
 #include "cpu/generic.h"
 
 namespace mgnet {
@@ -64,6 +65,8 @@ static void backward_image_planes(const Job& job, const ImageGradient& gradient,
   Arena arena{(char*)memory, 0};
   GlimpseTables<Real> tables = take_glimpse_tables<Real>(arena, job);
   Real* row = take_image_row_scratch<Real>(arena, job);
+  ScatterScratch<Real> filter{};
+  if (job.sampling.antialias) filter = take_scatter_scratch<Real>(arena, job);
   Real* scratch_plane = Arena::take<Real>(arena, plane_scratch_pixels(job, gradient));
   const bool direct = gradient.type == kFloat32 || gradient.type == kFloat64;
   for (int64_t unit = first; unit < last; ++unit) {
@@ -84,6 +87,13 @@ static void backward_image_planes(const Job& job, const ImageGradient& gradient,
     const int64_t end = gradient.first_of_image[image + 1];
     for (int64_t k = gradient.first_of_image[image]; k < end; ++k) {
       const int64_t n = gradient.glimpse_order[k];
+      const Region region = read_region(job.regions, n);
+      if (needs_filter(job, region, to)) {
+        fill_filter_tables(filter.tables, job, region, to);
+        scatter_filtered<Real>(job, n, channel, plane, stride_h, stride_w, filter.tables, row,
+                               filter.line);
+        continue;
+      }
       fill_glimpse_tables<Real, false>(tables, job, n);
       if (!tables.region.finite) continue;
       scatter_glimpse<Real>(job, n, channel, plane, stride_h, stride_w, tables, row);

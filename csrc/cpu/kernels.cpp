@@ -3,6 +3,7 @@
 #include "cpu/kernels.h"
 
 #include "cpu/dense.h"
+#include "cpu/filter/paths.h"
 #include "cpu/generic.h"
 #include "cpu/image_gradient.h"
 
@@ -41,6 +42,17 @@ size_t plane_scratch_bytes(const Job& job) {
 template <class Element>
 constexpr Path kGenericPath = {one_unit_per_channel, plane_scratch_bytes<typename Element::Real>,
                                forward_generic<Element>, backward_region_generic<Element>};
+
+template <class Element>
+size_t filter_scratch_bytes(const Job& job) {
+  Arena arena{nullptr, 0};
+  take_filter_scratch<typename Element::Real>(arena, job);
+  return arena.used;
+}
+
+template <class Element>
+constexpr Path kFilterPath = {filter_units, filter_scratch_bytes<Element>,
+                              forward_filtered<Element>, backward_region_filtered<Element>};
 
 #if defined(MGNET_VECTORS)
 template <class Lanes>
@@ -95,21 +107,29 @@ const Path* vector_path(const Job& job) {
 }
 #endif
 
+template <class Element>
+constexpr const Path& path_for_any(bool filter) {
+  return filter ? kFilterPath<Element> : kGenericPath<Element>;
+}
+
 const Path& path_of(const Job& job) {
+  const bool filter = filter_takes(job);
 #if defined(MGNET_VECTORS)
-  if (const Path* path = vector_path(job)) return *path;
+  if (!filter) {
+    if (const Path* path = vector_path(job)) return *path;
+  }
 #endif
   switch (job.images.type) {
     case kFloat32:
-      return kGenericPath<Float32>;
+      return path_for_any<Float32>(filter);
     case kFloat64:
-      return kGenericPath<Float64>;
+      return path_for_any<Float64>(filter);
     case kFloat16:
-      return kGenericPath<Float16>;
+      return path_for_any<Float16>(filter);
     case kBFloat16:
-      return kGenericPath<BFloat16>;
+      return path_for_any<BFloat16>(filter);
     default:
-      return kGenericPath<UInt8>;
+      return path_for_any<UInt8>(filter);
   }
 }
 
@@ -129,6 +149,7 @@ size_t image_scratch_bytes(const Job& job, const ImageGradient& gradient) {
   Arena arena{nullptr, 0};
   take_glimpse_tables<double>(arena, job);
   take_image_row_scratch<double>(arena, job);
+  if (job.sampling.antialias) take_scatter_scratch<double>(arena, job);
   Arena::take<float>(arena, plane_scratch_pixels(job, gradient));
   return arena.used;
 }

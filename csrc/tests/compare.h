@@ -52,8 +52,8 @@ inline void test_problem(const Operations& operations, Problem& p, const std::st
   std::vector<bool> kinked(job.regions.count, false);
   std::vector<double> image(p.image_gradient.elements, 0.0);
   double worst = 0;
-  naive_glimpses(p, [&](int64_t n, int64_t c, int64_t i, int64_t j, double value, double along_x,
-                        double along_y, const NaiveTap& row, const NaiveTap& column,
+  naive_glimpses(p, [&](int64_t n, int64_t c, int64_t i, int64_t j, double value,
+                        const double* slopes, const NaiveTap& row, const NaiveTap& column,
                         int64_t source) {
     const Glimpses& out = job.glimpses;
     const double got =
@@ -65,13 +65,9 @@ inline void test_problem(const Operations& operations, Problem& p, const std::st
     const Glimpses& in = p.gradient_job.glimpses;
     const double g =
         p.gradient.get(n * in.stride_n + c * in.stride_c + i * in.stride_h + j * in.stride_w);
-    const double parts[4] = {g * along_x * column.pixels_per_position * column.base,
-                             g * along_y * row.pixels_per_position * row.base,
-                             g * along_x * column.pixels_per_position,
-                             g * along_y * row.pixels_per_position};
     for (int k = 0; k < 4; ++k) {
       const int to = columns == 4 ? k : k < 2 ? 0 : k - 1;
-      regions[n * columns + to] += parts[k];
+      regions[n * columns + to] += g * slopes[k];
       sizes[n * columns + to] += std::fabs(g) * image_size *
                                  (k % 2 ? row.pixels_per_position : column.pixels_per_position);
     }
@@ -80,8 +76,8 @@ inline void test_problem(const Operations& operations, Problem& p, const std::st
     const double scale = job.sampling.scale ? job.sampling.scale[c] : 1;
     const ImageGradient& to = p.gradient_of_image;
     const NaiveView view = view_of_gradient(job.images, to, source);
-    for (int a = 0; a < 2; ++a) {
-      for (int b = 0; b < 2; ++b) {
+    for (size_t a = 0; a < row.index.size(); ++a) {
+      for (size_t b = 0; b < column.index.size(); ++b) {
         image[view.offset + c * view.c + row.index[a] * view.h + column.index[b] * view.w] +=
             g * scale * row.weight[a] * column.weight[b];
       }

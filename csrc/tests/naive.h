@@ -5,15 +5,25 @@
 
 namespace mgnet_test {
 
+// The weights of one sample along one axis, and their derivatives by the region's scale and by its
+// x or y.
 struct NaiveTap {
-  int64_t index[2];
-  double weight[2], slope[2];
+  std::vector<int64_t> index;
+  std::vector<double> weight, by_scale, by_shift;
   double base, pixels_per_position;
   bool kink;  // so near to a pixel that the side of the derivative is a matter of rounding
 };
 
+inline bool near_whole(double value) { return std::fabs(value - std::round(value)) < 1e-9; }
+
+inline double naive_step(int64_t count, double scale, int64_t size, const Sampling& sampling) {
+  const double across = sampling.align_corners ? size - 1.0 : size;
+  const double steps = sampling.align_corners ? std::max<double>(count - 1.0, 1.0) : count;
+  return std::fabs(scale) * across / steps;
+}
+
 inline NaiveTap naive_tap(int64_t i, int64_t count, double scale, double shift, int64_t size,
-                          const Sampling& sampling) {
+                          const Sampling& sampling, bool filtered) {
   NaiveTap tap{};
   double pixel;
   if (sampling.align_corners) {
@@ -31,14 +41,48 @@ inline NaiveTap naive_tap(int64_t i, int64_t count, double scale, double shift, 
     pixel = std::min(std::max(pixel, 0.0), size - 1.0);
   }
   pixel = std::min(std::max(pixel, -5.0), size + 5.0);
-  const double cell = std::floor(pixel), fraction = pixel - cell;
-  tap.kink = fraction < 1e-9 || fraction > 1 - 1e-9;
-  for (int side = 0; side < 2; ++side) {
-    const int64_t at = static_cast<int64_t>(cell) + side;
-    const bool inside = at >= 0 && at < size;
-    tap.index[side] = inside ? at : 0;
-    tap.weight[side] = inside ? (side ? fraction : 1 - fraction) : 0;
-    tap.slope[side] = inside ? (side ? slope : -slope) : 0;
+  const double step = naive_step(count, scale, size, sampling);
+  const double radius = filtered ? std::max(1.0, step) : 1.0;
+  double radius_slope = 0;
+  if (radius > 1) radius_slope = (scale < 0 ? -1 : 1) * naive_step(count, 1, size, sampling);
+  tap.kink = near_whole(pixel);
+  if (radius > 1) {
+    tap.kink = tap.kink || near_whole(pixel - radius) || near_whole(pixel + radius) ||
+               std::fabs(step - 1) < 1e-9;
+  }
+  // A bilinear sample's weights outside the image are lost; a filter's are shared among the others.
+  double share = 0, share_slope = 0, sum = 0, sum_by_p = 0, sum_by_radius = 0;
+  std::vector<double> by_p, by_radius;
+  const double reach = std::min(radius, 2.0 * static_cast<double>(size) + 20);
+  for (int64_t k = static_cast<int64_t>(std::floor(pixel - reach)) - 1; k <= pixel + reach + 1;
+       ++k) {
+    const double d = static_cast<double>(k) - pixel, side = d <= 0 ? 1 : -1;
+    const bool inside = k >= 0 && k < size;
+    if (inside && d > -1 && d <= 1) {
+      share += 1 - std::fabs(d);
+      share_slope -= side;
+    }
+    if (!inside || !(d > -radius && d <= radius)) continue;
+    tap.index.push_back(k);
+    tap.weight.push_back(1 - std::fabs(d) / radius);
+    by_p.push_back(-side / radius);
+    by_radius.push_back(std::fabs(d) / (radius * radius));
+    sum += tap.weight.back();
+    sum_by_p += by_p.back();
+    sum_by_radius += by_radius.back();
+  }
+  for (size_t k = 0; k < tap.index.size(); ++k) {
+    const double u = tap.weight[k];
+    double value = u, p_slope = by_p[k], r_slope = 0;
+    if (radius > 1) {
+      value = share > 0 ? share * u / sum : 0;
+      p_slope =
+          share > 0 ? share_slope * u / sum + share * (by_p[k] - u * sum_by_p / sum) / sum : 0;
+      r_slope = share > 0 ? share * (by_radius[k] - u * sum_by_radius / sum) / sum : 0;
+    }
+    tap.weight[k] = value;
+    tap.by_shift.push_back(p_slope * slope * tap.pixels_per_position);
+    tap.by_scale.push_back(tap.by_shift.back() * tap.base + r_slope * radius_slope);
   }
   return tap;
 }
@@ -60,7 +104,7 @@ inline NaiveView view_of_gradient(const Images& images, const ImageGradient& to,
   return {b * to.stride_n, images.height, images.width, to.stride_c, to.stride_h, to.stride_w};
 }
 
-// Calls visit(n, c, i, j, value, d_scale_x, d_scale_y, d_x, d_y, kink, view, rows, columns).
+// Calls visit(n, c, i, j, value, derivatives by (scale_x, scale_y, x, y), row, column, image).
 template <class Visit>
 void naive_glimpses(const Problem& p, const Visit& visit) {
   const Job& job = p.job;
@@ -77,29 +121,36 @@ void naive_glimpses(const Problem& p, const Visit& visit) {
         std::isfinite(scale_x) && std::isfinite(scale_y) && std::isfinite(x) && std::isfinite(y);
     const int64_t image = regions.image_index ? regions.image_index[n] : n;
     const NaiveView view = view_of(job.images, image);
+    const bool filtered = job.sampling.antialias && finite &&
+                          (naive_step(job.glimpses.width, scale_x, view.width, job.sampling) > 1 ||
+                           naive_step(job.glimpses.height, scale_y, view.height, job.sampling) > 1);
     for (int64_t c = 0; c < job.images.channels; ++c) {
       const double scale = job.sampling.scale ? job.sampling.scale[c] : 1;
       const double bias = job.sampling.scale ? job.sampling.bias[c] : 0;
       for (int64_t i = 0; i < job.glimpses.height; ++i) {
         for (int64_t j = 0; j < job.glimpses.width; ++j) {
           NaiveTap row{}, column{};
-          double value = NAN, along_x = NAN, along_y = NAN;
+          double value = NAN, slopes[4] = {NAN, NAN, NAN, NAN};
           if (finite) {
-            row = naive_tap(i, job.glimpses.height, scale_y, y, view.height, job.sampling);
-            column = naive_tap(j, job.glimpses.width, scale_x, x, view.width, job.sampling);
-            value = along_x = along_y = 0;
-            for (int a = 0; a < 2; ++a) {
-              for (int b = 0; b < 2; ++b) {
+            row =
+                naive_tap(i, job.glimpses.height, scale_y, y, view.height, job.sampling, filtered);
+            column =
+                naive_tap(j, job.glimpses.width, scale_x, x, view.width, job.sampling, filtered);
+            value = slopes[0] = slopes[1] = slopes[2] = slopes[3] = 0;
+            for (size_t a = 0; a < row.index.size(); ++a) {
+              for (size_t b = 0; b < column.index.size(); ++b) {
                 const int64_t at =
                     view.offset + c * view.c + row.index[a] * view.h + column.index[b] * view.w;
                 const double pixel = p.image.get(at) * scale + bias;
                 value += row.weight[a] * column.weight[b] * pixel;
-                along_x += row.weight[a] * column.slope[b] * pixel;
-                along_y += row.slope[a] * column.weight[b] * pixel;
+                slopes[0] += row.weight[a] * column.by_scale[b] * pixel;
+                slopes[1] += row.by_scale[a] * column.weight[b] * pixel;
+                slopes[2] += row.weight[a] * column.by_shift[b] * pixel;
+                slopes[3] += row.by_shift[a] * column.weight[b] * pixel;
               }
             }
           }
-          visit(n, c, i, j, value, along_x, along_y, row, column, image);
+          visit(n, c, i, j, value, slopes, row, column, image);
         }
       }
     }

@@ -330,6 +330,12 @@ class GlimpseNetwork(nn.Module, ABC):
         options = self.sampling_options(images)
         return functional.glimpse(images, region, size, image_index=row, **options)
 
+    @property
+    def antialias(self) -> bool:
+        """Whether glimpses average the pixels between their samples: the config's ``antialias``,
+        False for a config without one. See :func:`mgnet_fast.glimpse`."""
+        return bool(getattr(self.config, "antialias", False))
+
     def as_glimpse(self, images: Tensor) -> Tensor:
         """The images themselves as glimpses: converted and normalised, but not sampled."""
         options = self.sampling_options(images)
@@ -354,6 +360,7 @@ class GlimpseNetwork(nn.Module, ABC):
             "std": self.config.std if is_bytes else None,
             "dtype": self.dtype,
             "memory_format": glimpse_memory_format(self.backbone),
+            "antialias": self.antialias,
         }
 
     def checked_steps(self, num_glimpses: int | None) -> int:

@@ -130,10 +130,10 @@ def check_padding_mode(padding_mode: str) -> None:
         raise ValueError(f"{wanted}, got {padding_mode!r}")
 
 
-def check_align_corners(align_corners: bool) -> bool:
-    if not isinstance(align_corners, bool | int):
-        raise TypeError(f"align_corners must be a bool, got {type_name(align_corners)}")
-    return bool(align_corners)
+def check_flag(name: str, value: bool) -> bool:
+    if not isinstance(value, bool | int):
+        raise TypeError(f"{name} must be a bool, got {type_name(value)}")
+    return bool(value)
 
 
 def check_range_map(

@@ -31,6 +31,7 @@ def glimpse(
     dtype: torch.dtype | None = None,
     memory_format: torch.memory_format | None = None,
     backend: str | None = None,
+    antialias: bool = False,
 ) -> Tensor:
     r"""Bilinear samples of an axis-parallel region of each image: crop and resize in one.
 
@@ -64,6 +65,20 @@ def glimpse(
         backend: "cpu", "triton" or "cuda" (CUDA tensors), "reference"; default: the first in order
             that can run (``mgnet_fast.backends()``), "reference" under torch.func's transforms.
             "reference" is plain PyTorch.
+        antialias: whether samples more than a pixel apart are averages instead of bilinear ones,
+            as in ``interpolate(antialias=True)``; see below. "cpu" and "reference" only.
+
+    With ``antialias``, samples are :math:`\Delta = |s| S / n` pixels apart along an axis of S
+    pixels and n samples (:math:`|s| (S - 1) / (n - 1)` with ``align_corners``). A glimpse with
+    :math:`\Delta > 1` along either axis is filtered: with p the sample's place in pixels and
+    :math:`r = \max(1, \Delta)`, along each axis
+
+    .. math:: sample = c \sum_k w_k pixel_k / \sum_k w_k, \quad w_k = \max(0, 1 - |k - p| / r)
+
+    over the pixels k of the image. "border" moves p into the image, and c = 1. With "zeros", c is
+    1 for p inside the image and falls to 0 within a pixel outside: what is outside does not darken
+    the samples inside. Other glimpses keep their bits. ``region = (1, 0, 0)`` with
+    ``align_corners=False`` equals ``interpolate(mode="bilinear", antialias=True)``.
 
     Returns:
         Tensor[N, C, h, w]. All NaN for a region that is not finite; an empty batch gives an
@@ -80,7 +95,7 @@ def glimpse(
             cannot run, with its reason.
     """
     region = raised_under_autocast(region)
-    given = (size, align_corners, padding_mode, mean, std, dtype, memory_format, backend)
+    given = (size, align_corners, padding_mode, mean, std, dtype, memory_format, backend, antialias)
     sampling = resolved(image, "region", (3, 4), region, image_index, given)
     if sampling.options.backend == "reference":
         return reference.glimpse(sampling, region)

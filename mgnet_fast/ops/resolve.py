@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .arguments import (
-    check_align_corners,
+    check_flag,
     check_image,
     check_image_index,
     check_padding_mode,
@@ -41,6 +41,7 @@ class Arguments(NamedTuple):
     dtype: torch.dtype | None
     memory_format: torch.memory_format | None
     backend: str | None
+    antialias: bool
 
 
 # Maps a key to (normalization, options, plans). Checking a call anew takes as long as a small
@@ -83,17 +84,20 @@ def resolved(
     height, width = height_and_width(arguments.size)
     images = image.shape[0] if pool is None else pool.shape[0]
     check_image_index(image_index, name, rows, image, images)
-    align_corners = check_align_corners(arguments.align_corners)
+    align_corners = check_flag("align_corners", arguments.align_corners)
+    antialias = check_flag("antialias", arguments.antialias)
     check_padding_mode(arguments.padding_mode)
     out_dtype = RESULT_NAMES[output_dtype(image, arguments.dtype)]
     constants = normalization(image, arguments.mean, arguments.std)
     channels_last = is_channels_last(image, arguments.memory_format)
-    backend = _chosen(image, arguments.backend, pool is not None)
+    needs = backends.Needs(pool=pool is not None, antialias=antialias)
+    backend = _chosen(image, arguments.backend, needs)
     if rows.shape[0] == 0 or image.shape[1] == 0:
         backend = "reference"  # nothing to sample; it keeps the graph of autograd
     options = Options(
-        height, width, align_corners, arguments.padding_mode, out_dtype, channels_last, backend
-    )
+        height, width, align_corners, arguments.padding_mode, out_dtype, channels_last, backend,
+        antialias,
+    )  # fmt: skip
     if key is not None and plans is not None:
         remember(_known, key, (constants, options, plans))
     return Sampling(image, image_index, constants, pool, options, plans)
@@ -110,7 +114,7 @@ def _key(
     """A key for the cache, or None if an argument could change without its key changing."""
     if image is None or rows is None:
         return None
-    size, _, _, mean, std, _, _, _ = given
+    size, _, _, mean, std, _, _, _, _ = given
     if type(size) is not int and not _is_constant(size, int):
         return None  # as keys, True and 1.0 equal 1
     if not _is_constant(mean, float) or not _is_constant(std, float):
@@ -136,11 +140,11 @@ def _is_constant(value: Any, kind: type) -> bool:
     return type(value) is tuple and all(type(item) is kind or type(item) is int for item in value)
 
 
-def _chosen(image: Tensor, requested: str | None, pooled: bool) -> str:
+def _chosen(image: Tensor, requested: str | None, needs: backends.Needs) -> str:
     # Registered ops do not go through functorch's transforms (vmap, grad); plain PyTorch does.
     if requested is None and under_functorch():
         return "reference"
-    return backends.choose(image.device.type, requested, pooled)
+    return backends.choose(image.device.type, requested, needs)
 
 
 def known_constants() -> list[Tensor]:

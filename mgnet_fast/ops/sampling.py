@@ -39,6 +39,7 @@ class Options(NamedTuple):
     out_dtype: str
     channels_last: bool
     backend: str
+    antialias: bool = False
 
 
 class RangeMap(NamedTuple):
@@ -120,7 +121,7 @@ class Schema:
 
 # The schemas are public: exported programs call these ops by position. A new option goes to the
 # end, with a default, here and in Options.
-_LATER = "Tensor? pool=None"
+_LATER = "Tensor? pool=None, bool antialias=False"
 _CONSTANTS = "Tensor? image_index, Tensor? normalization"
 _RANGE = "float scale_min, float scale_max, float gradient_scale"
 _FORWARD = (

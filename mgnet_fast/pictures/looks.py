@@ -129,7 +129,7 @@ def look_at(model: GlimpseNetwork, images: Iterable[NamedImage]) -> Iterator[Loo
             height,
             width,
             _thumbnail(shown[0]),
-            _as_bytes(glimpse(shown, regions, size, image_index=index)),
+            _as_bytes(glimpse(shown, regions, size, image_index=index, antialias=model.antialias)),
             regions.float().cpu(),
             tuple(predictions.tolist()),
             tuple(confidences.tolist()),

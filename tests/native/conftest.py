@@ -48,7 +48,7 @@ class Call:
             "image": (DTYPE_CODES[image.dtype], *image.shape, *image.stride(), 0),
             "region": (DTYPE_CODES[region.dtype], region.shape[1], *region.stride(), self.count),
             "glimpse": (DTYPE_CODES[glimpse.dtype], *self.size, *glimpse.stride()),
-            "grid": (int(self.align_corners), int(self.padding_mode == "border")),
+            "grid": (int(self.align_corners), int(self.padding_mode == "border"), 0),
             "logits": None,
             "gradient": None,
         }

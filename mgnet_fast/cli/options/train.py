@@ -98,6 +98,9 @@ GlimpseLossChoice = Annotated[
     GlimpseLoss,
     option("NAME", "Glimpses classified alone as well: 2..T (reference) or 1..T (paper)."),
 ]
+Antialias = Annotated[
+    bool, switch("Glimpses average the pixels between their samples.", "--antialias")
+]
 Seed = Annotated[int, option("N", "Seed of the initial weights and of the images.", min=0)]
 Weights = Annotated[
     Path | None,

@@ -79,6 +79,7 @@ class ArtefactRunner:
             std=self.config.std if is_bytes else None,
             dtype=torch.float32,
             memory_format=torch.contiguous_format,
+            antialias=self.config.antialias,
         )
 
     def _one_by_one(self, pool: ImagePool, given: StepInput) -> tuple[Tensor, Tensor, Tensor]:

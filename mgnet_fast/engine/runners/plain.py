@@ -87,4 +87,5 @@ class PlainRunner:
             std=self.config.std if is_bytes else None,
             dtype=self._glimpse_dtype,
             memory_format=self._memory_format,
+            antialias=self.model.antialias,
         )

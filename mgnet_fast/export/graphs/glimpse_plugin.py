@@ -53,5 +53,7 @@ class PluginLoop(PlainLoop):
     """The loop with :func:`plugin_glimpse`; takes float images."""
 
     def __init__(self, model: MGNet, options: ExportOptions) -> None:
+        if model.antialias:
+            raise ValueError("the plugin of torch_tensorrt does not antialias; export to onnx")
         super().__init__(model, options)
         self.glimpse = PluginGlimpse(options.glimpse_shape(model.config))

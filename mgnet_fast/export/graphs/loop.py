@@ -10,11 +10,11 @@ from ...models.mgnet.network import POSITION_DIM
 from ..options import ExportOptions
 from .parts import (
     Fusion,
-    GridGlimpse,
     Localization,
     Normalization,
     OpGlimpse,
     check_exportable,
+    plain_glimpse,
     ready_backbone,
 )
 
@@ -26,7 +26,7 @@ Outputs = tuple[Tensor, Tensor, Tensor]
 
 
 class PlainLoop(nn.Module):
-    """The loop in standard operators; a glimpse is one ``GridSample``."""
+    """The loop in standard operators."""
 
     whole_image: Tensor
 
@@ -39,7 +39,7 @@ class PlainLoop(nn.Module):
         self.first_is_image = options.image_size == size
         self.register_buffer("whole_image", torch.eye(1, POSITION_DIM))
         self.normalization = Normalization(model.config)
-        self.glimpse: nn.Module = GridGlimpse(size)
+        self.glimpse: nn.Module = plain_glimpse(size, model.config)
         self.backbone = ready_backbone(model, options.backbone_dtype)
         self.backbone_dtype = options.backbone_dtype
         self.fusion = Fusion(model)

@@ -15,6 +15,7 @@ from ...functional import FoldedFusion
 from ...models import MGNet
 from ...models.backbones.resnet import ResNet
 from ...models.mgnet.config import MGNetConfig
+from .filtered_glimpse import FilteredGlimpse, positions
 
 _NORM_OF = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "0": "1"}  # "0", "1": a shortcut
 
@@ -58,8 +59,8 @@ class GridGlimpse(nn.Module):
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
-        self.register_buffer("rows", _positions(size[0]))
-        self.register_buffer("columns", _positions(size[1]))
+        self.register_buffer("rows", positions(size[0]))
+        self.register_buffer("columns", positions(size[1]))
 
     def forward(self, images: Tensor, region: Tensor) -> Tensor:
         """Glimpses [B, C, h, w] of float32 ``images`` [B, C, H, W] at ``region`` [B, 3]."""
@@ -71,19 +72,31 @@ class GridGlimpse(nn.Module):
         return F.grid_sample(images, grid, "bilinear", "zeros", align_corners=True)
 
 
+def plain_glimpse(size: tuple[int, int], config: MGNetConfig) -> nn.Module:
+    """A glimpse in standard operators."""
+    return FilteredGlimpse(size) if config.antialias else GridGlimpse(size)
+
+
 class OpGlimpse(nn.Module):
     """A glimpse by the package's registered op; bytes are normalised while sampling."""
 
     def __init__(self, size: tuple[int, int], config: MGNetConfig, takes_bytes: bool) -> None:
         super().__init__()
         self.size = size
+        self.antialias = config.antialias
         self.mean = config.mean if takes_bytes else None
         self.std = config.std if takes_bytes else None
 
     def forward(self, images: Tensor, region: Tensor) -> Tensor:
         """Glimpses [B, C, h, w] of ``images`` [B, C, H, W] of any dtype and strides."""
         return functional.glimpse(
-            images, region, self.size, mean=self.mean, std=self.std, dtype=torch.float32
+            images,
+            region,
+            self.size,
+            mean=self.mean,
+            std=self.std,
+            dtype=torch.float32,
+            antialias=self.antialias,
         )
 
 
@@ -180,10 +193,3 @@ def _fold_batch_norm(backbone: ResNet) -> None:
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, name, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, norm_name, nn.Identity())
-
-
-def _positions(count: int) -> Tensor:
-    """``count`` evenly spaced positions in [-1, 1]; the centre for one."""
-    if count == 1:
-        return torch.zeros(1)
-    return torch.linspace(-1, 1, count, dtype=torch.float64).float()

@@ -14,11 +14,11 @@ from ..options import ExportOptions
 from .loop import Outputs
 from .parts import (
     CachedFusion,
-    GridGlimpse,
     Localization,
     Normalization,
     OpGlimpse,
     check_exportable,
+    plain_glimpse,
     ready_backbone,
 )
 
@@ -43,7 +43,7 @@ class PlainStep(nn.Module):
             self.steps == 1 and options.image_size == size
         )
         self.normalization = Normalization(model.config)
-        self.glimpse: nn.Module = GridGlimpse(size)
+        self.glimpse: nn.Module = plain_glimpse(size, model.config)
         self.backbone = ready_backbone(model, options.backbone_dtype)
         self.backbone_dtype = options.backbone_dtype
         self.fusion = CachedFusion(model, self.steps)
@@ -104,7 +104,7 @@ def loop_of_steps(step: Step, model: MGNet, options: ExportOptions) -> Callable[
         for number in range(1, steps + 1):
             seen = images
             if options.sampling == "outside":
-                seen = functional.glimpse(images, region, size)
+                seen = functional.glimpse(images, region, size, antialias=config.antialias)
             length = torch.full((count,), number)
             logits, following, token = step(seen, region, tokens, length)
             tokens[:, number - 1] = token

@@ -35,6 +35,9 @@ class MGNetConfig(StoredConfig):
         std: per channel, in units of [0, 1]; applied to uint8 images only.
         down_factor: M of the paper: the glimpse size follows from the image's height. A
             ``glimpse_size`` is exact (``int(224 // (7 / 3))`` is 95, not 96).
+        antialias: whether glimpses average the pixels between their samples, see
+            :func:`mgnet_fast.glimpse`. Published networks do not. It is stored with the weights:
+            a network must look as it did in training.
 
     Raises:
         ValueError: a value is out of range, or lengths do not fit ``in_chans``.
@@ -53,6 +56,7 @@ class MGNetConfig(StoredConfig):
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     down_factor: float | None = None
+    antialias: bool = False
 
     def __post_init__(self) -> None:
         for name in ("num_classes", "in_chans", "num_glimpses"):
@@ -65,8 +69,9 @@ class MGNetConfig(StoredConfig):
             raise ValueError(f"alpha must lie in [0, 1], got {self.alpha}")
         if self.num_glimpses == 1:
             self._set("alpha", 0.0)
-        if not isinstance(self.stem_pool, bool):
-            raise TypeError(f"stem_pool must be a bool, got {self.stem_pool!r}")
+        for name in ("stem_pool", "antialias"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be a bool, got {getattr(self, name)!r}")
         if self.glimpse_loss not in get_args(GlimpseLoss):
             raise ValueError(
                 f"glimpse_loss must be one of {get_args(GlimpseLoss)}, got {self.glimpse_loss!r}"

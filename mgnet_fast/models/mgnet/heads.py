@@ -51,6 +51,7 @@ class LocalizationNetwork(nn.Module):
         std: tuple[float, ...] | None = None,
         dtype: torch.dtype | None = None,
         memory_format: torch.memory_format | None = None,
+        antialias: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """The glimpse [B, C, h, w] that ``fused`` [B, D] asks for, and its region [B, 3].
 
@@ -66,6 +67,7 @@ class LocalizationNetwork(nn.Module):
             std=std,
             dtype=dtype,
             memory_format=memory_format,
+            antialias=antialias,
         )
 
     def region(self, fused: Tensor) -> Tensor:

@@ -28,12 +28,15 @@ def published_forward(
         The same dict as :meth:`MGNet.forward`, equal up to rounding.
 
     Raises:
-        TypeError, ValueError: as :meth:`MGNet.forward`.
+        TypeError, ValueError: as :meth:`MGNet.forward`; also a network that antialiases, which the
+            published code cannot.
 
     Source: paper, sections 3.1 to 3.4.
     """
     steps = model.checked_steps(num_glimpses)
     model.check_images(images)
+    if model.antialias:
+        raise ValueError("model must not antialias: the published code samples bilinearly")
     images = _normalised(model, images)
     region = images.new_tensor([1.0, 0.0, 0.0]).repeat(images.shape[0], 1)
     n_logit: list[Tensor] = []

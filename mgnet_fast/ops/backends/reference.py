@@ -14,6 +14,7 @@ from torch import Tensor
 from ..rescale_gradient import rescale_gradient
 from ..sampling import RESULT_DTYPES, RangeMap, Sampling
 from ..tracing import is_plain_eager
+from . import reference_antialias
 
 NOT_TRACED = (
     'the reference backend reads a pool on the host and cannot be traced; use backend "cpu"'
@@ -76,6 +77,10 @@ def glimpse(sampling: Sampling, region: Tensor) -> Tensor:
     )
     grid = F.affine_grid(theta, size, align_corners=options.align_corners)
     samples = F.grid_sample(source, grid, "bilinear", options.padding_mode, options.align_corners)
+    if options.antialias:
+        wide = reference_antialias.is_wide(usable, source.shape, options)
+        averages = reference_antialias.filtered(source, usable, options)
+        samples = torch.where(wide[:, None, None, None], averages, samples)
     samples = torch.where(finite[:, :, None, None], samples, torch.zeros_like(samples))
     samples = samples + _poison(region, finite).to(dtype)[:, None, None, None]
     return samples.to(out_dtype).contiguous(memory_format=layout)

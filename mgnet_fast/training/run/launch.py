@@ -61,6 +61,7 @@ def run(
     batch_size: int | None = None,
     num_glimpses: int | None = None,
     glimpse_loss: str = "reference",
+    antialias: bool = False,
     noise_std: float | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -96,6 +97,8 @@ def run(
         epochs, batch_size: override the recipe; None keeps it.
         num_glimpses: overrides the model's; None keeps it.
         glimpse_loss: "reference" (glimpses 2..T) or "paper" (1..T).
+        antialias: glimpses average the pixels between their samples, in training and ever after:
+            see `MGNetConfig`.
         noise_std: overrides the dataset's.
         seed: of the initial weights and of the training scenes. The test scenes are fixed.
         threads: of PyTorch during the run; None leaves them.
@@ -129,7 +132,9 @@ def run(
     data = _data(kind, data_dir, model, num_glimpses, noise_std, seed, images, recipe)
     with fixed_threads(threads), joined_workers(device) as workers:
         place = device_for(device, workers)
-        network = new_network(model, chosen, data, num_glimpses, glimpse_loss, seed).to(place)
+        network = new_network(model, chosen, data, num_glimpses, glimpse_loss, seed, antialias).to(
+            place
+        )
         if sync_batch_norm:
             network = synchronised(network, workers)
         chosen = get_recipe(chosen, gradient_scale=network.config.gradient_scale)
@@ -141,6 +146,8 @@ def run(
             "seed": seed,
             "precision": precision,
         }
+        if antialias or (saved is not None and "antialias" in saved["facts"]):
+            facts["antialias"] = antialias  # runs without it may be older than the option
         left_out: LeftOut | None = None
         if weights is not None:
             facts["weights"] = file_fingerprint(Path(weights))

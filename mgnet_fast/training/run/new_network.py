@@ -20,6 +20,7 @@ def new_network(
     num_glimpses: int | None,
     glimpse_loss: str,
     seed: int,
+    antialias: bool = False,
 ) -> MGNet:
     """The network of a run with its initial weights, on the CPU, in channels_last.
 
@@ -30,6 +31,7 @@ def new_network(
         num_glimpses: None keeps that of the data or the name.
         glimpse_loss: "reference" or "paper".
         seed: of the weights.
+        antialias: see `MGNetConfig`.
 
     Raises:
         ValueError: a name or number does not fit.
@@ -41,6 +43,8 @@ def new_network(
         "num_glimpses": num_glimpses,
     }
     overrides |= {field: value for field, value in wanted.items() if value is not None}
+    if antialias:
+        overrides["antialias"] = True
     torch.manual_seed(seed)
     network = create_model(name, **overrides)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

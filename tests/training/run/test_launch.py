@@ -123,6 +123,17 @@ def test_resume_refuses_another_recipe_or_run_and_names_the_fields(
     assert finished.log.read_bytes() == before
 
 
+def test_antialias_is_kept_with_the_weights_and_when_resumed(
+    mnist_folder: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"epochs": 1, "threads": 1}
+    summary = start(tmp_path / "run", mnist_folder, antialias=True, **options)
+    assert load_checkpoint(summary.checkpoint).config.antialias
+    assert read_log(summary.log)[0]["antialias"] is True
+    with pytest.raises(ValueError, match="antialias: True -> False"):
+        start(tmp_path / "run", mnist_folder, resume=True, **options)
+
+
 def test_does_not_overwrite_a_run(finished: RunSummary, mnist_folder: Path) -> None:
     with pytest.raises(ValueError, match="out must be a new folder"):
         start(finished.log.parent, mnist_folder)

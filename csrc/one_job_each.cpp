@@ -1,4 +1,4 @@
-#include "pool.h"
+#include "one_job_each.h"
 
 #include <stdexcept>
 #include <string>
@@ -59,27 +59,37 @@ void check_entry(const Job& job, const Entry& entry, int64_t image, int64_t n) {
   }
 }
 
+void take_image_of_pool(const Job& job, int64_t image, int64_t n, Images& one) {
+  Entry entry;
+  for (int k = 0; k < kPoolColumns; ++k) {
+    entry.value[k] = job.images.pool[image * kPoolColumns + k];
+  }
+  check_entry(job, entry, image, n);
+  one.data = moved(one.data, one.type, entry[kPoolOffset]);
+  one.height = entry[kPoolHeight];
+  one.width = entry[kPoolWidth];
+  one.stride_c = entry[kPoolStrideC];
+  one.stride_h = entry[kPoolStrideH];
+  one.stride_w = entry[kPoolStrideW];
+  one.pool = nullptr;
+}
+
 }  // namespace
 
-std::vector<Job> glimpses_of_pool(const Job& job) {
+bool needs_one_job_each(const Job& job) { return job.images.pool || job.sampling.antialias; }
+
+std::vector<Job> one_job_each(const Job& job) {
   std::vector<Job> each(static_cast<size_t>(job.regions.count), job);
   for (int64_t n = 0; n < job.regions.count; ++n) {
     const int64_t image = job.regions.image_index ? job.regions.image_index[n] : n;
-    Entry entry;
-    for (int k = 0; k < kPoolColumns; ++k) {
-      entry.value[k] = job.images.pool[image * kPoolColumns + k];
-    }
-    check_entry(job, entry, image, n);
     Job& one = each[n];
-    one.images.data = moved(job.images.data, job.images.type, entry[kPoolOffset]);
+    if (job.images.pool) {
+      take_image_of_pool(job, image, n, one.images);
+    } else {
+      one.images.data = moved(one.images.data, one.images.type, image * one.images.stride_n);
+    }
     one.images.count = 1;
-    one.images.height = entry[kPoolHeight];
-    one.images.width = entry[kPoolWidth];
     one.images.stride_n = 0;
-    one.images.stride_c = entry[kPoolStrideC];
-    one.images.stride_h = entry[kPoolStrideH];
-    one.images.stride_w = entry[kPoolStrideW];
-    one.images.pool = nullptr;
     one.regions.data = moved(job.regions.data, job.regions.type, n * job.regions.stride_n);
     one.regions.image_index = nullptr;  // the count stays the call's: it tells how much is read
     const void* glimpse = moved(job.glimpses.data, job.glimpses.type, n * job.glimpses.stride_n);

@@ -54,8 +54,8 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
 def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) -> None:
     words = (
         "train --data d --out o --dataset noisy-translated-mnist --model mgnet_resnet18 "
-        "--recipe paper -T 5 --glimpse-loss paper --noise-std 0.5 --seed 7 --resume --epochs 3 "
-        "--weights w --batch-size 64 --lr 0.3 --weight-decay 0.01 --alpha 0.5 --gradient-scale 0.1 "
+        "--recipe paper -T 5 --glimpse-loss paper --antialias --noise-std 0.5 --seed 7 --resume "
+        "--epochs 3 --weights w --batch-size 64 --lr 0.3 --weight-decay 0.01 --alpha 0.5 --gradient-scale 0.1 "
         "--gradient-scale-warmup 0.3 --adaptive-gradient-share 0.4 --gradient-clip 2 "
         "--optimizer adamw --checkpoint-glimpses --size-weight 0.2 --label-smoothing 0.05 "
         "--average-decay 0.9 --threads 2 --device cuda:1 "
@@ -87,6 +87,7 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
             "batch_size": 64,
             "num_glimpses": 5,
             "glimpse_loss": "paper",
+            "antialias": True,
             "noise_std": 0.5,
             "seed": 7,
             "threads": 2,

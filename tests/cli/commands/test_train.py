@@ -55,7 +55,8 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
     words = (
         "train --data d --out o --dataset noisy-translated-mnist --model mgnet_resnet18 "
         "--recipe paper -T 5 --glimpse-loss paper --antialias --noise-std 0.5 --seed 7 --resume "
-        "--epochs 3 --weights w --batch-size 64 --lr 0.3 --weight-decay 0.01 --alpha 0.5 --gradient-scale 0.1 "
+        "--epochs 3 --weights w --batch-size 64 --lr 0.3 --weight-decay 0.01 --alpha 0.5 "
+        "--gradient-scale 0.1 "
         "--gradient-scale-warmup 0.3 --adaptive-gradient-share 0.4 --gradient-clip 2 "
         "--optimizer adamw --checkpoint-glimpses --size-weight 0.2 --label-smoothing 0.05 "
         "--average-decay 0.9 --threads 2 --device cuda:1 "

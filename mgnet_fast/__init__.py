@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .log import configure_from_environment
 
 if TYPE_CHECKING:
+    from .data.reading.file_image import FileImage, open_image
     from .engine import Confidence, Deviation, Engine, Entropy, Margin, Never, Prediction
     from .functional import (
         FoldedFusion,
@@ -43,6 +44,7 @@ __all__ = [
     "Deviation",
     "Engine",
     "Entropy",
+    "FileImage",
     "FoldedFusion",
     "GlimpseNetwork",
     "ImagePool",
@@ -61,6 +63,7 @@ __all__ = [
     "glimpse_from_logits",
     "list_models",
     "load_checkpoint",
+    "open_image",
     "rescale_gradient",
     "save_checkpoint",
 ]
@@ -70,6 +73,7 @@ _HOME = {
     "Deviation": "engine",
     "Engine": "engine",
     "Entropy": "engine",
+    "FileImage": "data.reading.file_image",
     "FoldedFusion": "functional",
     "GlimpseNetwork": "models",
     "ImagePool": "ops.images.image_pool",
@@ -87,6 +91,7 @@ _HOME = {
     "glimpse_from_logits": "functional",
     "list_models": "models",
     "load_checkpoint": "models",
+    "open_image": "data.reading.file_image",
     "rescale_gradient": "functional",
     "save_checkpoint": "models",
 }

@@ -33,6 +33,7 @@ def evaluate_folder(
     batch_size: int,
     workers: int | None,
     max_unreadable: int,
+    ignore_exif: bool,
     threads: int | None,
     device: str,
     as_json: bool,
@@ -46,7 +47,9 @@ def evaluate_folder(
 
     place = device_for(device, Workers())
     model = load_checkpoint(checkpoint).to(place)
-    images = folder_images(model, checkpoint, data, image_size, workers, max_unreadable)
+    images = folder_images(
+        model, checkpoint, data, image_size, workers, max_unreadable, ignore_exif=ignore_exif
+    )
     with fixed_threads(threads), waiting_bar(len(images)) as show:
         accuracy = evaluate(
             model,
@@ -92,6 +95,7 @@ def folder_images(
     max_unreadable: int = 0,
     *,
     is_cropped: bool = False,
+    ignore_exif: bool = False,
 ) -> FolderImages:
     """The images of a folder, prepared as in the validation of this checkpoint.
 
@@ -121,6 +125,7 @@ def folder_images(
         workers=default_workers(device) if workers is None else workers,
         max_unreadable=max_unreadable,
         pin_memory=device.type == "cuda",
+        ignore_exif=ignore_exif,
     )
 
 

@@ -1,23 +1,18 @@
-"""Finds image files and reads their pixels by Pillow."""
+"""Finds image files."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 # fmt: off
 SUFFIXES = frozenset((
     ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm",
     ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
+    ".bif", ".mrxs", ".ndpi", ".scn", ".svs",  # slides
 ))
 # fmt: on
-MOST_PIXELS = 1 << 30  # Pillow by itself refuses images of 179 megapixels
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def find_images(paths: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
@@ -53,75 +48,3 @@ def _is_image_below(folder: Path, path: Path) -> bool:
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return False
     return not any(is_hidden(part) for part in path.relative_to(folder).parts)
-
-
-def read_image(path: str | Path, channels: int) -> np.ndarray:
-    """The pixels of an image file, uint8 [H, W, channels].
-
-    Equal to ``Image.open(path).convert(mode)`` with mode "L", "RGB" or "RGBA" by the number of
-    channels: transparency is dropped, not blended; the first of several frames counts; EXIF
-    rotation is not applied. The exception is 16-bit grey images, which are scaled to 8 bits, as
-    Pillow does with 16-bit colour images, instead of cut off at 255.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not an image or is damaged, or ``channels`` is not 1, 3 or 4.
-    """
-    image = open_image(path, channels)
-    pixels = np.asarray(image)
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
-
-
-def open_image(path: str | Path, channels: int) -> Image.Image:
-    """The same as a decoded Pillow image in mode "L", "RGB" or "RGBA".
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not an image or is damaged, or ``channels`` is not 1, 3 or 4.
-    """
-    mode = _MODES.get(channels)
-    if mode is None:
-        raise ValueError(f"channels must be 1, 3 or 4 to read image files, got {channels}")
-    with _reasons(path), Image.open(path) as image:
-        if image.mode == "I" or image.mode.startswith("I;16"):
-            high = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
-            return Image.fromarray(high.astype(np.uint8)).convert(mode)
-        image.load()  # converting to the same mode would not decode it
-        return image.convert(mode)
-
-
-def check_image(path: str | Path) -> None:
-    """Find damage by the cheapest decoding; a JPEG is not transformed to pixels.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not an image, or is damaged.
-    """
-    with _reasons(path), Image.open(path) as image:
-        image.draft("L", (1, 1))
-        image.load()
-
-
-@contextmanager
-def _reasons(path: str | Path) -> Iterator[None]:
-    """Turn the various errors of Pillow's decoders into ValueError."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except MemoryError:
-        raise ValueError("it does not fit into memory") from None
-    except Exception as error:  # decoders raise many types
-        reason = str(error).removesuffix(f" {str(path)!r}") or type(error).__name__
-        raise ValueError(reason) from error
-
-
-@contextmanager
-def large_images() -> Iterator[None]:
-    """Let Pillow open images of up to ``MOST_PIXELS``; its limit is global to the process."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow warns from here on and refuses twice as many
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before

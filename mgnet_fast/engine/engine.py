@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.reading.file_image import FileImage
 from ..models import GlimpseNetwork
 from ..models.network import check_network
 from .convolutions import backbone_structure
@@ -26,6 +27,7 @@ from .runners.choice import choose_runner
 from .runners.cudagraph import CudaGraphRunner
 from .runners.kind import RunnerRequest
 from .schedule.every_glimpse import every_glimpse
+from .schedule.file_places import FilePlaces, FirstDecides, decoded, prepared
 from .schedule.image_batches import calibration_batches, check_batch
 from .schedule.image_places import BatchPlaces, Places, StreamPlaces
 from .schedule.read_ahead import ReadAhead, Source
@@ -155,7 +157,7 @@ class Engine:
         return other
 
     def stream(
-        self, images: Tensor | Iterable[Tensor | np.ndarray], *, read_ahead: int = 0
+        self, images: Tensor | Iterable[Tensor | np.ndarray | FileImage], *, read_ahead: int = 0
     ) -> Iterator[Prediction]:
         """Classify images as they come; yield the results in the order of the images.
 
@@ -166,6 +168,9 @@ class Engine:
             images: [C, H, W] each, of one dtype and any size. Float tensors are used as they are;
                 uint8 tensors, and NumPy arrays [H, W, C] of uint8, are divided by 255 and
                 normalised by the config's mean and std. A tensor [B, C, H, W] is read in place.
+                Or files (:func:`mgnet_fast.open_image`), all of them: each glimpse decodes what it
+                needs, and files are closed as they leave. A file that turns out to be damaged or
+                gone gives NaN, and its ``error`` says why.
             read_ahead: how many images a reader thread may read in advance; 0 reads them in this
                 thread. With a reader thread the engine continues with the images it has while the
                 next one is not available.
@@ -187,12 +192,18 @@ class Engine:
             raise TypeError(
                 f"images must be a Tensor or an iterable of images, got {type(images).__name__}"
             )
-        source = partial(ReadAhead, images, read_ahead) if read_ahead else partial(Source, images)
         one_size = config.glimpse_size is None
-        places = partial(StreamPlaces, self.slots, config.in_chans, self.device, one_size=one_size)
-        return self._run(source, places)
+        if one_size or isinstance(self._runner, CudaGraphRunner):
+            images = decoded(images)  # whole: their glimpses are the image, or it is on the device
+        else:
+            smallest = getattr(config, "scale_range", (1.0,))[0]
+            images = prepared(images, config.glimpse_shape((0, 0)), smallest)
+        source = partial(ReadAhead, images, read_ahead) if read_ahead else partial(Source, images)
+        return self._run(source, lambda: self._new_places(one_size))
 
-    def predict(self, batch: Tensor | Iterable[Tensor | np.ndarray]) -> list[Prediction]:
+    def predict(
+        self, batch: Tensor | Iterable[Tensor | np.ndarray | FileImage]
+    ) -> list[Prediction]:
         """The results of all images of ``batch``, in order; see :meth:`stream` for the types."""
         return list(self.stream(batch))
 
@@ -220,6 +231,10 @@ class Engine:
     ) -> Iterator[Prediction]:
         with self._claimed(), closing(source()) as taken:
             yield from self._loop(taken, places()).predictions()
+
+    def _new_places(self, one_size: bool) -> Places:
+        kind = self.slots, self._runner.config.in_chans, self.device
+        return FirstDecides(FilePlaces(*kind), StreamPlaces(*kind, one_size=one_size))
 
     def _loop(self, source: Source[Any], places: Places) -> SlotLoop | GraphLoop:
         if not isinstance(self._runner, CudaGraphRunner):

@@ -14,7 +14,9 @@ from torch import Tensor
 from ..assets import digit_paths
 from ..data import TEST_SEED, TranslatedMNIST, read_digits
 from ..data.digits.translated_mnist import MNIST_MEAN, MNIST_STD, SCENE_SIZE
-from ..data.image_files import find_images, read_image
+from ..data.image_files import find_images
+from ..data.reading.options import ReadOptions
+from ..data.reading.whole import read_image
 from ..models import MGNet
 from .options import ExportOptions
 
@@ -115,7 +117,7 @@ def _photos(folder: str | os.PathLike[str], channels: int) -> list[Tensor]:
     found, _ = find_images([Path(folder)])
     if not found:
         raise ValueError(f"folder {os.fspath(folder)} must hold at least one image, got none")
-    pixels = (read_image(path, channels) for path in found)
+    pixels = (read_image(path, ReadOptions(channels)) for path in found)
     return [torch.from_numpy(each.copy()).permute(2, 0, 1) for each in pixels]
 
 

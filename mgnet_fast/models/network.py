@@ -15,10 +15,16 @@ from torch import Tensor, nn
 from .. import functional
 from ..ops.arguments import normalization
 from ..ops.autocast import without_autocast
-from ..ops.images.image_pool import ImagePool
 from .backbones.activation_checkpoint import checkpointed
 from .backbones.precision import glimpse_memory_format
 from .objective import LossFunction, MeanCrossEntropy
+
+
+class HasDtype(Protocol):
+    """Images in any form: a tensor, a pool, files."""
+
+    @property
+    def dtype(self) -> torch.dtype: ...
 
 
 class NetworkConfig(Protocol):
@@ -352,7 +358,7 @@ class GlimpseNetwork(nn.Module, ABC):
         shape: tuple[int, int] = self.config.glimpse_shape((height, width))
         return shape
 
-    def sampling_options(self, images: Tensor | ImagePool) -> dict[str, Any]:
+    def sampling_options(self, images: HasDtype) -> dict[str, Any]:
         """Arguments of :func:`mgnet_fast.glimpse` that follow from images and network."""
         is_bytes = images.dtype == torch.uint8
         return {

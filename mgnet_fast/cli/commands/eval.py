@@ -12,6 +12,7 @@ from ..accuracy_table import accuracy_table
 from ..eval_folder import evaluate_folder, holds_images
 from ..options import shared as options
 from ..options.option import option
+from ..options.reading import IgnoreExif
 from ..options.scenes import fixed_scenes
 from ..waiting import waiting_bar
 
@@ -59,6 +60,7 @@ def evaluate(
     max_unreadable: Annotated[
         int, _of_folders("How many unreadable images to skip at most.", True, min=0)
     ] = 10,
+    ignore_exif: IgnoreExif = False,
     threads: options.Threads = None,
     device: options.Device = "cpu",
     as_json: options.AsJson = False,
@@ -79,6 +81,7 @@ def evaluate(
             batch_size=batch_size or 128,
             workers=workers,
             max_unreadable=max_unreadable,
+            ignore_exif=ignore_exif,
             threads=threads,
             device=device,
             as_json=as_json,

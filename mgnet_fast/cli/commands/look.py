@@ -11,6 +11,7 @@ import typer
 from .. import console
 from ..options import shared as options
 from ..options.option import option
+from ..options.reading import AllowTruncated, IgnoreExif
 from ..options.scenes import fixed_scenes
 from ..waiting import waiting_bar
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from ...data import TranslatedMNIST
+    from ...data.reading.options import ReadOptions
     from ...pictures import Look
     from ...pictures.looks import NamedImage
 
@@ -43,6 +45,8 @@ def look(
     data: options.TestDigits = None,
     dataset: options.DatasetName = "translated-mnist",
     noise_std: options.NoiseStd = None,
+    ignore_exif: IgnoreExif = False,
+    allow_truncated: AllowTruncated = False,
     threads: options.Threads = None,
     device: options.Device = "cpu",
 ) -> None:
@@ -51,6 +55,7 @@ def look(
     Images in a folder named after a class are marked right or wrong.
     """
     from ...assets import toy_checkpoint_path
+    from ...data.reading.options import ReadOptions
     from ...models.files.checkpoints import load_checkpoint
     from ...models.files.trained_on import read_trained_on
     from ...pictures import look_at, write_report
@@ -63,7 +68,8 @@ def look(
     names = list(trained.classes) if trained else None
     if paths:
         chosen, of = _files(paths, images)
-        source = _read(chosen, model.config.in_chans, names, model.config.num_classes)
+        reading = ReadOptions(model.config.in_chans, ignore_exif, allow_truncated)
+        source = _read(chosen, reading, names, model.config.num_classes)
         count, what = len(chosen), "image file" if len(chosen) == 1 else "image files"
     else:
         from ...evaluation import check_fit
@@ -108,18 +114,19 @@ def _files(paths: list[str], most: int) -> tuple[list[Path], int]:
 
 
 def _read(
-    files: list[Path], channels: int, names: list[str] | None, classes: int
+    files: list[Path], reading: ReadOptions, names: list[str] | None, classes: int
 ) -> Iterator[NamedImage]:
     import torch
 
-    from ...data.image_files import large_images, read_image
+    from ...data.reading.errors import large_images
+    from ...data.reading.whole import read_image
     from ...pictures.looks import NamedImage
 
     names = names or [str(label) for label in range(classes)]
     with large_images():
         for path in files:
             try:
-                pixels = torch.from_numpy(read_image(path, channels).copy()).permute(2, 0, 1)
+                pixels = torch.from_numpy(read_image(path, reading).copy()).permute(2, 0, 1)
             except (ValueError, OSError) as error:
                 console.print_warning(f"skipped: {path}: {error}")
                 continue

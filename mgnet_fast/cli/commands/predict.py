@@ -27,10 +27,13 @@ from ..options.engine import (
 )
 from ..options.exits import ExitKind, exit_rule
 from ..options.option import option
+from ..options.reading import AllowTruncated, Decode, IgnoreExif, is_lazy
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from ...data.reading.file_image import FileImage
+    from ...data.reading.options import ReadOptions
     from ...engine import Engine, Prediction
 
 COLUMNS = ("path", "label", "probability", "glimpses", "finite")
@@ -67,12 +70,17 @@ def predict(
     calibration_images: CalibrationImages = None,
     runner: Runner = "auto",
     artefact: Artefact = None,
+    decode: Decode = "auto",
+    ignore_exif: IgnoreExif = False,
+    allow_truncated: AllowTruncated = False,
     threads: options.Threads = None,
     device: options.Device = "cpu",
 ) -> None:
     """Classify image files. Unreadable files are reported and skipped."""
     from ...assets import toy_checkpoint_path
-    from ...data.image_files import find_images, large_images
+    from ...data.image_files import find_images
+    from ...data.reading.errors import large_images
+    from ...data.reading.options import ReadOptions
     from ...engine import Engine
     from ...models.files.checkpoints import load_checkpoint
     from ...models.files.trained_on import read_trained_on
@@ -87,13 +95,15 @@ def predict(
     trained = read_trained_on(network)
     classes = trained.classes if trained else None
     rule = exit_rule(leave, threshold)
+    lazy = is_lazy(decode, model)
+    reading = ReadOptions(model.config.in_chans, ignore_exif, allow_truncated)
     place = device_for(device, Workers())
     samples = calibration_images or (SAMPLES if precision == "int8" else 0)
     form = form or ("csv" if out is not None and out.suffix == ".csv" else "jsonl")
     with ExitStack() as stack:
         stack.enter_context(fixed_threads(threads))
         stack.enter_context(large_images())
-        calibration = first_images(files, model.config.in_chans, samples) if samples else None
+        calibration = first_images(files, reading, samples) if samples else None
         engine = Engine(
             model,
             place,
@@ -113,7 +123,7 @@ def predict(
         for name in missing:
             report.skip(name, "there is no such file, and no pattern or folder with image files")
         write = _writer(target, form, classes)
-        for path, prediction in _predictions(engine, files, report):
+        for path, prediction in _predictions(engine, files, report, reading, lazy):
             write(path, prediction)
             report.count(prediction)
     report.summarise(engine.runner)
@@ -122,25 +132,43 @@ def predict(
 
 
 def _predictions(
-    engine: Engine, files: list[Path], report: _Report
+    engine: Engine, files: list[Path], report: _Report, reading: ReadOptions, lazy: bool
 ) -> Iterator[tuple[Path, Prediction]]:
-    from ...data.image_files import read_image
+    from ...data.reading.file_image import FileImage
 
-    channels = engine.model.config.in_chans
-    waiting: deque[Path] = deque()
+    waiting: deque[tuple[Path, FileImage | None]] = deque()
 
-    def images() -> Iterator[np.ndarray]:
+    def images() -> Iterator[np.ndarray | FileImage]:
         for path in files:
             try:
-                pixels = read_image(path, channels)
+                image = _opened(path, reading, lazy)
             except (ValueError, OSError) as error:
                 report.skip(str(path), getattr(error, "strerror", None) or str(error))
                 continue
-            waiting.append(path)
-            yield pixels
+            # Without the pixels of arrays, which would stay in memory until their turn.
+            waiting.append((path, image if isinstance(image, FileImage) else None))
+            yield image
 
     for prediction in engine.stream(images(), read_ahead=engine.slots):
-        yield waiting.popleft(), prediction
+        path, opened = waiting.popleft()
+        if opened is None or opened.error is None:
+            yield path, prediction
+        else:  # it turned out to be damaged, or has vanished
+            report.skip(str(path), opened.error)
+
+
+def _opened(path: Path, reading: ReadOptions, lazy: bool) -> np.ndarray | FileImage:
+    from ...data.reading.file_image import open_image
+    from ...data.reading.whole import read_image
+
+    if not lazy:
+        return read_image(path, reading)
+    return open_image(
+        path,
+        reading.channels,
+        ignore_exif=reading.ignore_exif,
+        allow_truncated=reading.allow_truncated,
+    )
 
 
 def _writer(target: TextIO, form: Format, classes: tuple[str, ...] | None) -> Any:

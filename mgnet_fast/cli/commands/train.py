@@ -48,6 +48,7 @@ def train(
     workers: opts.Workers = None,
     max_unreadable: opts.MaxUnreadable = opts.MAX_UNREADABLE,
     no_check: opts.NoCheck = False,
+    ignore_exif: opts.IgnoreExif = False,
     threads: opts.Threads = None,
     device: opts.Device = "cpu",
     bf16: opts.Bf16 = False,
@@ -79,6 +80,7 @@ def train(
         workers=workers,
         max_unreadable=max_unreadable,
         check=not no_check,
+        ignore_exif=ignore_exif,
     )
     changed = get_recipe(
         recipe_name,

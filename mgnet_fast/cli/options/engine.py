@@ -10,6 +10,8 @@ from .option import option
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ...data.reading.options import ReadOptions
+
 SAMPLES = 100
 
 
@@ -52,7 +54,7 @@ Artefact = Annotated[
 ]
 
 
-def first_images(files: list[Path], channels: int, count: int) -> list[Tensor]:
+def first_images(files: list[Path], reading: ReadOptions, count: int) -> list[Tensor]:
     """The first ``count`` images of ``files`` that can be read, as batches of one.
 
     Raises:
@@ -60,12 +62,12 @@ def first_images(files: list[Path], channels: int, count: int) -> list[Tensor]:
     """
     import torch
 
-    from ...data.image_files import read_image
+    from ...data.reading.whole import read_image
 
     found: list[Tensor] = []
     for path in files:
         try:
-            pixels = read_image(path, channels)
+            pixels = read_image(path, reading)
         except (ValueError, OSError):
             continue  # reported when its turn comes
         found.append(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])

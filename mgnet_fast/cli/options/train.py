@@ -166,6 +166,14 @@ NoCheck = Annotated[
         rich_help_panel=_FOLDERS,
     ),
 ]
+IgnoreExif = Annotated[
+    bool,
+    switch(
+        "Leave photographs as they are stored, not turned by EXIF.",
+        "--ignore-exif",
+        rich_help_panel=_FOLDERS,
+    ),
+]
 Threads = Annotated[
     int | None,
     option(

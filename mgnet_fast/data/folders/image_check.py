@@ -9,8 +9,9 @@ from torch.utils.data import Dataset
 
 from mgnet_fast.data.folders.image_folder import Unreadable, in_processes
 from mgnet_fast.data.folders.image_tree import ImageTree
-from mgnet_fast.data.image_files import check_image, large_images
 from mgnet_fast.data.labelled_images import Indices
+from mgnet_fast.data.reading.errors import large_images
+from mgnet_fast.data.reading.whole import check_image
 
 _AT_A_TIME = 32
 

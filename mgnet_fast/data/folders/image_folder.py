@@ -15,8 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from mgnet_fast.data.folders.image_transform import ImageTransform
 from mgnet_fast.data.folders.image_tree import ImageTree
-from mgnet_fast.data.image_files import large_images, open_image
 from mgnet_fast.data.labelled_images import Indices, LabelledImages
+from mgnet_fast.data.reading.errors import large_images
+from mgnet_fast.data.reading.options import ReadOptions
+from mgnet_fast.data.reading.whole import read_picture
 
 _SHOWN = 3
 Unreadable = dict[str, str]  # name below the tree's root, and the reason
@@ -51,6 +53,7 @@ class FolderImages(LabelledImages):
         workers: number of decoding processes; 0 decodes in this process.
         max_unreadable: how many unreadable images may be skipped.
         pin_memory: put batches in page-locked memory, for copies to a GPU.
+        ignore_exif: do not turn photographs as their EXIF orientation says.
 
     Attributes:
         unreadable: name and reason of the images skipped so far.
@@ -70,6 +73,7 @@ class FolderImages(LabelledImages):
         workers: int = 0,
         max_unreadable: int = 0,
         pin_memory: bool = False,
+        ignore_exif: bool = False,
     ) -> None:
         if channels not in (1, 3):
             raise ValueError(f"channels must be 1 or 3 for folders of images, got {channels}")
@@ -78,6 +82,7 @@ class FolderImages(LabelledImages):
                 raise ValueError(f"{name} must be at least 0, got {value}")
         self.tree, self.transform, self.training = tree, transform, training
         self.channels, self.seed = channels, seed
+        self.ignore_exif = ignore_exif
         self.workers, self.max_unreadable, self.pin_memory = workers, max_unreadable, pin_memory
         self.labels = torch.from_numpy(tree.labels)
         self.num_classes = len(tree.classes)
@@ -106,7 +111,8 @@ class FolderImages(LabelledImages):
         """
         # AutoAugment needs colours, so in training the conversion to grey comes last.
         channels = 3 if self.training else self.channels
-        image = open_image(self.tree.path(index), channels)
+        reading = ReadOptions(channels, self.ignore_exif)
+        image = read_picture(self.tree.path(index), reading)
         if not self.training:
             return self.transform.validate(image)
         seen = self.transform.train(image, self.seed, epoch, index)

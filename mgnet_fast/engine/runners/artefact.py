@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...functional import glimpse
 from ...models import MGNet
 from ...ops.images.image_pool import ImagePool
+from .file_images import FileImages, Images, sampled
 from .runner import StepInput
 
 Program = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -66,15 +66,13 @@ class ArtefactRunner:
         tokens[rows, length - 1] = token
         return logits, following
 
-    def _glimpses(
-        self, images: Tensor | ImagePool, region: Tensor, image_index: Tensor | None
-    ) -> Tensor:
+    def _glimpses(self, images: Images, region: Tensor, image_index: Tensor | None) -> Tensor:
         is_bytes = images.dtype == torch.uint8
-        return glimpse(
+        return sampled(
             images,
             region,
             self._glimpse_shape,
-            image_index=image_index,
+            image_index,
             mean=self.config.mean if is_bytes else None,
             std=self.config.std if is_bytes else None,
             dtype=torch.float32,
@@ -82,7 +80,9 @@ class ArtefactRunner:
             antialias=self.config.antialias,
         )
 
-    def _one_by_one(self, pool: ImagePool, given: StepInput) -> tuple[Tensor, Tensor, Tensor]:
+    def _one_by_one(
+        self, pool: ImagePool | FileImages, given: StepInput
+    ) -> tuple[Tensor, Tensor, Tensor]:
         _, region, tokens, length, image_index = given
         places = range(len(length)) if image_index is None else image_index.tolist()
         found = [

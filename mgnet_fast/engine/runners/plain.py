@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...functional import FoldedFusion, glimpse
+from ...functional import FoldedFusion
 from ...models import GlimpseNetwork
 from ...models.backbones.precision import glimpse_memory_format
 from ...ops.backends import choice as backends
 from ...ops.fusion.fusion_step import fusion_step
 from ...ops.fusion.fusion_weights import StepWeights
-from ...ops.images.image_pool import ImagePool
+from .file_images import Images, sampled
 from .runner import StepInput
 
 
@@ -64,9 +64,7 @@ class PlainRunner:
         feature = self.model.backbone(glimpses)
         return fusion_step(feature, region, tokens, length, self._weights, self._backend)
 
-    def glimpses(
-        self, images: Tensor | ImagePool, region: Tensor, image_index: Tensor | None
-    ) -> Tensor:
+    def glimpses(self, images: Images, region: Tensor, image_index: Tensor | None) -> Tensor:
         """The glimpse of each slot in the form the backbone takes: [S, C, h, w]."""
         if isinstance(images, Tensor):
             size = self.config.glimpse_shape((images.shape[-2], images.shape[-1]))
@@ -78,11 +76,11 @@ class PlainRunner:
             # networks on pools have their own glimpse size
             size = self.config.glimpse_shape((0, 0))
         is_bytes = images.dtype == torch.uint8
-        return glimpse(
+        return sampled(
             images,
             region,
             size,
-            image_index=image_index,
+            image_index,
             mean=self.config.mean if is_bytes else None,
             std=self.config.std if is_bytes else None,
             dtype=self._glimpse_dtype,

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ...ops.images.image_pool import ImagePool
+from .file_images import Images
 
 
 class StepInput(NamedTuple):
     """What a step works on: S slots with an image each, at any glimpse t of it."""
 
-    images: Tensor | ImagePool
-    """[B, C, H, W], or a pool."""
+    images: Images
+    """[B, C, H, W], a pool, or files."""
 
     region: Tensor
     """float32 [S, 3], the regions that the step before returned."""

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from ...models.backbones.precision import glimpse_memory_format
 from ...models.network import GlimpseNetwork, Looks, State
-from ...ops.glimpse import glimpse
-from ...ops.images.image_pool import ImagePool
+from .file_images import Images, sampled
 from .runner import StepInput
 
 
@@ -84,13 +83,13 @@ class StepwiseRunner:
         following = self._padded(self.model.next_looks(unfinished), len(length))
         return self.model.answer(state).float(), following
 
-    def _glimpses(self, images: Tensor | ImagePool, region: Tensor, index: Tensor) -> Tensor:
+    def _glimpses(self, images: Images, region: Tensor, index: Tensor) -> Tensor:
         # Only networks with their own glimpse size take images of several sizes.
         shape = (images.shape[-2], images.shape[-1]) if isinstance(images, Tensor) else (0, 0)
         options = self.model.sampling_options(images)
         options |= {"dtype": self._glimpse_dtype, "memory_format": self._memory_format}
         size = self.config.glimpse_shape(shape)
-        return glimpse(images, region, size, image_index=index, **options)
+        return sampled(images, region, size, index, **options)
 
     def _padded(self, looks: Looks, rows: int) -> Tensor:
         """Regions [rows, 3 or 4], or [rows, R, 3 or 4] padded with NaN where a row has fewer."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from ...ops.images.image_pool import ImagePool
 from ...ops.images.image_ring import ImageRing
 from ...ops.images.pooled_image import channels_side_by_side, check_image, check_same, dtype_of
+from ..runners.file_images import Images
 
 RING_BYTES = 1 << 30  # the largest size to which one image may grow a ring
 
@@ -24,7 +25,7 @@ class Places(Protocol):
     """Images in numbered places."""
 
     @property
-    def images(self) -> Tensor | ImagePool:
+    def images(self) -> Images:
         """What a step samples from; at least one place must hold an image."""
 
     @property

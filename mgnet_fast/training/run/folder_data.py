@@ -39,6 +39,7 @@ class ImageOptions:
         max_unreadable: how many unreadable images may be skipped.
         check: decode every image once before the run; otherwise the first unreadable image ends
             it.
+        ignore_exif: do not turn photographs as their EXIF orientation says.
     """
 
     preset: str | None = None
@@ -48,6 +49,7 @@ class ImageOptions:
     workers: int | None = None
     max_unreadable: int = MAX_UNREADABLE
     check: bool = True
+    ignore_exif: bool = False
 
 
 class FolderData:
@@ -103,6 +105,8 @@ class FolderData:
             "stem_pool": preset.stem_pool,
             "auto_augment": self._transform.auto_augment,
         }
+        if options.ignore_exif:
+            self.facts["ignore_exif"] = True  # runs without it may be older than the option
         self.header = TrainedOn(self._train.classes, size, self._transform.resize).to_header()
 
     def load(
@@ -127,6 +131,7 @@ class FolderData:
                 seed=self._seed,
                 workers=count,
                 pin_memory=device.type == "cuda",
+                ignore_exif=self._options.ignore_exif,
             )
             for name in ("train", "val")
         )

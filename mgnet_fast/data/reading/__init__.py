@@ -1,0 +1,1 @@
+"""Reads image files: whole, or only what is looked at."""

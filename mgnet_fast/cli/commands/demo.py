@@ -14,7 +14,7 @@ from rich.text import Text
 from .. import console
 from ..accuracy_table import accuracy_table
 from ..options import shared as options
-from ..options.option import option
+from ..options.option import option, switch
 
 if TYPE_CHECKING:
     from ...demo import Comparison, Picture
@@ -30,6 +30,11 @@ def demo(
     ] = 500,
     checkpoint: options.Checkpoint = None,
     budget: Annotated[float, option("N", "Seconds to measure speed; 0 skips it.", min=0)] = 12.0,
+    large: Annotated[
+        bool,
+        switch("Find the digits of a scene of hundreds of megapixels instead.", "--large"),
+    ] = False,
+    megapixels: Annotated[int, option("N", "With --large: size of the scene.", min=1)] = 300,
 ) -> None:
     """Show accuracy, a picture of the glimpses, and the speed-up on this machine."""
     if out.suffix not in (".png", ".pdf", ".svg"):
@@ -37,6 +42,11 @@ def demo(
             f"must end in .png, .pdf or .svg, got {str(out)!r}", param_hint="--out"
         )
     screen = console.output()
+    if large:
+        from ..large_demo import run_large_demo
+
+        run_large_demo(screen, out, checkpoint, megapixels)
+        return
     with screen.status("loading"):
         from ... import demo as show
         from ...evaluation import evaluate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +21,7 @@ from .orientation import AS_STORED, Box, Orientation, orientation_of
 from .picture_source import PictureSource
 from .slide_source import open_slide
 from .tiff_source import open_tiff
+from .window_source import WindowSource
 
 Opened = str | os.PathLike[str] | bytes | BinaryIO
 
@@ -36,6 +38,7 @@ class FileImage:
         height, width: in pixels, as displayed.
         channels: of the pixels.
         error: why it cannot be read any more, or None. Its glimpses are NaN then.
+        reading_seconds: spent in reading and decoding pieces so far.
     """
 
     def __init__(
@@ -44,12 +47,18 @@ class FileImage:
         self.name, self.channels = name, options.channels
         self.height, self.width = turn.size(source.levels[0].height, source.levels[0].width)
         self.error: str | None = None
+        self.reading_seconds = 0.0
         self._source, self._turn = source, turn
 
     @property
     def nbytes(self) -> int:
         """Bytes in memory now."""
         return self._source.nbytes
+
+    @property
+    def bytes_read(self) -> int:
+        """Compressed bytes read so far, as far as the reader counts them: those of tiles."""
+        return int(getattr(self._source, "bytes_read", 0))
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -67,6 +76,24 @@ class FileImage:
         level = self._source.levels[0]
         return self._turn.displayed(self._read(0, Box(0, 0, level.width, level.height)))
 
+    def window(self, left: int, top: int, width: int, height: int) -> FileImage:
+        """A rectangle of the image as an image of its own, of the scales at which it has whole
+        pixels. Closing it leaves the file open.
+
+        Raises:
+            ValueError: it is not within the image.
+        """
+        box = Box(left, top, left + width, top + height)
+        if not (0 <= left < box.right <= self.width and 0 <= top < box.bottom <= self.height):
+            raise ValueError(
+                f"a window must lie within the {self.height} x {self.width} pixels, got "
+                f"{tuple(box)}"
+            )
+        stored = self._turn.stored_box(box, self.height, self.width)
+        name = f"{self.name} at ({left}, {top})"
+        options = ReadOptions(self.channels)
+        return FileImage(name, WindowSource(self._source, stored), options, self._turn)
+
     def piece(self, region: Sequence[float], size: tuple[int, int]) -> Piece:
         """What a glimpse of ``size`` at ``region`` needs, from the scale that suits it.
 
@@ -83,8 +110,11 @@ class FileImage:
         """
         view = _view(region, size)
         number = self._level(view)
+        start = time.perf_counter()
         with reasons(self.name):
-            return piece_of(self._source, number, view, self._turn)
+            piece = piece_of(self._source, number, view, self._turn)
+        self.reading_seconds += time.perf_counter() - start
+        return piece
 
     def shrunk(self, region: Sequence[float], size: tuple[int, int]) -> np.ndarray:
         """The whole image at the scale that suits glimpses of ``size`` at ``region``,

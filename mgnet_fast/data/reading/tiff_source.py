@@ -64,6 +64,7 @@ class TiffSource:
         ]  # fmt: skip
         self._path, self._file, self._pages, self._options = path, file, pages, options
         self._lock = threading.Lock()
+        self.bytes_read = 0
 
     @property
     def nbytes(self) -> int:
@@ -105,6 +106,7 @@ class TiffSource:
             handle = self._file.filehandle
             handle.seek(page.dataoffsets[index])
             data = handle.read(page.databytecounts[index])
+            self.bytes_read += len(data)
         if len(data) != page.databytecounts[index]:
             raise ValueError(f"it ends within tile {row}, {column}")
         segment, _, shape = page.decode(data, index, jpegtables=page.jpegtables)

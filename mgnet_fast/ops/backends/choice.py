@@ -47,8 +47,8 @@ class Needs(NamedTuple):
 
 _NO_NEEDS = Needs()
 
-# decided once per process
-_first_choice: dict[tuple[str, Needs], str] = {}
+# (device, pool, antialias) -> backend, decided once per process
+_first_choice: dict[tuple[str, bool, bool], str] = {}
 
 _requested_by_environment = os.environ.get(ENVIRONMENT_VARIABLE) or None
 
@@ -97,14 +97,15 @@ def choose(device: str, requested: str | None, needs: Needs = _NO_NEEDS) -> str:
     if requested is not None:
         can_run(requested, device, raise_error=True, needs=needs)
         return requested
-    return _first_that_runs(device, needs)
+    return _first_that_runs(device, needs.pool, needs.antialias)
 
 
-def _first_that_runs(device: str, needs: Needs) -> str:
+def _first_that_runs(device: str, pool: bool, antialias: bool) -> str:
     """Chosen once a process. A traced program takes the name and traces none of this: the log
     cannot be traced, and a choice made while tracing would not pass the trace's own guards."""
-    key = (device, needs)
+    key = (device, pool, antialias)
     if key not in _first_choice:
+        needs = Needs(pool, antialias)
         order = _ORDER.get(device, _ORDER_ELSEWHERE)
         _first_choice[key] = next(name for name in order if can_run(name, device, needs=needs))
         _log.debug(

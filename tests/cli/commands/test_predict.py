@@ -14,10 +14,10 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
-from mgnet_fast import Confidence, Engine
+from mgnet_fast import Confidence, Engine, create_model, save_checkpoint
 from mgnet_fast.cli.options.engine import EnginePrecision, EngineRunner
 from mgnet_fast.demo import load_model, load_scenes
 from mgnet_fast.engine.convolutions import quantized_convolution
@@ -220,3 +220,69 @@ def test_an_interruption_ends_it_and_keeps_what_is_written(folder: Path, tmp_pat
     assert process.returncode == 1
     assert errors.splitlines()[-1] == "error: interrupted"
     assert len(out.read_text().splitlines()) == COUNT
+
+
+@pytest.fixture(scope="module")
+def soft_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped weights in a network that antialiases."""
+    path = tmp_path_factory.mktemp("network") / "soft.safetensors"
+    save_checkpoint(create_model("mgnet_toy", pretrained=True, antialias=True), path)
+    return path
+
+
+def test_reads_lazily_where_the_network_antialiases(
+    command, folder: Path, soft_network: Path
+) -> None:
+    words = ("predict", folder, "--checkpoint", soft_network, "--runner", "eager")
+    lazy, full = command(*words), command(*words, "--decode", "full")
+    assert lazy.code == full.code == 0
+    for ours, theirs in zip(lazy.out.splitlines(), full.out.splitlines(), strict=True):
+        one, other = json.loads(ours), json.loads(theirs)
+        assert (one["label"], one["glimpses"]) == (other["label"], other["glimpses"])
+
+
+def test_damaged_files_are_told_by_path_when_read_lazily(
+    command, folder: Path, soft_network: Path, tmp_path: Path
+) -> None:
+    whole = (folder / "00.png").read_bytes()
+    for name, content in (("a.png", whole), ("b.png", whole[: len(whole) // 2]), ("c.png", whole)):
+        (tmp_path / name).write_bytes(content)
+    words = ("predict", tmp_path, "--checkpoint", soft_network)
+    result = command(*words)
+    assert result.code == 1
+    assert [Path(json.loads(line)["path"]).name for line in result.out.splitlines()] == [
+        "a.png",
+        "c.png",
+    ]
+    assert f"skipped: {tmp_path / 'b.png'}: " in result.err
+    assert "2 images" in result.err
+    allowed = command(*words, "--allow-truncated")
+    assert allowed.code == 0
+    assert len(allowed.out.splitlines()) == 3
+
+
+def test_lazy_needs_glimpses_of_one_size(command, folder: Path, tmp_path: Path) -> None:
+    save_checkpoint(create_model("ffnet_toy"), tmp_path / "twin.safetensors")
+    words = ("--checkpoint", tmp_path / "twin.safetensors", "--decode", "lazy")
+    result = command("predict", folder, *words)
+    assert result.code == 1
+    assert "--decode must be full for a network without a glimpse_size" in result.err
+
+
+@pytest.mark.parametrize("words", [(), ("--decode", "lazy")])
+def test_photographs_are_turned_unless_told_otherwise(
+    command, folder: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    with Image.open(folder / "03.png") as upright:
+        turned = upright.transpose(Image.Transpose.ROTATE_90)  # EXIF turns it back
+    turned.save(tmp_path / "a.png", exif=exif)
+    (tmp_path / "b.png").write_bytes((folder / "03.png").read_bytes())
+    turned.save(tmp_path / "c.png")
+    rows = command("predict", tmp_path, "--runner", "eager", *words).out.splitlines()
+    a, b, c = (json.loads(row) for row in rows)
+    assert a["regions"] == b["regions"] != c["regions"]
+    rows = command("predict", tmp_path, "--runner", "eager", "--ignore-exif", *words).out
+    a, b, c = (json.loads(row) for row in rows.splitlines())
+    assert a["regions"] == c["regions"] != b["regions"]

@@ -188,3 +188,21 @@ def test_file_objects_are_left_open(tmp_path: Path) -> None:
         open_image(file).pixels()
         assert not file.closed
     assert os.path.exists(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("orientation", [1, 8])
+def test_windows(tmp_path: Path, suffix: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = write(tmp_path / f"a{suffix}", picture(240, 320), exif=exif)
+    image = open_image(path)
+    whole = image.pixels()
+    window = image.window(16, 8, 64, 48)
+    assert (window.height, window.width) == (48, 64)
+    assert np.array_equal(window.pixels(), whole[8:56, 16:80])
+    window.close()
+    assert np.array_equal(image.pixels(), whole)
+    for box in ((-1, 0, 5, 5), (0, 0, 0, 5), (300, 0, 100, 5)):
+        with pytest.raises(ValueError, match="a window must lie within"):
+            image.window(*box)

@@ -73,11 +73,13 @@ def test_features_with_packed_weights(name: str, dtype: torch.dtype) -> None:
 def test_a_processor_without_the_units_is_a_reason(precision: str, model: MGNet) -> None:
     if packed_convolution.refusal(HALVES[precision]) is None:
         pytest.skip(f"this processor has units for {precision}")
-    with pytest.raises(ValueError, match=r"'packed' cannot run: this processor has no units for"):
+    with pytest.raises(
+        ValueError, match=r"'packed' cannot run: this processor has no instructions for"
+    ):
         Engine(model, precision=precision, runner="packed")
     engine = Engine(model, precision=precision, slots=1)
     assert engine.runner in ("eager", "channels_last")
-    assert "; packed cannot run: this processor has no units for" in engine.reason
+    assert "; packed cannot run: this processor has no instructions for" in engine.reason
 
 
 @pytest.mark.parametrize("precision", HALVES)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..large_demo import WayOfReading
     from ..large_scene import LargeScene
 
-_SHOWN = 640  # pixels of the picture's longer side, about
+_SHOWN = 320  # the picture has at least twice as many pixels across
 
 
 def run_large_demo(screen: Console, out: Path, checkpoint: Path | None, megapixels: int) -> None:

@@ -154,7 +154,7 @@ class FileImage:
         # Levels are as stored; an image that is turned by a right angle has its axes exchanged.
         if self._turn.transposed:
             view = View(view.scale_y, view.scale_x, view.y, view.x, view.width, view.height)
-        number = chosen_level(self._source.levels, view)
+        number = chosen_level(self._source, view)
         held = self._source.held_level
         if held is not None and held <= number:
             return held

@@ -14,10 +14,12 @@ import numpy as np
 
 from .orientation import Box, Orientation
 
-# A level is fine enough for a glimpse whose samples are at least this many of its pixels apart. A
-# little below 1, so that the 1/8 of a JPEG serves where only the next scale, which takes twice as
-# long to decode, has more than one.
-LEAST_STEP = 0.75
+# A level is fine enough for a glimpse whose samples are at least this many of its pixels apart. Two
+# leave the glimpse's own filter most of the work. Where a level is decoded whole, one level serves
+# all looks, the smallest decides which, and the next finer one takes up to twice as long: there a
+# little less than one is enough for the smallest look, and the larger ones have more.
+LEAST_STEP = 2.0
+LEAST_STEP_OF_WHOLE_LEVELS = 0.75
 
 
 class Level(NamedTuple):
@@ -85,13 +87,15 @@ class Piece(NamedTuple):
     region: tuple[float, float, float, float]
 
 
-def chosen_level(levels: Sequence[Level], view: View) -> int:
+def chosen_level(source: Source, view: View) -> int:
     """The coarsest level that is fine enough for a view, the finest if none is."""
+    levels = source.levels
+    least = LEAST_STEP_OF_WHOLE_LEVELS if source.decodes_levels else LEAST_STEP
     chosen = 0
     for number, level in enumerate(levels):
         if min(level.height, level.width) < 2 <= min(levels[0].height, levels[0].width):
             break  # an axis of one pixel has no scale
-        if min(view.steps(level)) >= LEAST_STEP:
+        if min(view.steps(level)) >= least:
             chosen = number
     return chosen
 

@@ -279,8 +279,8 @@ def images_block() -> str:
     """What lazily decoded files change in the answers of a network."""
     result = json.loads(LAZY_READING.read_text(encoding="utf-8"))
     lines = [
-        "| format | image | scale | labels changed | right lazily, whole | region shift, median and "
-        "largest | logit change, median and largest |",
+        "| format | image | scale | labels changed | right lazily, whole "
+        "| region shift, median and largest | logit change, median and largest |",
         "|---" * 7 + "|",
     ]
     for row in result["rows"]:

@@ -215,7 +215,7 @@ def run_image_gradient(gradient: Tensor, grad: Tensor, sampling: Any, regions: T
     programs = count * (blocks_y + blocks_x)
     launching.launch(touch_tables_kernel, programs, grad.device, arguments, constants, WARPS)
 
-    order, starts = _glimpses_by_image(index, images)
+    order, starts = glimpses_by_image(index, images)
     cut = tiling(image_height, image_width, channels, is_interleaved(gradient), most_steps=1)
     arguments = (
         grad, normalization, cells, fractions, touched, order, starts, gradient,
@@ -227,7 +227,7 @@ def run_image_gradient(gradient: Tensor, grad: Tensor, sampling: Any, regions: T
     launching.launch(image_gradient_kernel, programs, grad.device, arguments, constants, WARPS)
 
 
-def _glimpses_by_image(
+def glimpses_by_image(
     image_index: Tensor | None, images: int
 ) -> tuple[Tensor | None, Tensor | None]:
     """The glimpses in the order of their images, and the start of each image's glimpses. An index

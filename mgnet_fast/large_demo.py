@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .assets import antialiased_toy_checkpoint_path
 from .data.reading.file_image import open_image
 from .demo import load_model
 from .engine import Engine, Never, Prediction
@@ -98,7 +99,7 @@ def _decode(path: Path, scene: LargeScene, checkpoint: Path | None) -> WayOfRead
 
 def _ready(checkpoint: Path | None) -> tuple[Engine, float]:
     """The engine, after a first image, and the memory so far."""
-    model = load_model(checkpoint)
+    model = load_model(checkpoint or antialiased_toy_checkpoint_path())
     engine = Engine(model, slots=4, runner="eager", exit=Never())
     engine.predict([np.zeros((112, 112, 1), np.uint8)] * 4)
     return engine, _peak_megabytes()

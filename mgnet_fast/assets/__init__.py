@@ -12,6 +12,7 @@ from pathlib import Path
 DIGIT_IMAGES = "digits-500-images-idx3-ubyte.gz"
 DIGIT_LABELS = "digits-500-labels-idx1-ubyte.gz"
 TOY_CHECKPOINT = "mgnet_toy.safetensors"
+ANTIALIASED_TOY_CHECKPOINT = "mgnet_toy_antialias.safetensors"
 
 
 def asset_path(name: str) -> Path:
@@ -36,3 +37,8 @@ def digit_paths() -> tuple[Path, Path]:
 def toy_checkpoint_path() -> Path:
     """Path of the checkpoint of ``mgnet_toy`` trained on translated MNIST with T = 3."""
     return asset_path(TOY_CHECKPOINT)
+
+
+def antialiased_toy_checkpoint_path() -> Path:
+    """Path of the same, trained with ``antialias=True``."""
+    return asset_path(ANTIALIASED_TOY_CHECKPOINT)

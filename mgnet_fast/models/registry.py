@@ -31,7 +31,8 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> Any:
         name: one of :func:`list_models`, or ``mgnet_`` or ``ffnet_`` followed by
             ``timm:<name>`` or ``torchvision:<name>``. ``ffnet_*`` is the feed-forward twin:
             T = 1 and glimpses of the image's own size.
-        pretrained: load the weights that the package contains (``mgnet_toy`` only).
+        pretrained: load the weights that the package contains (``mgnet_toy`` only; with
+            ``antialias=True`` those that were trained so).
         **overrides: fields of the network's config (:class:`MGNetConfig`) that replace the
             defaults of the name. With ``in_chans`` overridden, mean and std have no default
             (uint8 is only divided by 255). With ``down_factor`` given, ``glimpse_size`` has none.
@@ -89,7 +90,8 @@ def _split(name: str) -> tuple[Family, str]:
 
 
 def _load_shipped(model: GlimpseNetwork, family: Family, name: str) -> None:
-    weights = load_file(asset_path(f"{name}.safetensors"))
+    kind = "_antialias" if model.antialias else ""  # trained for the look that they will have
+    weights = load_file(asset_path(f"{name}{kind}.safetensors"))
     wanted = model.state_dict()
     for key in list(weights):
         if key not in wanted and key.startswith(family.training_only):

@@ -66,7 +66,7 @@ def glimpse(
             that can run (``mgnet_fast.backends()``), "reference" under torch.func's transforms.
             "reference" is plain PyTorch.
         antialias: whether samples more than a pixel apart are averages instead of bilinear ones,
-            as in ``interpolate(antialias=True)``; see below. "cpu" and "reference" only.
+            as in ``interpolate(antialias=True)``; see below. Not in "cuda".
 
     With ``antialias``, samples are :math:`\Delta = |s| S / n` pixels apart along an axis of S
     pixels and n samples (:math:`|s| (S - 1) / (n - 1)` with ``align_corners``). A glimpse with

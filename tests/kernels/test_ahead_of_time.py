@@ -44,7 +44,7 @@ def _meta(shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool = Fals
     return torch.empty(shape, dtype=dtype, device="meta", memory_format=order)
 
 
-def _runs(case: str, channels: int = 3) -> dict[str, Callable[[], Any]]:
+def _runs(case: str, channels: int = 3, antialias: bool = False) -> dict[str, Callable[[], Any]]:
     """Each launcher of the backend on tensors without memory."""
     dtype, result, last, constants, indexed = SHIPPED[case]
     image = _meta((256, channels, 224, 224), dtype, last)
@@ -52,7 +52,8 @@ def _runs(case: str, channels: int = 3) -> dict[str, Callable[[], Any]]:
     region = _meta((256, 3), torch.float64 if dtype == torch.float64 else torch.float32)
     index = _meta((256,), torch.int64) if indexed else None
     rows = _meta((2, channels), torch.float64) if constants else None
-    options = Options(96, 96, True, "zeros", str(result).removeprefix("torch."), last, "triton")
+    name = str(result).removeprefix("torch.")
+    options = Options(96, 96, True, "zeros", name, last, "triton", antialias)
     sampling = Sampling(image, index, rows, None, options)
     runs: dict[str, Callable[[], Any]] = {
         "glimpse": lambda: LAUNCHER.glimpse(sampling, region),
@@ -83,6 +84,22 @@ def test_compiles_without_spills(case: str, capability: int) -> None:
             used = ahead_of_time.usage(compiled(launch, capability), capability)
             assert used.spilled == 0, f"{name}: {kernel} spills {used.spilled} bytes"
     assert seen >= {"glimpse_kernel", "region_sums_kernel", "logits_gradient_kernel"}
+
+
+@pytest.mark.parametrize("capability", [80, 90, 100])
+@pytest.mark.parametrize("case", EVERYWHERE)
+def test_the_filter_compiles_without_spills(case: str, capability: int) -> None:
+    """Whatever depends on antialiasing, and nothing that is compiled above."""
+    seen = set()
+    runs = _runs(case, antialias=True)
+    for name in ("glimpse", "region_gradient", "image_gradient"):
+        for launch in launches_of(runs[name]) if name in runs else ():
+            kernel = launch.kernel.__name__
+            if kernel.startswith(("filtered", "reach")):
+                seen.add(kernel)
+                used = ahead_of_time.usage(compiled(launch, capability), capability)
+                assert used.spilled == 0, f"{name}: {kernel} spills {used.spilled} bytes"
+    assert seen >= {"filtered_glimpse_kernel", "filtered_sums_kernel"}
 
 
 @pytest.mark.parametrize("capability", [80, 90, 100])

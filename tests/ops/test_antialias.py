@@ -236,9 +236,10 @@ def test_boxes_equal_pillow(filter_backend: str, box: tuple[float, float, float,
     assert float(difference.max()) < 1e-6
 
 
-def test_other_backends_say_that_they_do_not() -> None:
-    with pytest.raises(ValueError, match="backend 'cuda' cannot run on cpu tensors"):
-        backends.can_run("cuda", "cpu", raise_error=True, needs=backends.Needs(antialias=True))
-    assert backends.choose("cuda", None, backends.Needs(antialias=True)) == "reference"
+def test_backends_without_a_filter_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(backends._REFUSALS, "cuda", lambda device: None)
+    needs = backends.Needs(antialias=True)
+    with pytest.raises(ValueError, match="it does not antialias; cpu and triton and reference do"):
+        backends.can_run("cuda", "cuda", raise_error=True, needs=needs)
     with pytest.raises(TypeError, match="antialias must be a bool, got str"):
         glimpse(torch.zeros(1, 1, 4, 4), torch.zeros(1, 3), 2, antialias="yes")  # type: ignore[arg-type]

@@ -35,7 +35,7 @@ LAUNCHERS: dict[str, native.Launcher | triton.Launcher] = {
     "cuda": cuda.LAUNCHER,
 }
 _TAKES_POOLS = ("cpu", "triton", "reference")
-_ANTIALIASES = ("cpu", "reference")
+_ANTIALIASES = ("cpu", "triton", "reference")
 
 
 class Needs(NamedTuple):

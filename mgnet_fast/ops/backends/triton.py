@@ -41,22 +41,28 @@ class Launcher:
 
     def glimpse(self, sampling: Sampling, region: Tensor) -> Tensor:
         samples = sampling.new_samples(region.shape[0])
-        _kernels("glimpse").run_glimpse(samples, _ready(sampling), region)
+        ready = _ready(sampling)
+        _kernels("glimpse").run_glimpse(samples, ready, region)
+        _filter(samples, ready, region)
         return samples
 
     def region_gradient(self, sampling: Sampling, region: Tensor, grad: Tensor) -> Tensor:
         gradient = region.new_empty(region.shape)
-        kernels = _kernels("glimpse_backward_region")
-        sums = kernels.run_region_sums(grad, _ready(sampling), region)
-        kernels.run_region_gradient(gradient, sums)
+        sums = _region_sums(grad, sampling, region)
+        _kernels("glimpse_backward_region").run_region_gradient(gradient, sums)
         return gradient
 
     def image_gradient(self, sampling: Sampling, region: Tensor, grad: Tensor) -> Tensor:
         if sampling.pool is not None:
             raise RuntimeError(native.NO_GRADIENT_OF_POOLS)
         gradient = torch.empty_like(sampling.image)
-        kernels = _kernels("glimpse_backward_image")
-        kernels.run_image_gradient(gradient, grad, _ready(sampling), region)
+        ready = _ready(sampling)
+        if sampling.options.antialias:
+            kernels = _kernels("filtered_backward_image")
+            kernels.run_filtered_image_gradient(gradient, grad, ready, region)
+        else:
+            kernels = _kernels("glimpse_backward_image")
+            kernels.run_image_gradient(gradient, grad, ready, region)
         return gradient
 
     def glimpse_from_logits(
@@ -64,7 +70,9 @@ class Launcher:
     ) -> tuple[Tensor, Tensor]:
         samples = sampling.new_samples(logits.shape[0])
         region = logits.new_empty(logits.shape)
-        _kernels("glimpse").run_glimpse(samples, _ready(sampling), logits, region, range_map)
+        ready = _ready(sampling)
+        _kernels("glimpse").run_glimpse(samples, ready, logits, region, range_map)
+        _filter(samples, ready, region)
         return samples, region
 
     def logits_gradient(
@@ -77,11 +85,24 @@ class Launcher:
         grad_region: Tensor,
     ) -> Tensor:
         gradient = logits.new_empty(logits.shape)
-        kernels = _kernels("glimpse_backward_region")
-        sums = kernels.run_region_sums(grad_samples, _ready(sampling), region)
+        sums = _region_sums(grad_samples, sampling, region)
         kernels = _kernels("glimpse_backward_logits")
         kernels.run_logits_gradient(gradient, sums, grad_region, logits, range_map)
         return gradient
+
+
+def _filter(samples: Tensor, ready: Sampling, region: Tensor) -> None:
+    """A second launch for the glimpses that need the filter."""
+    if ready.options.antialias:
+        _kernels("filtered_glimpse").run_filtered_glimpse(samples, ready, region)
+
+
+def _region_sums(grad: Tensor, sampling: Sampling, region: Tensor) -> Tensor:
+    ready = _ready(sampling)
+    sums: Tensor = _kernels("glimpse_backward_region").run_region_sums(grad, ready, region)
+    if ready.options.antialias:
+        _kernels("filtered_backward_region").run_filtered_sums(sums, grad, ready, region)
+    return sums
 
 
 def _ready(sampling: Sampling) -> Sampling:

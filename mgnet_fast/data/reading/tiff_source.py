@@ -44,7 +44,18 @@ def _can_be_read(page: Any) -> bool:
     # Turned images are rare among tiled ones; Pillow reads them.
     tags = page.tags
     turned = "Orientation" in tags and tags["Orientation"].value not in (0, 1)
-    return page.is_tiled and page.axes in ("YX", "YXS") and page.imagedepth == 1 and not turned
+    plain = page.is_tiled and page.axes in ("YX", "YXS") and page.imagedepth == 1 and not turned
+    return plain and _has_codec(page)
+
+
+def _has_codec(page: Any) -> bool:
+    """Whether tifffile can decompress the tiles; without imagecodecs it knows a few ways only."""
+    import tifffile
+
+    try:
+        return page.compression == 1 or tifffile.TIFF.DECOMPRESSORS[page.compression] is not None
+    except KeyError:
+        return False
 
 
 class TiffSource:

@@ -43,7 +43,7 @@ class FileImages:
         Raises:
             ValueError: it cannot be read.
         """
-        pixels = np.ascontiguousarray(self._file(place).pixels())
+        pixels = np.array(self._file(place).pixels())  # a copy: decoders give read-only views
         return torch.from_numpy(pixels).permute(2, 0, 1).to(self.device)
 
     def glimpses(

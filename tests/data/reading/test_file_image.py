@@ -35,7 +35,7 @@ def write(path: Path, pixels: np.ndarray, **options: object) -> Path:
 
 def of_piece(path: Path, region: tuple[float, ...], size: tuple[int, int], **options: object):
     piece = open_image(path, **options).piece(region, size)
-    pixels = torch.from_numpy(np.ascontiguousarray(piece.pixels)).permute(2, 0, 1)[None]
+    pixels = torch.from_numpy(np.array(piece.pixels)).permute(2, 0, 1)[None]
     where = torch.tensor([piece.region], dtype=torch.float64)
     return glimpse(pixels, where, size, antialias=True)
 

@@ -61,6 +61,12 @@ README_ROWS: tuple[tuple[str, str, Result], ...] = (
          "peer": "OpenCV INTER_AREA"},
     ),
     (
+        "A 12-megapixel JPEG to a label, ResNet-18, four glimpses",
+        "Pillow decodes it whole, bilinear samples",
+        {"op": "12-megapixel JPEGs to labels", "peer": "Pillow, whole, bilinear, T = 4",
+         "case": "mgnet_resnet18, 4 files, T = 4, 1 slot, reading lazily"},
+    ),
+    (
         "ResNet-18, one image at a time, float32: the engine",
         "the published code's algorithm",
         {"case": f"mgnet_resnet18, {_ONE_SLOT}", "dtype": "float32", "peer": _PUBLISHED},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,11 +24,13 @@ class NamedImage(NamedTuple):
         name: shown to the reader.
         pixels: [C, H, W], uint8, or floating point normalised as the network expects it.
         label: its class; None if unknown.
+        size: height and width of the file, where the pixels are a smaller scale of it.
     """
 
     name: str
     pixels: Tensor
     label: int | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def look_at(model: GlimpseNetwork, images: Iterable[NamedImage]) -> Iterator[Loo
     check_network(model)
     model.eval()
     device = next(model.parameters()).device
-    for name, pixels, label in images:
+    for name, pixels, label, file_size in map(_named, images):
         if not isinstance(pixels, Tensor):
             raise TypeError(
                 f"pixels of image {name!r} must be a Tensor [C, H, W], got {type(pixels).__name__}"
@@ -126,8 +128,7 @@ def look_at(model: GlimpseNetwork, images: Iterable[NamedImage]) -> Iterator[Loo
         yield Look(
             name,
             label,
-            height,
-            width,
+            *(file_size or (height, width)),
             _thumbnail(shown[0]),
             _as_bytes(glimpse(shown, regions, size, image_index=index, antialias=model.antialias)),
             regions.float().cpu(),
@@ -135,6 +136,10 @@ def look_at(model: GlimpseNetwork, images: Iterable[NamedImage]) -> Iterator[Loo
             tuple(confidences.tolist()),
             model.looks,
         )
+
+
+def _named(image: NamedImage | tuple[Any, ...]) -> NamedImage:
+    return image if isinstance(image, NamedImage) else NamedImage(*image)
 
 
 def _as_pixels(model: GlimpseNetwork, image: Tensor) -> Tensor:

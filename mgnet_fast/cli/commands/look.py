@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .. import console
 from ..options import shared as options
 from ..options.option import option
-from ..options.reading import AllowTruncated, IgnoreExif
+from ..options.reading import AllowTruncated, Decode, IgnoreExif, is_lazy
 from ..options.scenes import fixed_scenes
 from ..waiting import waiting_bar
 
@@ -45,6 +45,7 @@ def look(
     data: options.TestDigits = None,
     dataset: options.DatasetName = "translated-mnist",
     noise_std: options.NoiseStd = None,
+    decode: Decode = "auto",
     ignore_exif: IgnoreExif = False,
     allow_truncated: AllowTruncated = False,
     threads: options.Threads = None,
@@ -69,7 +70,8 @@ def look(
     if paths:
         chosen, of = _files(paths, images)
         reading = ReadOptions(model.config.in_chans, ignore_exif, allow_truncated)
-        source = _read(chosen, reading, names, model.config.num_classes)
+        lazy = is_lazy(decode, model)
+        source = _read(chosen, reading, names, model.config, lazy)
         count, what = len(chosen), "image file" if len(chosen) == 1 else "image files"
     else:
         from ...evaluation import check_fit
@@ -114,25 +116,39 @@ def _files(paths: list[str], most: int) -> tuple[list[Path], int]:
 
 
 def _read(
-    files: list[Path], reading: ReadOptions, names: list[str] | None, classes: int
+    files: list[Path], reading: ReadOptions, names: list[str] | None, config: Any, lazy: bool
 ) -> Iterator[NamedImage]:
     import torch
 
     from ...data.reading.errors import large_images
+    from ...data.reading.file_image import open_image
     from ...data.reading.whole import read_image
     from ...pictures.looks import NamedImage
 
-    names = names or [str(label) for label in range(classes)]
+    names = names or [str(label) for label in range(config.num_classes)]
     with large_images():
         for path in files:
             try:
-                pixels = torch.from_numpy(read_image(path, reading).copy()).permute(2, 0, 1)
+                size = None
+                if lazy:  # one scale for all looks: that of the smallest
+                    file = open_image(
+                        path,
+                        reading.channels,
+                        ignore_exif=reading.ignore_exif,
+                        allow_truncated=reading.allow_truncated,
+                    )
+                    smallest = getattr(config, "scale_range", (1.0,))[0], 0, 0
+                    array = file.shrunk(smallest, config.glimpse_shape((0, 0)))
+                    size = file.height, file.width
+                else:
+                    array = read_image(path, reading)
+                pixels = torch.from_numpy(array.copy()).permute(2, 0, 1)
             except (ValueError, OSError) as error:
                 console.print_warning(f"skipped: {path}: {error}")
                 continue
             folder = path.parent.name
             label = names.index(folder) if folder in names else None
-            yield NamedImage(str(path), pixels, label)
+            yield NamedImage(str(path), pixels, label, size)
 
 
 def _scenes(scenes: TranslatedMNIST, count: int) -> Iterator[NamedImage]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mgnet_fast.assets import antialiased_toy_checkpoint_path
 from mgnet_fast.demo import load_scenes
 
 
@@ -80,3 +81,18 @@ def test_the_picture_names_files(command, files: Path, monkeypatch: pytest.Monke
     assert result.code == 0, result.err
     assert drawn["image_names"] == ["somewhere/scene.png"]
     assert drawn["title"] == "mgnet_toy.safetensors: 1 image file"
+
+
+def test_networks_that_antialias_look_at_a_smaller_scale(command, tmp_path: Path) -> None:
+    scene = load_scenes(1).scenes(np.arange(1))[0, 0].numpy()
+    Image.fromarray(scene).resize((896, 896)).save(tmp_path / "a.jpg", quality=95)
+    network = antialiased_toy_checkpoint_path()
+    for words in ((), ("--decode", "full")):
+        out = tmp_path / "-".join(("out", *words[1:]))
+        result = command("look", tmp_path / "a.jpg", "--checkpoint", network, "--out", out, *words)
+        assert result.code == 0
+        assert "896 x 896" in (out / "looks.html").read_text(encoding="utf-8")
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:4000])
+    result = command("look", tmp_path / "a.jpg", "--checkpoint", network)
+    assert result.code == 1
+    assert f"skipped: {tmp_path / 'a.jpg'}: " in result.err

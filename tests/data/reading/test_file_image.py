@@ -206,3 +206,21 @@ def test_windows(tmp_path: Path, suffix: str, orientation: int) -> None:
     for box in ((-1, 0, 5, 5), (0, 0, 0, 5), (300, 0, 100, 5)):
         with pytest.raises(ValueError, match="a window must lie within"):
             image.window(*box)
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_jpeg_libraries_give_the_same_pixels(
+    mode: str, progressive: bool, subsampling: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("simplejpeg", reason="simplejpeg is not installed")
+    file = io.BytesIO()
+    image = Image.fromarray(picture(203, 301)).convert(mode)
+    image.save(file, "JPEG", progressive=progressive, subsampling=subsampling)
+    cases = [(scale, channels) for scale in jpeg.SCALES for channels in (1, 3, 4)]
+    fast = [jpeg.decode_jpeg(file.getvalue(), s, ReadOptions(c)) for s, c in cases]
+    monkeypatch.setattr(jpeg, "_simplejpeg", lambda: None)
+    for ours, (scale, channels) in zip(fast, cases, strict=True):
+        assert ours.shape == (*jpeg.scaled_size(203, 301, scale), channels)
+        assert np.array_equal(ours, jpeg.decode_jpeg(file.getvalue(), scale, ReadOptions(channels)))

@@ -25,22 +25,9 @@ struct VectorOf {
   typedef Real Type __attribute__((vector_size(kVectorBytes)));
 };
 
-// As many bytes as a vector holds 16-bit words; their sums as two vectors of floats.
-#if defined(MGNET_ISA_AVX512)
-struct WordLanes {
-  enum { kLanes = 32 };
-  using Words = __m512i;
-  MGNET_INLINE Words zero() { return _mm512_setzero_si512(); }
-  MGNET_INLINE Words load(const uint8_t* from) {
-    return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i*)from));
-  }
-  MGNET_INLINE Words add(Words a, Words b) { return _mm512_add_epi16(a, b); }
-  MGNET_INLINE VectorOf<float>::Type floats(Words words, int half) {
-    const __m256i part = half ? _mm512_extracti64x4_epi64(words, 1) : _mm512_castsi512_si256(words);
-    return (VectorOf<float>::Type)_mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(part));
-  }
-};
-#elif defined(MGNET_ISA_AVX2)
+// As many bytes as a vector holds 16-bit words; their sums as two vectors of floats. Wider ones
+// would wait for the memory as long.
+#if defined(MGNET_ISA_AVX512) || defined(MGNET_ISA_AVX2)
 struct WordLanes {
   enum { kLanes = 16 };
   using Words = __m256i;
@@ -49,9 +36,10 @@ struct WordLanes {
     return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i*)from));
   }
   MGNET_INLINE Words add(Words a, Words b) { return _mm256_add_epi16(a, b); }
-  MGNET_INLINE VectorOf<float>::Type floats(Words words, int half) {
+  typedef float Floats __attribute__((vector_size(32)));
+  MGNET_INLINE Floats floats(Words words, int half) {
     const __m128i part = half ? _mm256_extracti128_si256(words, 1) : _mm256_castsi256_si128(words);
-    return (VectorOf<float>::Type)_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(part));
+    return (Floats)_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(part));
   }
 };
 #else

@@ -48,25 +48,34 @@ def decode_jpeg(data: bytes, scale: int, options: ReadOptions) -> np.ndarray:
         Exception: of many types, if it is damaged; see ``reading/errors.py``.
     """
     with Image.open(io.BytesIO(data)) as image:
-        height, width = scaled_size(image.height, image.width, scale)
-        library = _simplejpeg()
-        space = {"RGB": "RGB", "L": "GRAY"}.get(image.mode)
-        if library is not None and space is not None:
-            pixels: np.ndarray = library.decode_jpeg(
-                data,
-                "GRAY" if options.channels == 1 and space == "GRAY" else "RGB",
-                min_height=height,
-                min_width=width,
-                min_factor=1,
-                strict=not options.allow_truncated,
-            )
-            if pixels.shape[:2] != (height, width):
-                raise ValueError(f"it decodes to {pixels.shape[:2]} pixels instead of its size")
-            if pixels.shape[2] == options.channels:
-                return pixels
-            return as_array(converted(Image.fromarray(pixels.squeeze()), options.channels))
+        decoded = decoded_jpeg(data, image, scale, options)
+        return decoded if isinstance(decoded, np.ndarray) else as_array(decoded)
+
+
+def decoded_jpeg(
+    data: bytes, image: Image.Image, scale: int, options: ReadOptions
+) -> np.ndarray | Image.Image:
+    """The same, given the opened file, in the form in which the decoder gives it."""
+    height, width = scaled_size(image.height, image.width, scale)
+    library = _simplejpeg()
+    space = {"RGB": "RGB", "L": "GRAY"}.get(image.mode)
+    if library is None or space is None:
         if scale > 1:  # Pillow takes the scale that gives at least this size
             image.draft(None, (image.width // scale, image.height // scale))
         with truncated_images(options.allow_truncated):
             image.load()
-        return as_array(converted(image, options.channels))
+        return converted(image, options.channels)
+    pixels: np.ndarray = library.decode_jpeg(
+        data,
+        "GRAY" if options.channels == 1 and space == "GRAY" else "RGB",
+        min_height=height,
+        min_width=width,
+        min_factor=1,
+        strict=not options.allow_truncated,
+    )
+    if pixels.shape[:2] != (height, width):
+        raise ValueError(f"it decodes to {pixels.shape[:2]} pixels instead of its size")
+    if pixels.shape[2] == options.channels:
+        return pixels
+    grey = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+    return converted(Image.fromarray(grey), options.channels)

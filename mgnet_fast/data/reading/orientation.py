@@ -69,7 +69,7 @@ def orientation_of(image: Image.Image) -> Orientation:
     the pixels count, as finding others would decode it. TIFFs have a tag of their own, and Pillow
     turns them as they are decoded.
     """
-    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+    if image.format == "TIFF" or "exif" not in image.info:
         return AS_STORED
     try:
         value = image.getexif().get(ExifTags.Base.Orientation)

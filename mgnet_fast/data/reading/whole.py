@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ from PIL import Image
 
 from .colours import as_array, converted
 from .errors import reasons, truncated_images
-from .jpeg import decode_jpeg
+from .jpeg import decoded_jpeg, is_jpeg
 from .options import ReadOptions
-from .orientation import AS_STORED, orientation_of
+from .orientation import AS_STORED, Orientation, orientation_of
 
 
 def read_image(path: str | Path, options: ReadOptions) -> np.ndarray:
@@ -24,15 +25,8 @@ def read_image(path: str | Path, options: ReadOptions) -> np.ndarray:
         FileNotFoundError: there is no such file.
         ValueError: it is not an image, or is damaged.
     """
-    with reasons(str(path)), Image.open(path) as image:
-        turn = AS_STORED if options.ignore_exif else orientation_of(image)
-        if image.format == "JPEG":
-            pixels = decode_jpeg(Path(path).read_bytes(), 1, options)
-        else:
-            with truncated_images(options.allow_truncated):
-                image.load()  # converting to the same mode would not decode it
-            pixels = as_array(converted(image, options.channels))
-        return turn.displayed(pixels)
+    decoded, turn = _decoded(path, options)
+    return turn.displayed(decoded if isinstance(decoded, np.ndarray) else as_array(decoded))
 
 
 def read_picture(path: str | Path, options: ReadOptions) -> Image.Image:
@@ -42,10 +36,29 @@ def read_picture(path: str | Path, options: ReadOptions) -> Image.Image:
         FileNotFoundError: there is no such file.
         ValueError: it is not an image, or is damaged.
     """
-    pixels = read_image(path, options)
-    return Image.fromarray(
-        np.ascontiguousarray(pixels[:, :, 0] if options.channels == 1 else pixels)
-    )
+    decoded, turn = _decoded(path, options)
+    if isinstance(decoded, Image.Image) and turn == AS_STORED:
+        return decoded  # for small files, the way to an array and back takes as long as decoding
+    pixels = turn.displayed(decoded if isinstance(decoded, np.ndarray) else as_array(decoded))
+    if options.channels == 1:
+        pixels = pixels[:, :, 0]
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _decoded(
+    path: str | Path, options: ReadOptions
+) -> tuple[np.ndarray | Image.Image, Orientation]:
+    with reasons(str(path)), open(path, "rb") as file:
+        start = file.read(3)
+        data = start + file.read() if is_jpeg(start) else None
+        file.seek(0)
+        with Image.open(file if data is None else io.BytesIO(data)) as image:
+            turn = AS_STORED if options.ignore_exif else orientation_of(image)
+            if data is not None and image.format == "JPEG":
+                return decoded_jpeg(data, image, 1, options), turn
+            with truncated_images(options.allow_truncated):
+                image.load()  # converting to the same mode would not decode it
+            return converted(image, options.channels), turn
 
 
 def check_image(path: str | Path) -> None:

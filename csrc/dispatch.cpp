@@ -287,6 +287,7 @@ void glimpse_backward_region(const Job& job, void* region_gradient, int threads)
 void glimpse_backward_image(const Job& job, ImageGradient gradient, int threads) {
   check_job(job);
   require(!job.images.pool, "the pixels of a pool get no gradient");
+  check_filtered_row(job);
   require(is_float_type(gradient.type), "image gradient dtype code must be 0 to 3", gradient.type);
   const int64_t images = job.images.count, count = job.regions.count;
   std::vector<int64_t> first(static_cast<size_t>(images) + 1, 0), order(count), next;

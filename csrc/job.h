@@ -56,6 +56,9 @@ struct Sampling {
   bool antialias;  // filters where samples are more than a pixel apart
 };
 
+// A filter keeps a few rows of the image in memory, so there must be an end to their length.
+enum { kLongestFilteredRow = 1 << 24 };  // in elements: width times channels
+
 struct Job {
   Images images;
   Regions regions;

@@ -76,6 +76,15 @@ void take_image_of_pool(const Job& job, int64_t image, int64_t n, Images& one) {
 
 }  // namespace
 
+void check_filtered_row(const Job& one) {
+  const int64_t elements = one.images.width * one.images.channels;
+  if (one.sampling.antialias && elements > kLongestFilteredRow) {
+    throw std::invalid_argument("image must have at most " + std::to_string(kLongestFilteredRow) +
+                                " elements in a row to be antialiased, got " +
+                                std::to_string(elements));
+  }
+}
+
 bool needs_one_job_each(const Job& job) { return job.images.pool || job.sampling.antialias; }
 
 std::vector<Job> one_job_each(const Job& job) {
@@ -88,6 +97,7 @@ std::vector<Job> one_job_each(const Job& job) {
     } else {
       one.images.data = moved(one.images.data, one.images.type, image * one.images.stride_n);
     }
+    check_filtered_row(one);
     one.images.count = 1;
     one.images.stride_n = 0;
     one.regions.data = moved(job.regions.data, job.regions.type, n * job.regions.stride_n);

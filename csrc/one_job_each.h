@@ -12,6 +12,9 @@ namespace mgnet {
 
 bool needs_one_job_each(const Job& job);
 
+// Throws for an antialiased job on one image whose rows are too long for the filter's memory.
+void check_filtered_row(const Job& one);
+
 // One job for each glimpse of a job that check_job has passed; its units are those of glimpse 0.
 // Every entry of a pool that a region looks at must lie in the buffer; it is read once, so that
 // what was checked is what the kernels see even where another thread writes to the table.

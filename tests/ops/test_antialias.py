@@ -236,6 +236,16 @@ def test_boxes_equal_pillow(filter_backend: str, box: tuple[float, float, float,
     assert float(difference.max()) < 1e-6
 
 
+def test_rows_too_long_for_the_filter_are_refused() -> None:
+    image = torch.zeros(1, 1, 1, 1).expand(1, 3, 4, 2**23)
+    with pytest.raises(ValueError, match="at most 16777216 elements in a row to be antialiased"):
+        glimpse(image, torch.ones(1, 3), 4, antialias=True, backend="cpu")
+    pool = ImagePool([torch.zeros(1, 1, 2**24 + 1, dtype=torch.uint8)])
+    with pytest.raises(ValueError, match="at most 16777216 elements"):
+        glimpse(pool, torch.ones(1, 3), 4, antialias=True, backend="cpu")
+    assert glimpse(image, torch.tensor([[1e-9, 0, 0]]), 4, backend="cpu").shape == (1, 3, 4, 4)
+
+
 def test_backends_without_a_filter_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(backends._REFUSALS, "cuda", lambda device: None)
     needs = backends.Needs(antialias=True)

@@ -45,7 +45,7 @@ struct ColumnDots {
   Real* weights;    // in whole pieces
   int64_t pieces;   // of every sample, whose weights follow each other; 0: as the next two say
   int32_t* own;     // pieces of a sample
-  int32_t* at;      // where its weights begin
+  int64_t* at;      // where its weights begin
   int32_t* pixels;  // where its pixels begin, from the first column on
   Real* totals;     // sums of the weights
 };
@@ -75,7 +75,7 @@ MGNET_INLINE FilterTables<Real> take_filter_tables(Arena& arena, const Job& job)
   tables.dots.weights = Arena::take<Real>(arena, most_weights(job));
   tables.dots.pieces = 0;
   tables.dots.own = Arena::take<int32_t>(arena, padded(width));
-  tables.dots.at = Arena::take<int32_t>(arena, padded(width));
+  tables.dots.at = Arena::take<int64_t>(arena, padded(width));
   tables.dots.pixels = Arena::take<int32_t>(arena, padded(width));
   tables.dots.totals = Arena::take<Real>(arena, padded(width));
   return tables;
@@ -121,7 +121,7 @@ static void fill_dots(FilterTables<Real>& tables, int64_t samples) {
         dots.pieces == 0 && j > 0 && j < samples && same_weights(tap, tables.columns[j - 1]);
     const int64_t pieces = dots.pieces ? dots.pieces : pieces_of(tap);
     dots.own[j] = (int32_t)pieces;
-    dots.at[j] = shared ? dots.at[j - 1] : (int32_t)used;
+    dots.at[j] = shared ? dots.at[j - 1] : used;
     dots.pixels[j] = is_empty(tap) ? 0 : (int32_t)(tap.edge[0] - tables.first_column);
     dots.totals[j] = tap.total;
     if (shared) continue;

@@ -11,6 +11,7 @@ from support.cases import (
     normalization_rows,
     random_image,
     random_region,
+    unit_of_region_gradient,
 )
 from support.tolerances import OUTPUT, Tolerance, assert_close
 from torch import Tensor
@@ -46,6 +47,39 @@ def test_memcheck_layouts_and_dtypes(
         got = glimpse(on(device, image), region.to(device), size, backend=kernel, **sampling)
         expected = expected_glimpse(image, region, size, **sampling)
         assert_close(got.cpu(), expected, OUTPUT[got.dtype])
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "border"])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_memcheck_antialiased(
+    device: str, kernel: str, dtype: torch.dtype, layout: str, padding_mode: str
+) -> None:
+    if kernel == "cuda":
+        pytest.skip("the CUDA kernels do not antialias")
+    image = LAYOUTS[layout](random_image((4, 3, 61, 83), dtype))
+    options = {"padding_mode": padding_mode, "antialias": True}
+    for columns, size in ((3, (9, 13)), (4, (3, 40))):
+        pixels = on(device, image).detach().requires_grad_(dtype.is_floating_point)
+        exact_pixels = image.double() / (255.0 if dtype == torch.uint8 else 1.0)
+        exact_pixels.requires_grad_()
+        region = random_region(4, columns)
+        ours = region.to(device).clone().requires_grad_()
+        got = glimpse(pixels, ours, size, backend=kernel, **options)
+        exact = region.double().requires_grad_()
+        expected = expected_glimpse(exact_pixels, exact, size, **options)
+        assert_close(got.cpu(), expected, OUTPUT[got.dtype])
+        grad = random_image(tuple(got.shape), got.dtype, seed=5)
+        got.backward(grad.to(device))
+        expected.backward(grad.double())
+        assert ours.grad is not None
+        assert exact.grad is not None
+        unit = unit_of_region_gradient(grad, image)
+        assert_close(ours.grad.cpu(), exact.grad, OUTPUT[torch.float32], unit)
+        if dtype.is_floating_point:
+            assert pixels.grad is not None
+            assert exact_pixels.grad is not None
+            assert_close(pixels.grad.cpu(), exact_pixels.grad, OUTPUT[dtype], unit=8.0)
 
 
 @pytest.mark.parametrize("side", [224, 1000, 4000])

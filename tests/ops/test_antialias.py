@@ -32,15 +32,6 @@ SIZES = ((1, 1), (3, 7), (9, 33), (28, 2), (40, 70))
 GRIDS = list(itertools.product(("zeros", "border"), (True, False)))
 
 
-@pytest.fixture
-def filter_backend(backend: str) -> str:
-    try:
-        backends.can_run(backend, "cpu", raise_error=True, needs=backends.Needs(antialias=True))
-    except ValueError as reason:
-        pytest.skip(str(reason))
-    return backend
-
-
 @pytest.mark.parametrize(("padding_mode", "align_corners"), [("zeros", True), ("border", False)])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [*FLOAT_DTYPES, torch.uint8], ids=str)

@@ -14,7 +14,6 @@ from support.cases import (
 from support.tolerances import GRADIENT, OUTPUT, assert_close
 
 from mgnet_fast import ImagePool, glimpse, glimpse_from_logits
-from mgnet_fast.ops.backends import choice as backends
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
@@ -27,15 +26,6 @@ REGIONS = torch.tensor(
 )  # fmt: skip
 INDEX = torch.tensor([0, 1, 1, 0, 1, 1, 0])
 MEAN, STD = (0.4, 0.5, 0.3), (0.2, 0.25, 0.3)
-
-
-@pytest.fixture
-def filter_backend(backend: str) -> str:
-    try:
-        backends.can_run(backend, "cpu", raise_error=True, needs=backends.Needs(antialias=True))
-    except ValueError as reason:
-        pytest.skip(str(reason))
-    return backend
 
 
 @pytest.mark.parametrize("align_corners", [True, False])

@@ -15,8 +15,8 @@ class ReadOptions:
         channels: 1 (grey), 3 (RGB) or 4 (RGBA); see ``reading/colours.py``.
         ignore_exif: leave photographs as they are stored, as torchvision and plain Pillow do,
             instead of turning them as their EXIF orientation says.
-        allow_truncated: take the readable part of a file that ends too early, the rest grey,
-            instead of an error.
+        allow_truncated: take the readable part of a file that ends too early, the rest grey
+            or black, instead of an error.
 
     Raises:
         ValueError: ``channels`` is another number.

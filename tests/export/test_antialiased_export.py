@@ -9,6 +9,7 @@ import torch
 from support.onnx_libraries import require_onnx
 
 from mgnet_fast import glimpse
+from mgnet_fast.engine import Engine
 from mgnet_fast.export import BatchRange, ExportOptions, export_model, load_onnx, measure_parity
 from mgnet_fast.export.graphs.filtered_glimpse import FilteredGlimpse
 from mgnet_fast.models import create_model
@@ -40,3 +41,14 @@ def test_aot(tmp_path: Path) -> None:
     model = create_model("mgnet_toy", pretrained=True, antialias=True).eval()
     exported = export_model(model, tmp_path, "aot", ExportOptions(BatchRange(1, 2, 4)))
     assert exported.parity.holds, exported.parity
+
+
+def test_a_step_is_not_run_for_a_network_that_looks_otherwise(tmp_path: Path) -> None:
+    require_onnx()
+    plain = create_model("mgnet_toy", pretrained=True).eval()
+    options = ExportOptions(BatchRange(1, 2, 4), what="step", sampling="outside")
+    exported = export_model(plain, tmp_path, "onnx", options)
+    soft = create_model("mgnet_toy", antialias=True).eval()
+    soft.load_state_dict(plain.state_dict(), strict=False)
+    with pytest.raises(ValueError, match=r"its config\.antialias is False, the model's is True"):
+        Engine(soft, slots=2, runner="onnxruntime", artefact=exported.artefact)

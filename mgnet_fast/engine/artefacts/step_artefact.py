@@ -47,7 +47,8 @@ def check_fits(description: Mapping[str, Any] | None, request: RunnerRequest) ->
             f"leave: {_EXPORT}"
         )
     found, wanted = dict(description), _identity(model)
-    found |= {f"config.{each}": found["config"].get(each) for each in _CONFIG_THAT_MATTERS}
+    config = _OLDER_CONFIG | found["config"]
+    found |= {f"config.{each}": config.get(each) for each in _CONFIG_THAT_MATTERS}
     for each, value in wanted.items():
         if found.get(each) != value:
             raise ValueError(
@@ -70,7 +71,10 @@ def check_fits(description: Mapping[str, Any] | None, request: RunnerRequest) ->
 
 
 # The other fields of a config only matter in training.
-_CONFIG_THAT_MATTERS = ("in_chans", "glimpse_size", "down_factor", "scale_range", "mean", "std")
+_CONFIG_THAT_MATTERS = (
+    "in_chans", "glimpse_size", "down_factor", "scale_range", "mean", "std", "antialias",
+)  # fmt: skip
+_OLDER_CONFIG = {"antialias": False}  # of files that were written before there was the field
 
 
 def _identity(model: MGNet) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from PIL import Image
 from mgnet_fast import open_image
 from mgnet_fast.demo import load_model, load_scenes
 from mgnet_fast.engine import Engine, Never, Prediction
+from mgnet_fast.models.regions import smallest_look
 
 from .rows import RESULTS, machine
 
@@ -84,7 +85,7 @@ def compare(engine: Engine, form: str, side: int, labels: list[int]) -> dict[str
 def _scale(image: Any, engine: Engine) -> float:
     """Pixels of the file per pixel of the coarsest scale that the network's first look uses."""
     config = engine.model.config
-    small = image.shrunk((config.scale_range[0], 0, 0), config.glimpse_shape((0, 0)))
+    small = image.shrunk(smallest_look(config), config.glimpse_shape((0, 0)))
     return float(image.height / small.shape[0])
 
 

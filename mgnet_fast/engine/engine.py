@@ -16,6 +16,7 @@ from torch import Tensor
 from ..data.reading.file_image import FileImage
 from ..models import GlimpseNetwork
 from ..models.network import check_network
+from ..models.regions import smallest_look
 from .convolutions import backbone_structure
 from .convolutions.activation_range import ActivationRange
 from .convolutions.calibration import activation_ranges
@@ -196,8 +197,7 @@ class Engine:
         if one_size or isinstance(self._runner, CudaGraphRunner):
             images = decoded(images)  # whole: their glimpses are the image, or it is on the device
         else:
-            smallest = getattr(config, "scale_range", (1.0,))[0]
-            images = prepared(images, config.glimpse_shape((0, 0)), smallest)
+            images = prepared(images, config.glimpse_shape((0, 0)), smallest_look(config))
         source = partial(ReadAhead, images, read_ahead) if read_ahead else partial(Source, images)
         return self._run(source, lambda: self._new_places(one_size))
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 NEAR = 0.01  # in units of half the image's side
+
+
+def smallest_look(config: Any) -> tuple[float, float, float]:
+    """The region of the smallest look that a network of this config takes, as far as it tells: by
+    its ``scale_range``, else the whole image."""
+    return getattr(config, "scale_range", (1.0,))[0], 0.0, 0.0
 
 
 def is_at_the_border(region: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ static void filter_columns(const ColumnDots<Real>& dots, const Real* line, int64
   if (dots.pieces) {
     for (int64_t j = 0; j < samples; j += 8) {
       const Real* weights = dots.weights + j * dots.pieces * kPiece;
-      if (dots.pieces == 1) {
+      if (dots.pieces == 1) {  // without a loop: most small glimpses
         eight_dots(line, dots.pixels + j, weights, 1, out + j);
       } else {
         eight_dots(line, dots.pixels + j, weights, dots.pieces, out + j);

@@ -10,7 +10,7 @@ namespace MGNET_ISA {
 
 enum { kUnitRows = 16 };  // of the glimpse
 
-// The same of a job of one glimpse.
+// Whether a job, of one glimpse, takes this path.
 static bool filter_takes(const Job& job) {
   if (!job.sampling.antialias) return false;
   return needs_filter(job, read_region(job.regions, 0), image_source(job.images, 0));

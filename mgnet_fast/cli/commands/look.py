@@ -121,8 +121,9 @@ def _read(
     import torch
 
     from ...data.reading.errors import large_images
-    from ...data.reading.file_image import open_image
+    from ...data.reading.file_image import open_file
     from ...data.reading.whole import read_image
+    from ...models.regions import smallest_look
     from ...pictures.looks import NamedImage
 
     names = names or [str(label) for label in range(config.num_classes)]
@@ -131,14 +132,8 @@ def _read(
             try:
                 size = None
                 if lazy:  # one scale for all looks: that of the smallest
-                    file = open_image(
-                        path,
-                        reading.channels,
-                        ignore_exif=reading.ignore_exif,
-                        allow_truncated=reading.allow_truncated,
-                    )
-                    smallest = getattr(config, "scale_range", (1.0,))[0], 0, 0
-                    array = file.shrunk(smallest, config.glimpse_shape((0, 0)))
+                    file = open_file(path, reading)
+                    array = file.shrunk(smallest_look(config), config.glimpse_shape((0, 0)))
                     size = file.height, file.width
                 else:
                     array = read_image(path, reading)

@@ -158,17 +158,10 @@ def _predictions(
 
 
 def _opened(path: Path, reading: ReadOptions, lazy: bool) -> np.ndarray | FileImage:
-    from ...data.reading.file_image import open_image
+    from ...data.reading.file_image import open_file
     from ...data.reading.whole import read_image
 
-    if not lazy:
-        return read_image(path, reading)
-    return open_image(
-        path,
-        reading.channels,
-        ignore_exif=reading.ignore_exif,
-        allow_truncated=reading.allow_truncated,
-    )
+    return open_file(path, reading) if lazy else read_image(path, reading)
 
 
 def _writer(target: TextIO, form: Format, classes: tuple[str, ...] | None) -> Any:

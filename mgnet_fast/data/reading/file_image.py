@@ -201,13 +201,14 @@ def open_image(
     """
     options = ReadOptions(channels, ignore_exif, allow_truncated)
     if isinstance(file, (str, os.PathLike)):
-        return _open_path(Path(file), options)
+        return open_file(Path(file), options)
     data = file if isinstance(file, bytes) else file.read()
     name = getattr(file, "name", None)
     return _open_data(data, str(name) if name else f"an image of {len(data):,} bytes", options)
 
 
-def _open_path(path: Path, options: ReadOptions) -> FileImage:
+def open_file(path: Path, options: ReadOptions) -> FileImage:
+    """:func:`open_image` of a path, with the options in one piece."""
     name = str(path)
     with reasons(name):
         with path.open("rb") as file:

@@ -111,9 +111,7 @@ class _Axis(NamedTuple):
     behind: int
 
 
-def piece_of(
-    source: Source, number: int, view: View, turn: Orientation, is_whole: bool = False
-) -> Piece:
+def piece_of(source: Source, number: int, view: View, turn: Orientation) -> Piece:
     """What a view needs of a level, displayed as ``turn`` says.
 
     Args:
@@ -121,7 +119,6 @@ def piece_of(
         number: of the level.
         view: what is looked at, in the displayed image.
         turn: the orientation of the file.
-        is_whole: take all pixels of the level.
     """
     level, image = source.levels[number], source.levels[0]
     height, width = turn.size(level.height, level.width)
@@ -131,12 +128,8 @@ def piece_of(
     # Levels begin where the stored image does, and may reach beyond its other end.
     beyond_y = height * factor_y - whole_height if turn.mirrored_y else 0.0
     beyond_x = width * factor_x - whole_width if turn.mirrored_x else 0.0
-    down = _axis(
-        view.scale_y, view.y, whole_height, height, factor_y, view.height, beyond_y, is_whole
-    )
-    across = _axis(
-        view.scale_x, view.x, whole_width, width, factor_x, view.width, beyond_x, is_whole
-    )
+    down = _axis(view.scale_y, view.y, whole_height, height, factor_y, view.height, beyond_y)
+    across = _axis(view.scale_x, view.x, whole_width, width, factor_x, view.width, beyond_x)
     box = turn.stored_box(Box(across.first, down.first, across.last, down.last), height, width)
     pixels = turn.displayed(source.read(number, box))
     if down.before or down.behind or across.before or across.behind:
@@ -153,17 +146,14 @@ def _axis(
     factor: float,
     samples: int,
     beyond: float,
-    is_whole: bool,
 ) -> _Axis:
     half = scale * (whole - 1) / 2 / factor  # half the extent, in the level's pixels
     centre = ((shift + 1) / 2 * (whole - 1) + 0.5 + beyond) / factor - 0.5
     if not (math.isfinite(half) and math.isfinite(centre)):
         return _Axis(0, min(2, size), math.nan, math.nan, 0, 0)
     radius = max(1.0, 2 * abs(half) / max(samples - 1, 1))
-    first, last = 0, size
-    if not is_whole:
-        first = min(max(math.floor(centre - abs(half) - radius) - 1, 0), max(size - 2, 0))
-        last = max(min(math.ceil(centre + abs(half) + radius) + 2, size), min(first + 2, size))
+    first = min(max(math.floor(centre - abs(half) - radius) - 1, 0), max(size - 2, 0))
+    last = max(min(math.ceil(centre + abs(half) + radius) + 2, size), min(first + 2, size))
     # Samples within half a pixel of the image's edge lie outside the outermost pixels' centres of a
     # coarser level, where padding would darken them: one more pixel repeats the edge.
     before, behind = (int(factor > 1 and first == 0), int(factor > 1 and last == size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,6 @@ from torch import Tensor
 from ...data.reading.file_image import FileImage
 from ..runners.file_images import FileImages, Images
 from .image_places import Places, StreamPlaces
-
-_WHOLE = (1.0, 0.0, 0.0)
 
 
 class FilePlaces:
@@ -79,9 +77,10 @@ class FirstDecides:
         self._chosen.release(place)
 
 
-def prepared(images: Iterable[Any], size: tuple[int, int], smallest_scale: float) -> Iterator[Any]:
-    """The images, of which files that decode at once have been decoded for the smallest look."""
-    region = (smallest_scale, *_WHOLE[1:])
+def prepared(
+    images: Iterable[Any], size: tuple[int, int], region: Sequence[float]
+) -> Iterator[Any]:
+    """The images, of which files that decode at once have been decoded for looks at ``region``."""
     for image in images:
         if isinstance(image, FileImage):
             image.prepare(region, size)

@@ -66,7 +66,7 @@ def count_multiply_adds(
         costs, dim = _backbone_costs(model, glimpse)
         others = model.published_multiply_adds(steps, convention)
         if others is None:
-            traced = _costs_outside_backbone(model, steps, dim)
+            traced = _costs_outside_backbone(model, steps, dim, image_shape)
             others = traced["weights"] + (traced["others"] if convention == "table3" else 0)
     total = looks * costs["weights"] + others
     if convention == "table3":
@@ -93,12 +93,14 @@ def _backbone_costs(model: GlimpseNetwork, shape: tuple[int, int, int]) -> tuple
     return counter.costs, feature.shape[1]
 
 
-def _costs_outside_backbone(model: GlimpseNetwork, steps: int, dim: int) -> Counter[str]:
+def _costs_outside_backbone(
+    model: GlimpseNetwork, steps: int, dim: int, image_shape: tuple[int, int]
+) -> Counter[str]:
     """Costs of choosing regions, taking in features and answering, over all steps of an image."""
     steps_of = _StepsWithoutBackbone(model)
     shadows = {f"model.{name}": tensor for name, tensor in _on_meta(model).items()}
     with _CostCounter() as counter:
-        functional_call(steps_of, shadows, (steps, dim))
+        functional_call(steps_of, shadows, (steps, dim, image_shape))
     costs: Counter[str] = counter.costs
     return costs
 
@@ -113,8 +115,8 @@ class _StepsWithoutBackbone(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, steps: int, dim: int) -> None:
-        state = self.model.start(1)
+    def forward(self, steps: int, dim: int, image_shape: tuple[int, int]) -> None:
+        state = self.model.start(torch.tensor([image_shape], device="meta"))
         for step in range(steps):
             _, row = self.model.looks_at_step(state, step)
             feature = torch.empty((len(row), dim), dtype=self.model.dtype, device="meta")

@@ -103,7 +103,7 @@ class GlimpseNetwork(nn.Module, ABC):
 
     With t = 1..T steps and :math:`k_t` = ``looks[t - 1]`` looks per image at step t::
 
-        state           = start(B)                              # nothing seen yet
+        state           = start(sizes)                          # nothing seen yet
         region, row     = next_looks(state)                     # [B * k_t, 3 or 4], [B * k_t]
         feature         = backbone(glimpse(images[row], region))  # [B * k_t, dim]
         state           = take_in(state, feature)
@@ -143,9 +143,9 @@ class GlimpseNetwork(nn.Module, ABC):
         ...             torch.nn.Flatten(),
         ...         )
         ...         self.head = torch.nn.Linear(8, config.num_classes)
-        ...     def start(self, count):  # (sum of the features, step) of each image
+        ...     def start(self, sizes):  # (sum of the features, step) of each image
         ...         weight = self.head.weight
-        ...         return weight.new_zeros(count, 8), weight.new_zeros(count)
+        ...         return weight.new_zeros(len(sizes), 8), weight.new_zeros(len(sizes))
         ...     def next_looks(self, state):
         ...         total, step = state
         ...         scale = torch.where(step == 0, 1.0, 0.5)
@@ -206,11 +206,14 @@ class GlimpseNetwork(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def start(self, count: int) -> State:
-        """The state of ``count`` images before the first step, on the network's device.
+    def start(self, sizes: Tensor) -> State:
+        """The state of B images before the first step.
+
+        The first looks must not depend on the sizes: a scheduler asks for them before it knows
+        the images.
 
         Args:
-            count: B, number of images, at least 0.
+            sizes (Tensor[B, 2]): int64, H and W of each image in pixels, on the network's device.
         """
 
     @abstractmethod
@@ -302,7 +305,7 @@ class GlimpseNetwork(nn.Module, ABC):
         count, device_type = images.shape[0], images.device.type
         n_logit, n_affparam = [], []
         with without_autocast(device_type):
-            state = self.start(count)
+            state = self.start(sizes_of(images))
         for step, looks in enumerate(looks_by_step):
             with without_autocast(device_type):
                 region, row = self.looks_at_step(state, step)
@@ -390,6 +393,13 @@ class GlimpseNetwork(nn.Module, ABC):
             raise ValueError(f"images must have shape {wanted}, got {list(images.shape)}")
         if images.dtype != torch.uint8 and not images.is_floating_point():
             raise TypeError(f"images must be uint8 or floating point, got {images.dtype}")
+
+
+def sizes_of(images: Tensor) -> Tensor:
+    """H and W of each of ``images`` [B, C, H, W] as :meth:`GlimpseNetwork.start` takes them."""
+    height, width = images.shape[-2:]
+    sides = [torch.full((len(images),), side, device=images.device) for side in (height, width)]
+    return torch.stack(sides, dim=1)
 
 
 def check_network(model: object) -> None:

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import mgnet_fast.models.network
 from mgnet_fast import functional
 from mgnet_fast.models import GlimpseNetwork, MGNet, create_model, published_forward
-from mgnet_fast.models.network import Looks, State
+from mgnet_fast.models.network import Looks, State, sizes_of
 
 VARIANTS = [
     QuartersConfig(),
@@ -77,10 +77,11 @@ def test_rows_of_a_state_may_be_at_different_steps(make: Any) -> None:
     model = make().double().eval()
     images = torch.rand(3, 1, 40, 52, dtype=torch.float64)
     expected = model(images)["n_logit"]
-    ahead = steps_of(model, images, model.start(3))
+    ahead = steps_of(model, images, model.start(sizes_of(images)))
     # Images 1 and 2 have taken a step, image 0 has not.
     mixed = tuple(
-        torch.cat([new[:1], old[1:]]) for new, old in zip(model.start(3), ahead, strict=True)
+        torch.cat([new[:1], old[1:]])
+        for new, old in zip(model.start(sizes_of(images)), ahead, strict=True)
     )
     before = [tensor.clone() for tensor in mixed]
     after = steps_of(model, images, mixed)
@@ -255,5 +256,5 @@ def test_a_call_in_inference_mode_leaves_nothing_that_training_trips_over() -> N
 
 
 def test_looks_are_a_pair_of_tensors() -> None:
-    region, row = quarters().next_looks(quarters().start(2))
+    region, row = quarters().next_looks(quarters().start(torch.tensor([[40, 52]] * 2)))
     assert Looks(region, row).row.tolist() == [0, 1]

@@ -60,8 +60,8 @@ class FourQuarters(GlimpseNetwork):
     def looks(self) -> tuple[int, ...]:
         return (1, 1, 1, 1, 1) if self.config.one_at_a_time else (1, 4)
 
-    def start(self, count: int) -> State:
-        weight = self.head.weight
+    def start(self, sizes: Tensor) -> State:
+        count, weight = len(sizes), self.head.weight
         return (
             weight.new_zeros(count, self.width),
             torch.zeros(count, dtype=torch.int64, device=weight.device),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...data.reading.file_image import FileImage
 from ...functional import glimpse
+from ...models.network import sizes_of
 from ...ops.images.image_pool import ImagePool
 
 _NOTHING = np.zeros((2, 2, 1), np.uint8)
@@ -46,6 +47,11 @@ class FileImages:
         pixels = np.array(self._file(place).pixels())  # a copy: decoders give read-only views
         return torch.from_numpy(pixels).permute(2, 0, 1).to(self.device)
 
+    def sizes(self, places: Tensor) -> Tensor:
+        """H and W in pixels of the images in ``places`` [S], int64 [S, 2]."""
+        files = map(self._file, places.tolist())
+        return torch.tensor([(file.height, file.width) for file in files], device=self.device)
+
     def glimpses(
         self, region: Tensor, size: tuple[int, int], image_index: Tensor | None, **options: Any
     ) -> Tensor:
@@ -76,6 +82,15 @@ class FileImages:
 
 
 Images = Tensor | ImagePool | FileImages
+
+
+def sizes_of_images(images: Images, places: Tensor) -> Tensor:
+    """H and W in pixels of the images in ``places`` (int64 [S]), int64 [S, 2]."""
+    if isinstance(images, FileImages):
+        return images.sizes(places)
+    if isinstance(images, ImagePool):
+        return images.table[places, 1:3]
+    return sizes_of(images[:1]).expand(len(places), 2)
 
 
 def sampled(

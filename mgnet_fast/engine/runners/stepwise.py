@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...models.backbones.precision import glimpse_memory_format
 from ...models.network import GlimpseNetwork, Looks, State
-from .file_images import Images, sampled
+from .file_images import Images, sampled, sizes_of_images
 from .runner import StepInput
 
 
@@ -57,11 +57,11 @@ class StepwiseRunner:
 
     @torch.no_grad()
     def initial_regions(self, count: int) -> Tensor:
-        return self._padded(self.model.next_looks(self.model.start(count)), count)
+        return self._padded(self.model.next_looks(self._unseen(count)), count)
 
     @torch.no_grad()
     def new_tokens(self, slots: int) -> StateRows:
-        return StateRows([each.clone() for each in self.model.start(slots)])
+        return StateRows([each.clone() for each in self._unseen(slots)])
 
     @torch.no_grad()
     def may_stop(self, tokens: StateRows) -> Tensor:
@@ -71,17 +71,24 @@ class StepwiseRunner:
     @torch.no_grad()
     def step(self, given: StepInput) -> tuple[Tensor, Tensor]:
         images, _, tokens, length, image_index = given
-        fresh = self.model.start(len(length))
+        places = torch.arange(len(length), device=self.device)
+        if image_index is not None:
+            places = image_index
+        fresh = self.model.start(sizes_of_images(images, places))
         state = _chosen(length == 1, fresh, tokens.tensors)
         looks = self.model.next_looks(state)
-        index = looks.row if image_index is None else image_index[looks.row]
-        features = self.model.backbone(self._glimpses(images, looks.region, index))
+        glimpses = self._glimpses(images, looks.region, places[looks.row])
+        features = self.model.backbone(glimpses)
         state = self.model.take_in(state, features.to(self.model.dtype))
         tokens.copy_(StateRows(state))
         # There may be no next region after the last step, so only unfinished rows are asked.
         unfinished = _chosen(length >= len(self.looks), fresh, state)
         following = self._padded(self.model.next_looks(unfinished), len(length))
         return self.model.answer(state).float(), following
+
+    def _unseen(self, count: int) -> State:
+        """The state of images of which nothing is known, not even the size."""
+        return self.model.start(torch.ones(count, 2, dtype=torch.int64, device=self.device))
 
     def _glimpses(self, images: Images, region: Tensor, index: Tensor) -> Tensor:
         # Only networks with their own glimpse size take images of several sizes.

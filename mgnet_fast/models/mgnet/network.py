@@ -177,9 +177,9 @@ class MGNet(FromFiles, GlimpseNetwork):
         """One look a step; its own forward pass may take more steps than the config's."""
         return (1,) * steps
 
-    def start(self, count: int) -> State:
+    def start(self, sizes: Tensor) -> State:
         """(next region [B, 3], tokens [B, T, D], tokens so far int64 [B], F_t [B, D])."""
-        weight = self.loc_network.fc.weight
+        count, weight = len(sizes), self.loc_network.fc.weight
         width = weight.shape[1]
         dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
         return (

@@ -120,7 +120,7 @@ class _StepsWithoutBackbone(nn.Module):
         for step in range(steps):
             _, row = self.model.looks_at_step(state, step)
             feature = torch.empty((len(row), dim), dtype=self.model.dtype, device="meta")
-            state = self.model.take_in(state, feature)
+            state = self.model.take_in_at_step(state, feature, step)
             self.model.answer(state)
 
 

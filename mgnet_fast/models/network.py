@@ -241,6 +241,10 @@ class GlimpseNetwork(nn.Module, ABC):
             features: [N, dim], in :attr:`dtype`; row n belongs to ``next_looks(state).row[n]``.
         """
 
+    def take_in_at_step(self, state: State, features: Tensor, step: int) -> State:
+        """:meth:`take_in` where every row is at the same step, see :meth:`looks_at_step`."""
+        return self.take_in(state, features)
+
     @abstractmethod
     def answer(self, state: State) -> Tensor:
         """Class logits [B, K] after the steps so far, in :attr:`dtype`; differentiable."""
@@ -312,7 +316,7 @@ class GlimpseNetwork(nn.Module, ABC):
                 glimpses = self.sample(images, region, row)
             feature = self.feature(glimpses)
             with without_autocast(device_type):
-                state = self.take_in(state, feature.to(self.dtype))
+                state = self.take_in_at_step(state, feature.to(self.dtype), step)
                 n_logit.append(self.answer(state))
             n_affparam.append(region.view(count, looks, region.shape[1]).transpose(0, 1))
         return {"n_logit": torch.stack(n_logit), "n_affparam": torch.cat(n_affparam)}

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
+from .bagnet import BagNet77
+from .efficientnet import EfficientNet
 from .resnet import resnet18, resnet34, resnet50, resnext50_32x4d, wide_resnet50_2
 from .toy_cnn import ToyCNN
+
+
+def _efficientnet(variant: str, in_chans: int, stem_pool: bool) -> nn.Module:
+    return EfficientNet(variant, in_chans)
+
 
 _BACKBONES: dict[str, Callable[[int, bool], nn.Module]] = {
     "toy": lambda in_chans, stem_pool: ToyCNN(in_chans),
@@ -17,6 +25,11 @@ _BACKBONES: dict[str, Callable[[int, bool], nn.Module]] = {
     "resnet50": resnet50,
     "resnext50_32x4d": resnext50_32x4d,
     "wide_resnet50_2": wide_resnet50_2,
+    "bagnet77": lambda in_chans, stem_pool: BagNet77(in_chans),
+    **{
+        f"efficientnet_{variant}": partial(_efficientnet, variant)
+        for variant in ("b0", "b1", "b2", "b3", "b4", "b5")
+    },
 }
 
 

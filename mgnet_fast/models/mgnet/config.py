@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ..config_checks import checked_channels, checked_number, checked_size, require_positive_int
 from ..stored_config import StoredConfig
 
 GlimpseLoss = Literal["reference", "paper"]
@@ -60,11 +60,11 @@ class MGNetConfig(StoredConfig):
 
     def __post_init__(self) -> None:
         for name in ("num_classes", "in_chans", "num_glimpses"):
-            _require_positive_int(name, getattr(self, name))
-        self._set("glimpse_size", _checked_size(self.glimpse_size))
+            require_positive_int(name, getattr(self, name))
+        self._set("glimpse_size", checked_size("glimpse_size", self.glimpse_size))
         self._set("scale_range", _checked_scale_range(self.scale_range))
-        self._set("gradient_scale", _checked_number("gradient_scale", self.gradient_scale))
-        self._set("alpha", _checked_number("alpha", self.alpha))
+        self._set("gradient_scale", checked_number("gradient_scale", self.gradient_scale))
+        self._set("alpha", checked_number("alpha", self.alpha))
         if not 0.0 <= self.alpha <= 1.0:
             raise ValueError(f"alpha must lie in [0, 1], got {self.alpha}")
         if self.num_glimpses == 1:
@@ -77,7 +77,7 @@ class MGNetConfig(StoredConfig):
                 f"glimpse_loss must be one of {get_args(GlimpseLoss)}, got {self.glimpse_loss!r}"
             )
         for name in ("mean", "std"):
-            self._set(name, self._checked_channels(name, getattr(self, name)))
+            self._set(name, checked_channels(name, getattr(self, name), self.in_chans))
         if self.std is not None and min(self.std) <= 0.0:
             raise ValueError(f"std must be positive, got {self.std}")
         self._check_down_factor()
@@ -110,22 +110,10 @@ class MGNetConfig(StoredConfig):
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    def _checked_channels(self, name: str, value: object) -> tuple[float, ...] | None:
-        if value is None:
-            return None
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise TypeError(f"{name} must be a sequence of {self.in_chans} numbers, got {value!r}")
-        if len(value) != self.in_chans:
-            raise ValueError(
-                f"{name} must have one number for each of in_chans = {self.in_chans} channels, "
-                f"got {len(value)}"
-            )
-        return tuple(_checked_number(name, number) for number in value)
-
     def _check_down_factor(self) -> None:
         if self.down_factor is None:
             return
-        self._set("down_factor", _checked_number("down_factor", self.down_factor))
+        self._set("down_factor", checked_number("down_factor", self.down_factor))
         if self.down_factor <= 0.0:
             raise ValueError(f"down_factor must be positive, got {self.down_factor}")
         if self.glimpse_size is not None:
@@ -135,38 +123,10 @@ class MGNetConfig(StoredConfig):
             )
 
 
-def _require_positive_int(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-
-
-def _checked_number(name: str, value: object) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")
-    return float(value)
-
-
-def _checked_size(size: object) -> int | tuple[int, int] | None:
-    if size is None:
-        return None
-    if isinstance(size, Sequence) and not isinstance(size, str):
-        if len(size) != 2:
-            raise ValueError(f"glimpse_size must be one int or (height, width), got {size!r}")
-        for side in size:
-            _require_positive_int("glimpse_size", side)
-        return size[0], size[1]
-    _require_positive_int("glimpse_size", size)
-    return size  # type: ignore[return-value]
-
-
 def _checked_scale_range(value: object) -> tuple[float, float]:
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
         raise TypeError(f"scale_range must be two numbers (s_min, s_max), got {value!r}")
-    low, high = (_checked_number("scale_range", number) for number in value)
+    low, high = (checked_number("scale_range", number) for number in value)
     if not 0.0 < low <= high <= 1.0:
         raise ValueError(f"scale_range must satisfy 0 < s_min <= s_max <= 1, got ({low}, {high})")
     return low, high

@@ -220,6 +220,8 @@ void check_layout(const Job& job, bool pooled) {
   require(glimpses.height >= 0 && glimpses.width >= 0, "size must not be negative");
   require(job.sampling.padding == kZeros || job.sampling.padding == kBorder,
           "padding_mode code must be 0 (zeros) or 1 (border)", job.sampling.padding);
+  require(!(job.sampling.antialias && job.sampling.clamp_to_region),
+          "antialias and clamp_to_region must not both be 1");
   if (regions.count == 0 || pooled) return;  // the entries of a pool are checked as they are read
   if (images.height < 1 || images.width < 1 || images.height >= INT32_MAX ||
       images.width >= INT32_MAX) {

@@ -35,10 +35,35 @@ MGNET_INLINE double pixels_per_position(int64_t size, bool align_corners) {
   return 0.5 * (double)(align_corners ? size - 1 : size);
 }
 
+// How far a sample lies from the region's centre, and the derivative of that with respect to
+// `scale`. An offset of scale * base, the plain one, has the derivative base.
 template <class Real>
-MGNET_INLINE Real source_pixel(Real base, double scale, double shift, int64_t size,
-                               bool align_corners) {
-  const Real position = scale * base + shift + 1.0;
+struct Offset {
+  Real position, by_scale;
+};
+
+MGNET_INLINE bool clamps(const Sampling& sampling) {
+  return sampling.clamp_to_region && !sampling.align_corners;
+}
+
+// No sample is nearer to the region's edges than half a pixel.
+template <class Real>
+MGNET_INLINE Offset<Real> clamped_offset(Real base, double scale, int64_t size) {
+  const double reach = (scale < 0.0 ? -scale : scale) - 1.0 / (double)size;
+  const double side = scale < 0.0 ? -1.0 : 1.0;
+  const Real zero = Real{}, far = zero + reach, edge = zero + side;
+  if (!(reach > 0.0)) return {zero, zero};  // less than a pixel: its centre
+  const Real plain = scale * base;
+  Offset<Real> offset;
+  offset.position = plain > far ? far : (plain < -far ? -far : plain);
+  offset.by_scale = plain > far ? edge : (plain < -far ? -edge : base);
+  return offset;
+}
+
+// `offset`: from the region's centre, in the units of `shift`.
+template <class Real>
+MGNET_INLINE Real source_pixel(Real offset, double shift, int64_t size, bool align_corners) {
+  const Real position = offset + shift + 1.0;
   return align_corners ? 0.5 * position * (double)(size - 1)
                        : 0.5 * (position * (double)size - 1.0);
 }

@@ -53,7 +53,8 @@ struct Sampling {
   const double* bias;
   bool align_corners;
   int padding;
-  bool antialias;  // filters where samples are more than a pixel apart
+  bool antialias;        // filters where samples are more than a pixel apart
+  bool clamp_to_region;  // not with antialias; changes nothing with align_corners
 };
 
 // A filter keeps a few rows of the image in memory, so there must be an end to their length.

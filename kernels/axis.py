@@ -16,25 +16,41 @@ import triton.language as tl
 @triton.jit
 def sample_axis(
     i, count, scale, shift, size,
-    ALIGN: tl.constexpr, BORDER: tl.constexpr, REAL: tl.constexpr,
+    ALIGN: tl.constexpr, BORDER: tl.constexpr, CLAMP: tl.constexpr, REAL: tl.constexpr,
 ):  # fmt: skip
-    """For samples ``i`` of ``count`` along one axis: their position in the glimpse (-1 to 1,
-    float64), their source coordinate in pixels (float64, not clamped), the pixel before it (-2 to
-    size + 1, int32; -2 if there is none), and their distance from that pixel (REAL)."""
+    """For samples ``i`` of ``count`` along one axis: the derivative of their position by the scale
+    (-1 to 1, float64), their source coordinate in pixels (float64, not moved into the image), the
+    pixel before it (-2 to size + 1, int32; -2 if there is none), and their distance from that pixel
+    (REAL)."""
     if ALIGN:
         # a glimpse of one pixel samples the centre
-        base = (2.0 * i.to(tl.float64) / tl.where(count > 1, count - 1, 1) - 1.0) * (count > 1)
-        pixel = 0.5 * (scale * base + shift + 1.0) * (size - 1)
+        by_scale = (2.0 * i.to(tl.float64) / tl.where(count > 1, count - 1, 1) - 1.0) * (count > 1)
+        pixel = 0.5 * (scale * by_scale + shift + 1.0) * (size - 1)
         # for an image of one pixel: infinity times 0
     else:
-        base = (2.0 * i.to(tl.float64) + 1.0) / count - 1.0
-        pixel = 0.5 * ((scale * base + shift + 1.0) * size - 1.0)
+        by_scale = (2.0 * i.to(tl.float64) + 1.0) / count - 1.0
+        offset = scale * by_scale
+        if CLAMP:
+            offset, by_scale = clamped_offset(offset, by_scale, scale, size)
+        pixel = 0.5 * ((offset + shift + 1.0) * size - 1.0)
     low = 0.0 if BORDER else -2.0
     high = size - 1 if BORDER else size + 1
     near = tl.where(pixel > low, pixel, low)
     near = tl.where(near < high, near, high)
     cell = tl.floor(near)
-    return base, pixel, cell.to(tl.int32), (near - cell).to(REAL)
+    return by_scale, pixel, cell.to(tl.int32), (near - cell).to(REAL)
+
+
+@triton.jit
+def clamped_offset(offset, by_scale, scale, size):
+    """Offsets from the region's centre and their derivatives by the scale, where no sample is
+    nearer to the region's edges than half a pixel."""
+    reach = tl.abs(scale) - 1.0 / size.to(tl.float64)
+    edge = tl.where(scale < 0.0, -1.0, 1.0).to(tl.float64)
+    by_scale = tl.where(offset > reach, edge, tl.where(offset < -reach, -edge, by_scale))
+    offset = tl.where(offset > reach, reach, tl.where(offset < -reach, -reach, offset))
+    # less than a pixel: its centre
+    return tl.where(reach > 0.0, offset, 0.0), tl.where(reach > 0.0, by_scale, 0.0)
 
 
 @triton.jit

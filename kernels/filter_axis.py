@@ -47,7 +47,7 @@ def filter_samples(
     image by the border, and whether it was not moved (float64); the pixels low..high - 1 that they
     reach and how many of those lie at or before p (int32); the share of a bilinear sample that is
     inside the image, its derivative by p, and the sum of the triangle (float64)."""
-    base, pixel, _, _ = sample_axis(i, count, scale, shift, size, ALIGN, BORDER, REAL)
+    base, pixel, _, _ = sample_axis(i, count, scale, shift, size, ALIGN, BORDER, False, REAL)
     radius, _ = filter_radius(count, scale, size, ALIGN)
     last = (size - 1).to(tl.float64)
     if BORDER:

@@ -38,7 +38,7 @@ def glimpse_kernel(
     region_stride_n, region_stride_k, index_stride,
     stride_n, stride_c, stride_h, stride_w,
     scale_min: tl.float64, scale_max: tl.float64,
-    NUMBERS: tl.constexpr, ALIGN: tl.constexpr, BORDER: tl.constexpr,
+    NUMBERS: tl.constexpr, ALIGN: tl.constexpr, BORDER: tl.constexpr, CLAMP: tl.constexpr,
     OFFSET: tl.constexpr, REAL: tl.constexpr,
     INTERLEAVED: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
@@ -75,10 +75,10 @@ def glimpse_kernel(
     )  # fmt: skip
     row, lane, column = tile_samples(tile, tiles_across, channels, INTERLEAVED, ROWS, LANES)
     _, _, cell_y, fraction_y = sample_axis(
-        row, height, scale_y, y, image_height, ALIGN, BORDER, REAL
+        row, height, scale_y, y, image_height, ALIGN, BORDER, CLAMP, REAL
     )
     _, _, cell_x, fraction_x = sample_axis(
-        column, width, scale_x, x, image_width, ALIGN, BORDER, REAL
+        column, width, scale_x, x, image_width, ALIGN, BORDER, CLAMP, REAL
     )
     # All pixels of an unusable image count as outside.
     upper, lower, upper_inside, lower_inside = weights_inside(
@@ -151,6 +151,7 @@ def run_glimpse(
     )  # fmt: skip
     constants = {
         **geometry(options, regions),
+        "CLAMP": options.clamp_to_region,
         "OFFSET": source.offset_type(samples),
         "REAL": real_type(image),
         **cut.constants,

@@ -45,8 +45,8 @@ def touch_tables_kernel(
     regions, index, cells, fractions, touched,
     images, image_height, image_width, height, width, blocks_y, blocks,
     region_stride_n, region_stride_k, index_stride,
-    NUMBERS: tl.constexpr, ALIGN: tl.constexpr, BORDER: tl.constexpr, REAL: tl.constexpr,
-    POSITIONS: tl.constexpr, SAMPLES: tl.constexpr,
+    NUMBERS: tl.constexpr, ALIGN: tl.constexpr, BORDER: tl.constexpr, CLAMP: tl.constexpr,
+    REAL: tl.constexpr, POSITIONS: tl.constexpr, SAMPLES: tl.constexpr,
 ):  # fmt: skip
     """One program: a block of rows or columns of one glimpse's image.
 
@@ -78,7 +78,7 @@ def touch_tables_kernel(
     first = 0
     while first < count:
         i = first + tl.arange(0, SAMPLES)
-        _, _, cell, fraction = sample_axis(i, count, scale, shift, size, ALIGN, BORDER, REAL)
+        _, _, cell, fraction = sample_axis(i, count, scale, shift, size, ALIGN, BORDER, CLAMP, REAL)
         if block == 0:
             tl.store(cells + to_samples + i, cell, mask=i < count)
             tl.store(fractions + to_samples + i, fraction, mask=i < count)
@@ -208,6 +208,7 @@ def run_image_gradient(gradient: Tensor, grad: Tensor, sampling: Any, regions: T
     )  # fmt: skip
     constants = {
         **geometry(options, regions),
+        "CLAMP": options.clamp_to_region,
         "REAL": real,
         "POSITIONS": POSITIONS,
         "SAMPLES": min(next_power_of_2(max(height, width)), SAMPLES),

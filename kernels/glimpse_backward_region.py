@@ -40,7 +40,7 @@ def region_sums_kernel(
     grad_stride_n, grad_stride_c, grad_stride_h, grad_stride_w,
     image_stride_n, image_stride_c, image_stride_h, image_stride_w,
     region_stride_n, region_stride_k, index_stride,
-    NUMBERS: tl.constexpr, ALIGN: tl.constexpr, BORDER: tl.constexpr,
+    NUMBERS: tl.constexpr, ALIGN: tl.constexpr, BORDER: tl.constexpr, CLAMP: tl.constexpr,
     OFFSET: tl.constexpr, REAL: tl.constexpr,
     INTERLEAVED: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
@@ -59,11 +59,11 @@ def region_sums_kernel(
         image_width, image_stride_n, image_stride_c, image_stride_h, image_stride_w, OFFSET,
     )  # fmt: skip
     row, lane, column = tile_samples(tile, tiles_across, channels, INTERLEAVED, ROWS, LANES)
-    base_y, pixel_y, cell_y, fraction_y = sample_axis(
-        row, height, scale_y, y, image_height, ALIGN, BORDER, REAL
+    by_scale_y, pixel_y, cell_y, fraction_y = sample_axis(
+        row, height, scale_y, y, image_height, ALIGN, BORDER, CLAMP, REAL
     )
-    base_x, pixel_x, cell_x, fraction_x = sample_axis(
-        column, width, scale_x, x, image_width, ALIGN, BORDER, REAL
+    by_scale_x, pixel_x, cell_x, fraction_x = sample_axis(
+        column, width, scale_x, x, image_width, ALIGN, BORDER, CLAMP, REAL
     )
     # All pixels of an unusable image count as outside.
     upper, lower, upper_inside, lower_inside = weights_inside(
@@ -138,8 +138,8 @@ def region_sums_kernel(
         of_rows *= 0.5 * image_height.to(tl.float64)
     to = sums + program.to(tl.int64) * 4
     nan = float("nan")
-    tl.store(to, tl.where(usable, tl.sum(of_columns * base_x), nan))
-    tl.store(to + 1, tl.where(usable, tl.sum(of_rows * base_y), nan))
+    tl.store(to, tl.where(usable, tl.sum(of_columns * by_scale_x), nan))
+    tl.store(to + 1, tl.where(usable, tl.sum(of_rows * by_scale_y), nan))
     tl.store(to + 2, tl.where(usable, tl.sum(of_columns), nan))
     tl.store(to + 3, tl.where(usable, tl.sum(of_rows), nan))
 
@@ -194,6 +194,7 @@ def run_region_sums(grad: Tensor, sampling: Any, regions: Tensor) -> Tensor:
     )  # fmt: skip
     constants = {
         **geometry(options, regions),
+        "CLAMP": options.clamp_to_region,
         "OFFSET": source.offset_type(grad),
         "REAL": real_type(image),
         **cut.constants,

@@ -132,8 +132,8 @@ static void forward_generic(const Job& job, int64_t first, int64_t last, void* m
 }
 
 // Adds up a plane's share of the gradient of its region, in double and in fixed order.
-// With value = sum over taps, position = scale * base + shift: d / d shift is the derivative with
-// respect to the source pixel times pixels_per_position, d / d scale that times base.
+// With value = sum over taps, position = offset(scale) + shift: d / d shift is the derivative with
+// respect to the source pixel times pixels_per_position, d / d scale that times by_scale.
 template <class Element>
 static void backward_region_plane(const Job& job, int64_t n, int64_t channel,
                                   const PlaneScratch<typename Element::Real>& scratch,
@@ -170,12 +170,12 @@ static void backward_region_plane(const Job& job, int64_t n, int64_t channel,
       scratch.sums_x[j] += (double)scratch.row[j] * (double)along_x;
       row_sum += (double)scratch.row[j] * (double)along_y;
     }
-    scale_y += row_sum * rows.base[i];
+    scale_y += row_sum * rows.by_scale[i];
     shift_y += row_sum;
   }
   double scale_x = 0.0, shift_x = 0.0;
   for (int64_t j = 0; j < width; ++j) {
-    scale_x += scratch.sums_x[j] * columns.base[j];
+    scale_x += scratch.sums_x[j] * columns.by_scale[j];
     shift_x += scratch.sums_x[j];
   }
   const double per_x = pixels_per_position(source.width, job.sampling.align_corners);

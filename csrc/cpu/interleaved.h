@@ -401,14 +401,14 @@ static void backward_interleaved_rows(const Job& job, const InterleavedScratch& 
     double lanes[8] = {0, 0, 0, 0, 0, 0, 0, 0}, row_sum = 0.0;
     Lanes8::add_to_doubles(lanes, sum_y);
     for (int lane = 0; lane < 8; ++lane) row_sum += lanes[lane];
-    scale_y += row_sum * rows.base[i];
+    scale_y += row_sum * rows.by_scale[i];
     shift_y += row_sum;
   }
   for (int64_t j = 0; j < 8 * blocks; ++j) {
     // The weights' order: pairs (j, j + 4) of a block.
     const float* at = s.sums_x + (8 * (j / 8) + 2 * (j % 4) + (j % 8) / 4) * kPixel;
     const double column = (double)at[0] + (double)at[1] + (double)at[2];
-    scale_x += column * s.tables.columns.base[j];
+    scale_x += column * s.tables.columns.by_scale[j];
     shift_x += column;
   }
   const double per_x = pixels_per_position(source.width, job.sampling.align_corners);

@@ -34,11 +34,11 @@ struct PlanarScratch {
   int32_t* starts;      // first output of each block; the last block overlaps the one before
   Ahead* ahead;         // per block
   int64_t* row_offset;  // tables.rows.index times the stride; past the end, that of the last row
-  float* base;          // tables.rows.base, as float
+  float* by_scale;      // tables.rows.by_scale, as float
   float* tile;          // rows of the glimpse that do not lie in memory as float
   double* sums_x;       // per column
   double* sums_y;       // per lane
-  double* sums_y_base;
+  double* sums_y_scaled;
   int64_t blocks;
   int64_t tile_rows;
   bool asks_ahead;
@@ -54,11 +54,11 @@ MGNET_INLINE PlanarScratch<Lanes> take_planar_scratch(Arena& arena, const Job& j
   scratch.starts = Arena::take<int32_t>(arena, scratch.blocks);
   scratch.ahead = Arena::take<Ahead>(arena, scratch.blocks);
   scratch.row_offset = Arena::take<int64_t>(arena, h + kMostTileRows);
-  scratch.base = Arena::take<float>(arena, h);
+  scratch.by_scale = Arena::take<float>(arena, h);
   scratch.tile = Arena::take<float>(arena, kMostTileRows * padded(w));
   scratch.sums_x = Arena::take<double>(arena, padded(w));
   scratch.sums_y = Arena::take<double>(arena, Lanes::kCount);
-  scratch.sums_y_base = Arena::take<double>(arena, Lanes::kCount);
+  scratch.sums_y_scaled = Arena::take<double>(arena, Lanes::kCount);
   return scratch;
 }
 
@@ -126,7 +126,7 @@ static void fill_planar_tables(PlanarScratch<Lanes>& scratch, const Job& job, in
   }
   for (int64_t i = 0; i < h; ++i) {
     scratch.row_offset[i] = scratch.tables.rows.index[i] * scratch.tables.source.stride_h;
-    if (kSlopes) scratch.base[i] = (float)scratch.tables.rows.base[i];
+    if (kSlopes) scratch.by_scale[i] = (float)scratch.tables.rows.by_scale[i];
   }
   const int64_t bytes = source_bytes<Lanes>(scratch.tables, job.glimpses);
   scratch.tile_rows = rows_of_tile(bytes, h);
@@ -222,7 +222,7 @@ static void backward_block(const PlanarScratch<Lanes>& scratch, const Plane<Lane
     bias_weight = Lanes::multiply(bias, Lanes::load(columns.weight + start));
     bias_slope = Lanes::multiply(bias, Lanes::load(columns.slope + start));
   }
-  Floats sum_x = Lanes::all(0.0f), sum_y = sum_x, sum_y_base = sum_x;
+  Floats sum_x = Lanes::all(0.0f), sum_y = sum_x, sum_y_scaled = sum_x;
   for (int64_t i = first; i < last; ++i) {
     const typename Lanes::Pixel* upper = plane.pixels + scratch.row_offset[i];
     const typename Lanes::Pixel* lower = upper + plane.step_h;
@@ -252,11 +252,12 @@ static void backward_block(const PlanarScratch<Lanes>& scratch, const Plane<Lane
     gradient += gradient_stride;
     sum_x = Lanes::fused(g, along_x, sum_x);
     sum_y = Lanes::fused(g, along_y, sum_y);
-    sum_y_base = Lanes::fused(Lanes::multiply(g, Lanes::all(scratch.base[i])), along_y, sum_y_base);
+    sum_y_scaled =
+        Lanes::fused(Lanes::multiply(g, Lanes::all(scratch.by_scale[i])), along_y, sum_y_scaled);
   }
   Lanes::add_to_doubles(scratch.sums_x + start, sum_x);
   Lanes::add_to_doubles(scratch.sums_y, sum_y);
-  Lanes::add_to_doubles(scratch.sums_y_base, sum_y_base);
+  Lanes::add_to_doubles(scratch.sums_y_scaled, sum_y_scaled);
 }
 
 // Calls body<mode>() for the mode of a block.
@@ -373,7 +374,7 @@ static void backward_region_planar(const Job& job, int64_t first_unit, int64_t l
     const Plane<Lanes> plane = plane_of<Lanes>(job, scratch.tables.source, channel);
     for (int64_t j = 0; j < from.width; ++j) scratch.sums_x[j] = 0.0;
     for (int lane = 0; lane < Lanes::kCount; ++lane) {
-      scratch.sums_y[lane] = scratch.sums_y_base[lane] = 0.0;
+      scratch.sums_y[lane] = scratch.sums_y_scaled[lane] = 0.0;
     }
     for (int64_t first = 0; first < from.height; first += scratch.tile_rows) {
       const int64_t last = smaller(first + scratch.tile_rows, from.height);
@@ -393,11 +394,11 @@ static void backward_region_planar(const Job& job, int64_t first_unit, int64_t l
     }
     double scale_x = 0.0, shift_x = 0.0, scale_y = 0.0, shift_y = 0.0;
     for (int64_t j = 0; j < from.width; ++j) {
-      scale_x += scratch.sums_x[j] * scratch.tables.columns.base[j];
+      scale_x += scratch.sums_x[j] * scratch.tables.columns.by_scale[j];
       shift_x += scratch.sums_x[j];
     }
     for (int lane = 0; lane < Lanes::kCount; ++lane) {
-      scale_y += scratch.sums_y_base[lane];
+      scale_y += scratch.sums_y_scaled[lane];
       shift_y += scratch.sums_y[lane];
     }
     const bool align = job.sampling.align_corners;

@@ -45,10 +45,12 @@ struct AxisTable {
   Real* weight;  // left + right: 1 inside the image
   Real* slope;   // left_slope + right_slope: 0 inside the image
   double* base;
+  double*
+      by_scale;  // derivative of a sample's position by the scale: base, where it is not clamped
 };
 
 template <class Real>
-MGNET_INLINE AxisTable<Real> take_axis_table(Arena& arena, int64_t count) {
+MGNET_INLINE AxisTable<Real> take_axis_table(Arena& arena, int64_t count, bool clamped) {
   const int64_t size = padded(count);
   AxisTable<Real> table;
   table.index = Arena::take<int32_t>(arena, size);
@@ -59,6 +61,7 @@ MGNET_INLINE AxisTable<Real> take_axis_table(Arena& arena, int64_t count) {
   table.weight = Arena::take<Real>(arena, size);
   table.slope = Arena::take<Real>(arena, size);
   table.base = Arena::take<double>(arena, size);
+  table.by_scale = clamped ? Arena::take<double>(arena, size) : table.base;
   return table;
 }
 
@@ -89,11 +92,18 @@ MGNET_INLINE void convert_to(To* to, Doubles from) {
 
 template <class Real, bool kSlopes>
 static void fill_axis_table(const AxisTable<Real>& table, double scale, double shift, int64_t size,
-                            int64_t count, bool align_corners, bool border) {
+                            int64_t count, const Sampling& sampling) {
   const int64_t entries = padded(count);
+  const bool align = sampling.align_corners, border = sampling.padding == kBorder;
+  const bool clamped = clamps(sampling);
   for (int64_t i = 0; i < entries; i += kDoubles) {
     const Doubles base = *(const Doubles*)(table.base + i);
-    const Doubles pixel = source_pixel(base, scale, shift, size, align_corners);
+    Offset<Doubles> offset = {scale * base, base};
+    if (clamped) {
+      offset = clamped_offset(base, scale, size);
+      *(Doubles*)(table.by_scale + i) = offset.by_scale;
+    }
+    const Doubles pixel = source_pixel(offset.position, shift, size, align);
     const Tap<Doubles> tap = fold_tap(pixel, size, border);
     convert_to(table.index + i, tap.index);
     convert_to(table.left + i, tap.left);
@@ -117,8 +127,9 @@ struct GlimpseTables {
 template <class Real>
 MGNET_INLINE GlimpseTables<Real> take_glimpse_tables(Arena& arena, const Job& job) {
   GlimpseTables<Real> tables;
-  tables.columns = take_axis_table<Real>(arena, job.glimpses.width);
-  tables.rows = take_axis_table<Real>(arena, job.glimpses.height);
+  const bool clamped = clamps(job.sampling);
+  tables.columns = take_axis_table<Real>(arena, job.glimpses.width, clamped);
+  tables.rows = take_axis_table<Real>(arena, job.glimpses.height, clamped);
   if (arena.begin) {
     fill_base_positions(tables.columns, job.glimpses.width, job.sampling.align_corners);
     fill_base_positions(tables.rows, job.glimpses.height, job.sampling.align_corners);
@@ -128,15 +139,13 @@ MGNET_INLINE GlimpseTables<Real> take_glimpse_tables(Arena& arena, const Job& jo
 
 template <class Real, bool kSlopes>
 static void fill_glimpse_tables(GlimpseTables<Real>& tables, const Job& job, int64_t n) {
-  const bool align = job.sampling.align_corners;
-  const bool border = job.sampling.padding == kBorder;
   tables.region = read_region(job.regions, n);
   tables.source = image_source(job.images, image_of_glimpse(job.regions, n));
   if (!tables.region.finite) return;
   fill_axis_table<Real, kSlopes>(tables.columns, tables.region.scale_x, tables.region.x,
-                                 tables.source.width, job.glimpses.width, align, border);
+                                 tables.source.width, job.glimpses.width, job.sampling);
   fill_axis_table<Real, kSlopes>(tables.rows, tables.region.scale_y, tables.region.y,
-                                 tables.source.height, job.glimpses.height, align, border);
+                                 tables.source.height, job.glimpses.height, job.sampling);
 }
 
 }  // namespace MGNET_ISA

@@ -14,7 +14,7 @@ namespace MGNET_ISA {
 struct Axis {
   double scale, shift;
   int64_t size, count;
-  bool align_corners, border;
+  bool align_corners, border, clamped;
 };
 
 MGNET_DEVICE Axis column_axis(const Job& job, const Region& region) {
@@ -23,7 +23,8 @@ MGNET_DEVICE Axis column_axis(const Job& job, const Region& region) {
           job.images.width,
           job.glimpses.width,
           job.sampling.align_corners,
-          job.sampling.padding == kBorder};
+          job.sampling.padding == kBorder,
+          clamps(job.sampling)};
 }
 
 MGNET_DEVICE Axis row_axis(const Job& job, const Region& region) {
@@ -32,13 +33,23 @@ MGNET_DEVICE Axis row_axis(const Job& job, const Region& region) {
           job.images.height,
           job.glimpses.height,
           job.sampling.align_corners,
-          job.sampling.padding == kBorder};
+          job.sampling.padding == kBorder,
+          clamps(job.sampling)};
+}
+
+MGNET_DEVICE Offset<double> offset_of(const Axis& axis, int64_t i) {
+  const double base = base_position(i, axis.count, axis.align_corners);
+  if (axis.clamped) return clamped_offset(base, axis.scale, axis.size);
+  return {axis.scale * base, base};
+}
+
+MGNET_DEVICE Tap<double> tap_at(const Axis& axis, const Offset<double>& offset) {
+  const double pixel = source_pixel(offset.position, axis.shift, axis.size, axis.align_corners);
+  return fold_tap(pixel, axis.size, axis.border);
 }
 
 MGNET_DEVICE Tap<double> tap_of(const Axis& axis, int64_t i) {
-  const double base = base_position(i, axis.count, axis.align_corners);
-  return fold_tap(source_pixel(base, axis.scale, axis.shift, axis.size, axis.align_corners),
-                  axis.size, axis.border);
+  return tap_at(axis, offset_of(axis, i));
 }
 
 // One sample as the pixels are blended with it. Offsets are of its two pixels, in elements; an axis
@@ -53,7 +64,7 @@ template <class Real>
 struct SlopedSample {
   Sample<Real> at;
   Real left_slope, right_slope, slope;
-  double base;
+  double by_scale;  // derivative of its position by the scale of the region
 };
 
 template <class Real>
@@ -65,10 +76,10 @@ MGNET_DEVICE Sample<Real> as_sample(const Tap<double>& tap, int64_t size, int64_
 
 template <class Real>
 MGNET_DEVICE SlopedSample<Real> as_sloped_sample(const Axis& axis, int64_t i, int64_t stride) {
-  const Tap<double> tap = tap_of(axis, i);
+  const Offset<double> offset = offset_of(axis, i);
+  const Tap<double> tap = tap_at(axis, offset);
   return {as_sample<Real>(tap, axis.size, stride), (Real)tap.left_slope, (Real)tap.right_slope,
-          (Real)(tap.left_slope + tap.right_slope),
-          base_position(i, axis.count, axis.align_corners)};
+          (Real)(tap.left_slope + tap.right_slope), offset.by_scale};
 }
 
 // The image of a glimpse, or -1: checking on the host would wait for the device.

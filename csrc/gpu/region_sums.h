@@ -35,8 +35,8 @@ MGNET_DEVICE void add_pixel(const Job& job, const typename Element::Stored* plan
     along_y = multiply_add(along_y, scale, row.slope * (bias * column.at.weight));
   }
   const double x = gradient * (double)along_x, y = gradient * (double)along_y;
-  sums[0] = multiply_add(x, column.base, sums[0]);
-  sums[1] = multiply_add(y, row.base, sums[1]);
+  sums[0] = multiply_add(x, column.by_scale, sums[0]);
+  sums[1] = multiply_add(y, row.by_scale, sums[1]);
   sums[2] += x;
   sums[3] += y;
 }

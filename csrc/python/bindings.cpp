@@ -9,7 +9,8 @@
 //   IMAGE    (dtype, B, C, H, W, stride_b, stride_c, stride_h, stride_w, pooled)
 //   REGION   (dtype, columns (3|4), stride_n, stride_k, N)
 //   GLIMPSE  (dtype, h, w, stride_n, stride_c, stride_h, stride_w)
-//   GRID     (align_corners (0|1), padding_mode (0 zeros, 1 border), antialias (0|1))
+//   GRID     (align_corners (0|1), padding_mode (0 zeros, 1 border), antialias (0|1),
+//            clamp_to_region (0|1))
 //   LOGITS   None or (dtype, stride_n, stride_k, scale_min, scale_max, gradient_scale,
 //            stride_n and stride_k of the incoming gradient of the region)
 //   GRADIENT None or (dtype, stride_b, stride_c, stride_h, stride_w) of the image's gradient
@@ -71,8 +72,8 @@ PyObject* glimpse_plan(PyObject*, PyObject* const* values, Py_ssize_t count) {
     in = groups.group("GLIMPSE", 7);
     job.glimpses = {nullptr,      in.code(),    in.integer(), in.integer(),
                     in.integer(), in.integer(), in.integer(), in.integer()};
-    in = groups.group("GRID", 3);
-    job.sampling = {nullptr, nullptr, in.code() != 0, in.code(), in.code() != 0};
+    in = groups.group("GRID", 4);
+    job.sampling = {nullptr, nullptr, in.code() != 0, in.code(), in.code() != 0, in.code() != 0};
     if (values[4] != Py_None) {
       in = groups.group("LOGITS", 8);
       plan->logits = {nullptr, in.code(), in.integer(), in.integer(), in.real(), in.real()};

@@ -86,6 +86,7 @@ void make_case(Random& random, Case& c) {
   for (int64_t i = 0; i < c.gradient.elements; ++i) c.gradient.set(i, random.real(-2, 2));
 
   c.job.sampling.align_corners = random.chance(0.5);
+  c.job.sampling.clamp_to_region = random.chance(0.3);
   c.job.sampling.padding = random.chance(0.5) ? kBorder : kZeros;
   if (random.chance(0.5)) {
     for (int64_t k = 0; k < images.channels; ++k) {

@@ -10,7 +10,8 @@ namespace mgnet_test {
 struct NaiveTap {
   std::vector<int64_t> index;
   std::vector<double> weight, by_scale, by_shift;
-  double base, pixels_per_position;
+  double base;  // derivative of the sample's position by the scale
+  double pixels_per_position;
   bool kink;  // so near to a pixel that the side of the derivative is a matter of rounding
 };
 
@@ -35,6 +36,21 @@ inline NaiveTap naive_tap(int64_t i, int64_t count, double scale, double shift, 
     tap.pixels_per_position = size / 2.0;
     pixel = ((scale * tap.base + shift + 1) * size - 1) / 2;
   }
+  bool at_edge = false;
+  if (sampling.clamp_to_region && !sampling.align_corners) {
+    const double side = scale < 0 ? -1 : 1, half = std::fabs(scale) * size / 2;
+    const double centre = (shift + 1) * size / 2 - 0.5;  // of the region, where pixel i is at i
+    const double outermost = std::max(half - 0.5, 0.0);
+    const double beyond = std::fabs(pixel - centre) - outermost;
+    at_edge = std::fabs(beyond) < 1e-9;
+    if (half <= 0.5) {
+      pixel = centre;
+      tap.base = 0;
+    } else if (beyond > 0) {
+      tap.base = pixel > centre ? side : -side;
+      pixel = centre + (pixel > centre ? outermost : -outermost);
+    }
+  }
   double slope = 1;
   if (sampling.padding == kBorder) {
     if (!(pixel > 0 && pixel < size - 1)) slope = 0;
@@ -45,7 +61,7 @@ inline NaiveTap naive_tap(int64_t i, int64_t count, double scale, double shift, 
   const double radius = filtered ? std::max(1.0, step) : 1.0;
   double radius_slope = 0;
   if (radius > 1) radius_slope = (scale < 0 ? -1 : 1) * naive_step(count, 1, size, sampling);
-  tap.kink = near_whole(pixel);
+  tap.kink = at_edge || near_whole(pixel);
   if (radius > 1) {
     tap.kink = tap.kink || near_whole(pixel - radius) || near_whole(pixel + radius) ||
                std::fabs(step - 1) < 1e-9;

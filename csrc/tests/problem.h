@@ -225,6 +225,7 @@ inline void make_problem(Random& random, bool wild, Problem& p) {
   sampling.align_corners = random.chance(0.5);
   sampling.padding = random.chance(0.5) ? kBorder : kZeros;
   sampling.antialias = random.chance(0.15);  // which is slow to compute by the definition
+  sampling.clamp_to_region = !sampling.antialias && random.chance(0.3);
   if (random.chance(0.4)) {
     for (int64_t c = 0; c < images.channels; ++c) {
       p.scale.push_back(random.real(0.1, 1));
@@ -251,7 +252,8 @@ inline void make_problem(Random& random, bool wild, Problem& p) {
            std::to_string(glimpses.height) + "x" + std::to_string(glimpses.width) + " stride_w " +
            std::to_string(glimpses.stride_w) + ", align " + std::to_string(sampling.align_corners) +
            ", padding " + std::to_string(sampling.padding) + ", antialias " +
-           std::to_string(sampling.antialias) + ", normalised " +
+           std::to_string(sampling.antialias) + ", clamped " +
+           std::to_string(sampling.clamp_to_region) + ", normalised " +
            std::to_string(sampling.scale != nullptr);
 }
 

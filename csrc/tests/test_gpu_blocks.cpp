@@ -114,7 +114,7 @@ void test_far_pixels() {
   job.images = {pixels, kUInt8, 1, 1, side, side, side * side, side * side, side, 1, nullptr, 0};
   job.regions = {region, kFloat32, 3, 3, 1, nullptr, 1};
   job.glimpses = {samples, kFloat32, 3, 3, 9, 9, 3, 1};
-  job.sampling = {&scale, &bias, true, kBorder, false};
+  job.sampling = {&scale, &bias, true, kBorder, false, false};
   run_forward(job, GpuLogits{});
   for (float sample : samples) {
     if (std::fabs(sample - 1) <= 1e-6f) continue;

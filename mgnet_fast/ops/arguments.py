@@ -136,6 +136,14 @@ def check_flag(name: str, value: bool) -> bool:
     return bool(value)
 
 
+def check_edges(antialias: bool, clamp_to_region: bool) -> None:
+    if antialias and clamp_to_region:
+        raise ValueError(
+            "clamp_to_region must be False with antialias=True, whose samples average pixels on "
+            "both sides of the region's edges, got True"
+        )
+
+
 def check_range_map(
     scale_range: tuple[float, float], gradient_scale: float
 ) -> tuple[float, float, float]:

@@ -32,6 +32,7 @@ def glimpse(
     memory_format: torch.memory_format | None = None,
     backend: str | None = None,
     antialias: bool = False,
+    clamp_to_region: bool = False,
 ) -> Tensor:
     r"""Bilinear samples of an axis-parallel region of each image: crop and resize in one.
 
@@ -67,6 +68,9 @@ def glimpse(
             "reference" is plain PyTorch.
         antialias: whether samples more than a pixel apart are averages instead of bilinear ones,
             as in ``interpolate(antialias=True)``; see below. Not in "cuda".
+        clamp_to_region: whether samples stay half a pixel inside the region's edges, as if the
+            region were cut out and then resized; see below. Not with ``antialias``; changes
+            nothing with ``align_corners``, whose samples never leave the region.
 
     With ``antialias``, samples are :math:`\Delta = |s| S / n` pixels apart along an axis of S
     pixels and n samples (:math:`|s| (S - 1) / (n - 1)` with ``align_corners``). A glimpse with
@@ -79,6 +83,15 @@ def glimpse(
     1 for p inside the image and falls to 0 within a pixel outside: what is outside does not darken
     the samples inside. Other glimpses keep their bits. ``region = (1, 0, 0)`` with
     ``align_corners=False`` equals ``interpolate(mode="bilinear", antialias=True)``.
+
+    With ``clamp_to_region`` and ``align_corners=False``, along an axis of S pixels of which pixel k
+    covers k to k + 1, a sample at u lies at
+
+    .. math:: \min(\max(u, \; l + 1/2), \; r - 1/2), \quad l, r = (x \mp |s| + 1) \, S / 2
+
+    and at the centre of the region if :math:`r - l < 1`. So a region whose edges lie between pixels
+    equals ``interpolate(crop, size, mode="bilinear")`` of the crop that it shows, beyond the image
+    padded as ``padding_mode`` says. The derivative of a sample at an edge is that of the edge.
 
     Returns:
         Tensor[N, C, h, w]. All NaN for a region that is not finite; an empty batch gives an
@@ -95,7 +108,10 @@ def glimpse(
             cannot run, with its reason.
     """
     region = raised_under_autocast(region)
-    given = (size, align_corners, padding_mode, mean, std, dtype, memory_format, backend, antialias)
+    given = (
+        size, align_corners, padding_mode, mean, std, dtype, memory_format, backend, antialias,
+        clamp_to_region,
+    )  # fmt: skip
     sampling = resolved(image, "region", (3, 4), region, image_index, given)
     if sampling.options.backend == "reference":
         return reference.glimpse(sampling, region)

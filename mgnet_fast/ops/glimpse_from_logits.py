@@ -38,6 +38,7 @@ def glimpse_from_logits(
     memory_format: torch.memory_format | None = None,
     backend: str | None = None,
     antialias: bool = False,
+    clamp_to_region: bool = False,
 ) -> tuple[Tensor, Tensor]:
     r"""The glimpse that the localization network asks for, and its region (MGNet, section 3.3).
 
@@ -71,7 +72,10 @@ def glimpse_from_logits(
     range_map = RangeMap(*check_range_map(scale_range, gradient_scale))
     if is_half(logits):
         logits = logits.float()
-    given = (size, align_corners, padding_mode, mean, std, dtype, memory_format, backend, antialias)
+    given = (
+        size, align_corners, padding_mode, mean, std, dtype, memory_format, backend, antialias,
+        clamp_to_region,
+    )  # fmt: skip
     sampling = resolved(image, "logits", (3,), logits, image_index, given)
     if sampling.options.backend == "reference":
         region = reference.region_from_logits(logits, range_map)

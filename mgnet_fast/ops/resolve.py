@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .arguments import (
+    check_edges,
     check_flag,
     check_image,
     check_image_index,
@@ -42,6 +43,7 @@ class Arguments(NamedTuple):
     memory_format: torch.memory_format | None
     backend: str | None
     antialias: bool
+    clamp_to_region: bool
 
 
 # Maps a key to (normalization, options, plans). Checking a call anew takes as long as a small
@@ -86,6 +88,8 @@ def resolved(
     check_image_index(image_index, name, rows, image, images)
     align_corners = check_flag("align_corners", arguments.align_corners)
     antialias = check_flag("antialias", arguments.antialias)
+    clamp_to_region = check_flag("clamp_to_region", arguments.clamp_to_region)
+    check_edges(antialias, clamp_to_region)
     check_padding_mode(arguments.padding_mode)
     out_dtype = RESULT_NAMES[output_dtype(image, arguments.dtype)]
     constants = normalization(image, arguments.mean, arguments.std)
@@ -96,7 +100,7 @@ def resolved(
         backend = "reference"  # nothing to sample; it keeps the graph of autograd
     options = Options(
         height, width, align_corners, arguments.padding_mode, out_dtype, channels_last, backend,
-        antialias,
+        antialias, clamp_to_region,
     )  # fmt: skip
     if key is not None and plans is not None:
         remember(_known, key, (constants, options, plans))
@@ -114,7 +118,7 @@ def _key(
     """A key for the cache, or None if an argument could change without its key changing."""
     if image is None or rows is None:
         return None
-    size, _, _, mean, std, _, _, _, _ = given
+    size, _, _, mean, std, *_ = given
     if type(size) is not int and not _is_constant(size, int):
         return None  # as keys, True and 1.0 equal 1
     if not _is_constant(mean, float) or not _is_constant(std, float):

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .arguments import check_edges
+
 # By the names that op schemas carry: plain strings, which every tracer takes.
 RESULT_DTYPES = {
     "float32": torch.float32,
@@ -40,6 +42,7 @@ class Options(NamedTuple):
     channels_last: bool
     backend: str
     antialias: bool = False
+    clamp_to_region: bool = False
 
 
 class RangeMap(NamedTuple):
@@ -115,13 +118,15 @@ class Schema:
             options["height"], options["width"] = gradient.shape[2:]
             options["out_dtype"] = RESULT_NAMES[gradient.dtype]
             options["channels_last"] = False
+        how = Options(**options)
+        check_edges(how.antialias, how.clamp_to_region)
         tensors = {name: named.pop(name, None) for name in Sampling._fields[:4]}
-        return Sampling(**tensors, options=Options(**options)), named
+        return Sampling(**tensors, options=how), named
 
 
 # The schemas are public: exported programs call these ops by position. A new option goes to the
 # end, with a default, here and in Options.
-_LATER = "Tensor? pool=None, bool antialias=False"
+_LATER = "Tensor? pool=None, bool antialias=False, bool clamp_to_region=False"
 _CONSTANTS = "Tensor? image_index, Tensor? normalization"
 _RANGE = "float scale_min, float scale_max, float gradient_scale"
 _FORWARD = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from support.cases import (
@@ -57,13 +59,21 @@ def test_memcheck_antialiased(
 ) -> None:
     if kernel == "cuda":
         pytest.skip("the CUDA kernels do not antialias")
-    image = LAYOUTS[layout](random_image((4, 3, 61, 83), dtype))
     options = {"padding_mode": padding_mode, "antialias": True}
+    _compare(device, kernel, LAYOUTS[layout](random_image((4, 3, 61, 83), dtype)), 1.0, options)
+
+
+def _compare(
+    device: str, kernel: str, image: Tensor, extent: float, options: dict[str, Any]
+) -> None:
+    """Samples and both gradients; ``extent`` multiplies the scales of the regions."""
+    dtype = image.dtype
     for columns, size in ((3, (9, 13)), (4, (3, 40))):
         pixels = on(device, image).detach().requires_grad_(dtype.is_floating_point)
         exact_pixels = image.double() / (255.0 if dtype == torch.uint8 else 1.0)
         exact_pixels.requires_grad_()
         region = random_region(4, columns)
+        region[:, : columns - 2] *= extent
         ours = region.to(device).clone().requires_grad_()
         got = glimpse(pixels, ours, size, backend=kernel, **options)
         exact = region.double().requires_grad_()
@@ -80,6 +90,16 @@ def test_memcheck_antialiased(
             assert pixels.grad is not None
             assert exact_pixels.grad is not None
             assert_close(pixels.grad.cpu(), exact_pixels.grad, OUTPUT[dtype], unit=8.0)
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "border"])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_memcheck_clamped_to_the_region(
+    device: str, kernel: str, dtype: torch.dtype, layout: str, padding_mode: str
+) -> None:
+    options = {"padding_mode": padding_mode, "align_corners": False, "clamp_to_region": True}
+    _compare(device, kernel, LAYOUTS[layout](random_image((4, 3, 37, 53), dtype)), 0.4, options)
 
 
 @pytest.mark.parametrize("side", [224, 1000, 4000])

@@ -44,7 +44,9 @@ def _meta(shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool = Fals
     return torch.empty(shape, dtype=dtype, device="meta", memory_format=order)
 
 
-def _runs(case: str, channels: int = 3, antialias: bool = False) -> dict[str, Callable[[], Any]]:
+def _runs(
+    case: str, channels: int = 3, antialias: bool = False, clamp_to_region: bool = False
+) -> dict[str, Callable[[], Any]]:
     """Each launcher of the backend on tensors without memory."""
     dtype, result, last, constants, indexed = SHIPPED[case]
     image = _meta((256, channels, 224, 224), dtype, last)
@@ -53,7 +55,9 @@ def _runs(case: str, channels: int = 3, antialias: bool = False) -> dict[str, Ca
     index = _meta((256,), torch.int64) if indexed else None
     rows = _meta((2, channels), torch.float64) if constants else None
     name = str(result).removeprefix("torch.")
-    options = Options(96, 96, True, "zeros", name, last, "triton", antialias)
+    options = Options(
+        96, 96, not clamp_to_region, "zeros", name, last, "triton", antialias, clamp_to_region
+    )
     sampling = Sampling(image, index, rows, None, options)
     runs: dict[str, Callable[[], Any]] = {
         "glimpse": lambda: LAUNCHER.glimpse(sampling, region),
@@ -84,6 +88,17 @@ def test_compiles_without_spills(case: str, capability: int) -> None:
             used = ahead_of_time.usage(compiled(launch, capability), capability)
             assert used.spilled == 0, f"{name}: {kernel} spills {used.spilled} bytes"
     assert seen >= {"glimpse_kernel", "region_sums_kernel", "logits_gradient_kernel"}
+
+
+@pytest.mark.parametrize("capability", [80, 90, 100])
+@pytest.mark.parametrize("case", ["float32 planes", "camera bytes to bfloat16"])
+def test_clamped_samples_compile_without_spills(case: str, capability: int) -> None:
+    runs = _runs(case, clamp_to_region=True)
+    for name in ("glimpse", "region_gradient", "image_gradient"):
+        for launch in launches_of(runs[name]) if name in runs else ():
+            if launch.constants.get("CLAMP"):
+                used = ahead_of_time.usage(compiled(launch, capability), capability)
+                assert used.spilled == 0, f"{launch.kernel.__name__} spills {used.spilled} bytes"
 
 
 @pytest.mark.parametrize("capability", [80, 90, 100])

@@ -30,6 +30,7 @@ class Call:
     image_index: torch.Tensor | None = None
     align_corners: bool = True
     padding_mode: str = "zeros"
+    clamp_to_region: bool = False
     scale: torch.Tensor | None = None
     bias: torch.Tensor | None = None
     threads: int = 1
@@ -48,7 +49,12 @@ class Call:
             "image": (DTYPE_CODES[image.dtype], *image.shape, *image.stride(), 0),
             "region": (DTYPE_CODES[region.dtype], region.shape[1], *region.stride(), self.count),
             "glimpse": (DTYPE_CODES[glimpse.dtype], *self.size, *glimpse.stride()),
-            "grid": (int(self.align_corners), int(self.padding_mode == "border"), 0),
+            "grid": (
+                int(self.align_corners),
+                int(self.padding_mode == "border"),
+                0,
+                int(self.clamp_to_region),
+            ),
             "logits": None,
             "gradient": None,
         }
@@ -103,6 +109,12 @@ class Call:
         grid = F.affine_grid(
             theta, (len(region), image.shape[1], *self.size), align_corners=self.align_corners
         )
+        if self.clamp_to_region:
+            half = torch.stack([s_x, s_y], 1).abs()
+            pixel = 1 / torch.tensor(image.shape[:1:-1], dtype=half.dtype)
+            centre, reach = torch.stack([x, y], 1), (half - pixel).clamp(min=0)
+            low, high = (centre - reach)[:, None, None], (centre + reach)[:, None, None]
+            grid = torch.minimum(torch.maximum(grid, low), high)
         return F.grid_sample(
             image, grid, padding_mode=self.padding_mode, align_corners=self.align_corners
         )

@@ -109,6 +109,33 @@ def test_image_gradient(call: Any, isa: str, dtype: torch.dtype, layout: str) ->
         within(glimpse.backward_image(gradient), expected, TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.uint8])
+def test_samples_that_stay_in_their_region(
+    call: Any, isa: str, dtype: torch.dtype, layout: str
+) -> None:
+    image = make_image(dtype, layout)
+    region_dtype = torch.float64 if dtype == torch.float64 else torch.float32
+    region = make_region(4, region_dtype) * torch.tensor([0.3, -0.4, 1, 1], dtype=region_dtype)
+    for size, order in itertools.product(
+        [(70, 90), (9, 20), (5, 3)], (torch.contiguous_format, torch.channels_last)
+    ):
+        glimpse = call(
+            image, region, size, align_corners=False, clamp_to_region=True, memory_format=order,
+            **normalisation(3),
+        )  # fmt: skip
+        out = glimpse.forward()
+        within(out, glimpse.reference_forward(), TOLERANCE[out.dtype])
+        gradient = torch.randn(out.shape, generator=torch.Generator().manual_seed(3)).to(out)
+        gradient = gradient.contiguous(memory_format=order)
+        expected, _ = glimpse.reference_gradients(gradient)
+        within(
+            glimpse.backward_region(gradient),
+            expected,
+            1e-11 if out.dtype == torch.float64 else 3e-6,
+        )
+
+
 @pytest.mark.parametrize("channels", [1, 2, 4, 5])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
 def test_channels_last_of_any_channel_count(

@@ -51,7 +51,8 @@ def test_arguments_of_the_wrong_type(call: Any, native: Any) -> None:
         ({"region": (0, 5, 3, 1, 1)}, "region must have 3 or 4 columns, got 5"),
         ({"glimpse": (4, 4, 4, 16, 16, 4, 1)}, "glimpse dtype code must be 0 to 3, got 4"),
         ({"glimpse": (0, -4, 4, 16, 16, 4, 1)}, "size must not be negative"),
-        ({"grid": (1, 2, 0)}, "padding_mode code must be 0"),
+        ({"grid": (1, 2, 0, 0)}, "padding_mode code must be 0"),
+        ({"grid": (0, 0, 1, 1)}, "antialias and clamp_to_region must not both be 1"),
     ],
 )
 def test_plans_are_checked_when_they_are_made(

@@ -35,6 +35,8 @@ def test_opcheck(backend: str, dtype: torch.dtype, layout: str) -> None:
     sampling = (6, 5, True, "zeros", "float32")
     ops = torch.ops.mgnet_fast
     torch.library.opcheck(ops.glimpse, (image, region, index, rows, *sampling, True, backend))
+    clamped = (6, 5, False, "zeros", "float32", True, backend, None, False, True)
+    torch.library.opcheck(ops.glimpse, (image, region, index, rows, *clamped))
     torch.library.opcheck(
         ops.glimpse_from_logits,
         (image, region, index, rows, 0.2, 0.5, 0.02, *sampling, False, backend),

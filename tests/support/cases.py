@@ -82,12 +82,16 @@ def expected_glimpse(
     align_corners: bool = True,
     padding_mode: str = "zeros",
     antialias: bool = False,
+    clamp_to_region: bool = False,
 ) -> Tensor:
     """The glimpse in float64; uint8 images are divided by 255."""
     if normalization is None and image.dtype == torch.uint8:
         normalization = torch.tensor([[1 / 255.0], [0.0]], dtype=torch.float64)
         normalization = normalization.repeat(1, image.shape[1])
-    options = Options(*size, align_corners, padding_mode, "float64", False, "reference", antialias)
+    options = Options(
+        *size, align_corners, padding_mode, "float64", False, "reference", antialias,
+        clamp_to_region,
+    )  # fmt: skip
     sampling = Sampling(image.double(), image_index, normalization, None, options)
     return reference.glimpse(sampling, region.double())
 

@@ -66,7 +66,7 @@ static FilterTap<Real> filter_tap(double base, double scale, double shift, int64
   const double per_scale = pixels_per_sample(1.0, size, count, align);
   const double radius_slope = step > 1.0 ? (scale < 0.0 ? -per_scale : per_scale) : 0.0;
   const double last = (double)(size - 1);
-  double p = source_pixel(base, scale, shift, size, align);
+  double p = source_pixel(scale * base, shift, size, align);
   double slope = pixels_per_position(size, align);  // d p / d shift
   double share = 1.0, share_slope = 0.0;  // the bilinear weights at p that are inside the image
   if (border) {

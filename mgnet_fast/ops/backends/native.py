@@ -158,7 +158,12 @@ class Launcher:
             (_CODES[image.dtype], *layout),
             (_CODES[region.dtype], region.shape[1], *region.stride(), region.shape[0]),
             (_CODES[glimpses.dtype], *glimpses.shape[2:], *glimpses.stride()),
-            (options.align_corners, _PADDING_CODES[options.padding_mode], options.antialias),
+            (
+                options.align_corners,
+                _PADDING_CODES[options.padding_mode],
+                options.antialias,
+                options.clamp_to_region,
+            ),
             from_logits,
             to_image,
         )

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..rescale_gradient import rescale_gradient
-from ..sampling import RESULT_DTYPES, RangeMap, Sampling
+from ..sampling import RESULT_DTYPES, Options, RangeMap, Sampling
 from ..tracing import is_plain_eager
 from . import reference_antialias
 
@@ -75,7 +75,10 @@ def glimpse(sampling: Sampling, region: Tensor) -> Tensor:
         ],
         dim=1,
     )
-    grid = F.affine_grid(theta, size, align_corners=options.align_corners)
+    if options.clamp_to_region and not options.align_corners:
+        grid = _clamped_grid(usable, source.shape, options)
+    else:
+        grid = F.affine_grid(theta, size, align_corners=options.align_corners)
     samples = F.grid_sample(source, grid, "bilinear", options.padding_mode, options.align_corners)
     if options.antialias:
         wide = reference_antialias.is_wide(usable, source.shape, options)
@@ -84,6 +87,26 @@ def glimpse(sampling: Sampling, region: Tensor) -> Tensor:
     samples = torch.where(finite[:, :, None, None], samples, torch.zeros_like(samples))
     samples = samples + _poison(region, finite).to(dtype)[:, None, None, None]
     return samples.to(out_dtype).contiguous(memory_format=layout)
+
+
+def _clamped_grid(region: Tensor, shape: torch.Size, options: Options) -> Tensor:
+    """Where samples fall that stay half a pixel inside their region's edges [N, h, w, 2]."""
+    columns = _clamped_positions(region[:, 0], region[:, -2], shape[3], options.width)
+    rows = _clamped_positions(region[:, -3], region[:, -1], shape[2], options.height)
+    across = columns[:, None, :].expand(-1, options.height, -1)
+    down = rows[:, :, None].expand(-1, -1, options.width)
+    return torch.stack([across, down], dim=3).to(region.dtype)
+
+
+def _clamped_positions(scale: Tensor, shift: Tensor, size: int, count: int) -> Tensor:
+    """Positions along an axis of ``size`` pixels, the image from -1 to 1 [N, count], float64."""
+    number = torch.arange(count, dtype=torch.float64, device=scale.device)
+    offset = scale.double()[:, None] * ((2 * number + 1) / count - 1)
+    reach = scale.double().abs()[:, None] - 1 / size
+    nearest = torch.where(offset < -reach, -reach, offset)
+    nearest = torch.where(offset > reach, reach, nearest)
+    # a region of less than a pixel: its centre
+    return torch.where(reach > 0, nearest, 0.0) + shift.double()[:, None]
 
 
 def _glimpse_of_pool(sampling: Sampling, table: Tensor, region: Tensor) -> Tensor:

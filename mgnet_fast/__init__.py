@@ -1,8 +1,8 @@
 """mgnet_fast: classifies images by a few small, learned glimpses.
 
 The op: :func:`glimpse`, :func:`glimpse_from_logits`. The network: :func:`create_model`,
-:class:`MGNet`. Your own network: :class:`GlimpseNetwork`. Streams of images: :class:`Engine`.
-Backends on this machine: :func:`backends`, ``python -m mgnet_fast.env``.
+:class:`MGNet`, :class:`TNet`. Your own network: :class:`GlimpseNetwork`. Streams of images:
+:class:`Engine`. Backends on this machine: :func:`backends`, ``python -m mgnet_fast.env``.
 
 Names are looked up at first use, so the commands answer without waiting for torch. The ops of
 ``torch.ops.mgnet_fast`` exist once ``mgnet_fast.functional`` is imported.
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         GlimpseNetwork,
         MGNet,
         MGNetConfig,
+        TNet,
+        TNetConfig,
         count_multiply_adds,
         create_model,
         list_models,
@@ -54,6 +56,8 @@ __all__ = [
     "Margin",
     "Never",
     "Prediction",
+    "TNet",
+    "TNetConfig",
     "__version__",
     "backends",
     "count_multiply_adds",
@@ -83,6 +87,8 @@ _HOME = {
     "Margin": "engine",
     "Never": "engine",
     "Prediction": "engine",
+    "TNet": "models",
+    "TNetConfig": "models",
     "backends": "ops.backends.choice",
     "count_multiply_adds": "models",
     "create_model": "models",

@@ -8,11 +8,15 @@ from .mgnet.published import published_forward
 from .multiply_adds import count_multiply_adds
 from .network import GlimpseNetwork
 from .registry import create_model, list_models
+from .tnet.config import TNetConfig
+from .tnet.network import TNet
 
 __all__ = [
     "GlimpseNetwork",
     "MGNet",
     "MGNetConfig",
+    "TNet",
+    "TNetConfig",
     "count_multiply_adds",
     "create_model",
     "list_models",

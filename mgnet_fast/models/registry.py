@@ -13,10 +13,11 @@ from .family import Family
 from .files.weights import load_weights
 from .mgnet.family import FFNET, MGNET
 from .network import GlimpseNetwork
+from .tnet.family import TNET
 
 # A new family is a folder beside mgnet/ and an entry here. If two families share a class, files
 # name the first.
-FAMILIES: tuple[Family, ...] = (MGNET, FFNET)
+FAMILIES: tuple[Family, ...] = (MGNET, FFNET, TNET)
 
 
 def list_models() -> list[str]:
@@ -30,16 +31,17 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> Any:
     Args:
         name: one of :func:`list_models`, or ``mgnet_`` or ``ffnet_`` followed by
             ``timm:<name>`` or ``torchvision:<name>``. ``ffnet_*`` is the feed-forward twin:
-            T = 1 and glimpses of the image's own size.
+            T = 1 and glimpses of the image's own size. ``tnet_*`` attends to cells, scale by scale.
         pretrained: load the weights that the package contains (``mgnet_toy`` only; with
             ``antialias=True`` those that were trained so).
-        **overrides: fields of the network's config (:class:`MGNetConfig`) that replace the
-            defaults of the name. With ``in_chans`` overridden, mean and std have no default
-            (uint8 is only divided by 255). With ``down_factor`` given, ``glimpse_size`` has none.
+        **overrides: fields of the network's config (:class:`MGNetConfig`, :class:`TNetConfig`)
+            that replace the defaults of the name. With ``in_chans`` overridden, mean and std have
+            no default (uint8 is only divided by 255). With ``down_factor`` given,
+            ``glimpse_size`` has none.
 
     Returns:
         The network, a :class:`GlimpseNetwork` on the CPU in training mode: an :class:`MGNet` for
-        ``mgnet_*`` and ``ffnet_*``.
+        ``mgnet_*`` and ``ffnet_*``, a :class:`TNet` for ``tnet_*``.
 
     Raises:
         TypeError: ``name`` is not a string, or an override has the wrong type.

@@ -51,9 +51,9 @@ def test_the_two_differ_on_even_sides_only() -> None:
 
 
 def test_an_unknown_padding_is_refused() -> None:
-    with pytest.raises(ValueError, match="padding must be one of .*'tensorflow'.* got 'same'"):
+    with pytest.raises(ValueError, match=r"padding must be one of .*'tensorflow'.* got 'same'"):
         BagNet77(padding="same")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="variant must be one of b0, .* got 'b9'"):
+    with pytest.raises(ValueError, match=r"variant must be one of b0, .* got 'b9'"):
         EfficientNet("b9")
 
 

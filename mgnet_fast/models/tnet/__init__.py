@@ -1,0 +1,1 @@
+"""TNet: hard attention over scales (arXiv 2102.10212)."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..data.reading.file_image import FileImage
 from ..models import GlimpseNetwork
-from ..models.network import check_network
+from ..models.network import check_network, has_own_glimpse_size
 from ..models.regions import smallest_look
 from .convolutions import backbone_structure
 from .convolutions.activation_range import ActivationRange
@@ -193,7 +193,7 @@ class Engine:
             raise TypeError(
                 f"images must be a Tensor or an iterable of images, got {type(images).__name__}"
             )
-        one_size = config.glimpse_size is None
+        one_size = not has_own_glimpse_size(config)
         if one_size or isinstance(self._runner, CudaGraphRunner):
             images = decoded(images)  # whole: their glimpses are the image, or it is on the device
         else:

@@ -48,6 +48,11 @@ class NetworkConfig(Protocol):
         """Height and width of a glimpse, in pixels, of an image of ``image_size`` (H, W)."""
 
 
+def has_own_glimpse_size(config: NetworkConfig) -> bool:
+    """Whether glimpses have one size for images of all sizes."""
+    return getattr(config, "glimpse_size", 0) is not None
+
+
 class Looks(NamedTuple):
     """The regions to look at in one step.
 

@@ -35,7 +35,9 @@ def is_lazy(decode: DecodeBy, model: GlimpseNetwork) -> bool:
     Raises:
         ValueError: "lazy" for a network whose glimpses depend on the size of the image.
     """
-    own_size = model.config.glimpse_size is not None
+    from ...models.network import has_own_glimpse_size
+
+    own_size = has_own_glimpse_size(model.config)
     if decode == "lazy" and not own_size:
         raise ValueError(
             "decode must be full for a network without a glimpse_size of its own, got lazy"

@@ -16,6 +16,7 @@ from ...models.network import sizes_of
 from ...ops.images.image_pool import ImagePool
 
 _NOTHING = np.zeros((2, 2, 1), np.uint8)
+Region = tuple[float, float, float, float]
 
 
 class FileImages:
@@ -55,21 +56,30 @@ class FileImages:
     def glimpses(
         self, region: Tensor, size: tuple[int, int], image_index: Tensor | None, **options: Any
     ) -> Tensor:
-        """See :func:`mgnet_fast.glimpse`; ``align_corners`` is True, padding with zeros."""
+        """See :func:`mgnet_fast.glimpse`; padding with zeros."""
         rows = region.tolist()
         places = range(len(rows)) if image_index is None else image_index.tolist()
-        pieces = [self._piece(place, row, size) for place, row in zip(places, rows, strict=True)]
+        has_corners = options.get("align_corners", True)
+        pieces = [
+            self._piece(place, _four_numbers(row), size, has_corners)
+            for place, row in zip(places, rows, strict=True)
+        ]
         pool = ImagePool([pixels for pixels, _ in pieces], device=self.device)
         where = torch.tensor([row for _, row in pieces], dtype=torch.float64, device=self.device)
         return glimpse(pool, where, size, **options)
 
     def _piece(
-        self, place: int, region: Sequence[float], size: tuple[int, int]
-    ) -> tuple[np.ndarray, Sequence[float]]:
+        self, place: int, region: Region, size: tuple[int, int], has_corners: bool
+    ) -> tuple[np.ndarray, Region]:
         file = self._file(place)
         if file.error is None:
             try:
-                return file.piece(region, size)
+                if has_corners:
+                    return file.piece(region, size)
+                pixels, found = file.piece(
+                    _to_corners(region, (file.height, file.width), size), size
+                )
+                return pixels, _from_corners(found, pixels.shape[:2], size)
             except (ValueError, OSError) as error:
                 file.fail(error)
         return np.broadcast_to(_NOTHING, (2, 2, self.channels)), (math.nan,) * 4
@@ -79,6 +89,39 @@ class FileImages:
         if file is None:
             raise ValueError(f"image_index must name a place with an image, got {place}")
         return file
+
+
+def _four_numbers(row: Sequence[float]) -> Region:
+    scale_x, scale_y, x, y = row if len(row) == 4 else (row[0], *row)
+    return scale_x, scale_y, x, y
+
+
+def _to_corners(region: Region, pixels: tuple[int, ...], samples: tuple[int, int]) -> Region:
+    """The region whose samples with ``align_corners`` are those of ``region`` without.
+
+    Without, samples are at ((x + s g + 1) P - 1) / 2 in pixels, g from 1/n - 1 to 1 - 1/n; with, at
+    (x + s g + 1) (P - 1) / 2, g from -1 to 1.
+    """
+    scale_x, scale_y, x, y = region
+    (rows, columns), (down, across) = pixels, samples
+    return (
+        scale_x * (1 - 1 / across) * columns / max(columns - 1, 1),
+        scale_y * (1 - 1 / down) * rows / max(rows - 1, 1),
+        x * columns / max(columns - 1, 1),
+        y * rows / max(rows - 1, 1),
+    )
+
+
+def _from_corners(region: Region, pixels: tuple[int, ...], samples: tuple[int, int]) -> Region:
+    """The inverse of :func:`_to_corners`."""
+    scale_x, scale_y, x, y = region
+    (rows, columns), (down, across) = pixels, samples
+    return (
+        scale_x / (1 - 1 / across) * max(columns - 1, 1) / columns,
+        scale_y / (1 - 1 / down) * max(rows - 1, 1) / rows,
+        x * max(columns - 1, 1) / columns,
+        y * max(rows - 1, 1) / rows,
+    )
 
 
 Images = Tensor | ImagePool | FileImages

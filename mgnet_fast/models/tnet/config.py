@@ -67,8 +67,9 @@ class TNetConfig(StoredConfig):
     def __post_init__(self) -> None:
         for name in ("num_classes", "in_chans", "base_size", "grid"):
             require_positive_int(name, getattr(self, name))
-        if self.grid < 2:
-            raise ValueError(f"grid must be at least 2, got {self.grid}")
+        for name in ("grid", "base_size"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
         self._set("overlap", checked_number("overlap", self.overlap))
         if not 0.0 < self.overlap <= 1.0:
             raise ValueError(f"overlap must be above 0 and at most 1, got {self.overlap}")
@@ -99,6 +100,11 @@ class TNetConfig(StoredConfig):
     def looks(self) -> tuple[int, ...]:
         """Looks per image at each level."""
         return looks_at(self.locations)
+
+    @property
+    def scale_range(self) -> tuple[float, float]:
+        """Scales of the smallest look, up to rounding, and of the largest."""
+        return self.overlap ** len(self.locations), 1.0
 
     def glimpse_shape(self, image_size: int | tuple[int, int]) -> tuple[int, int]:
         """Height and width of a glimpse in pixels: ``base_size`` each, for all images."""

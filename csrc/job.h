@@ -88,6 +88,34 @@ struct DenseLayer {
   int64_t output_stride;
 };
 
+enum WeightType : int { kFloat32Weights = 0, kFloat16Weights = 1, kInt8Weights = 2 };
+
+// Outputs are computed in blocks of so many channels, whatever the instruction set.
+enum { kConvolutionLanes = 16 };
+
+// Products of consecutive inputs of some pixels with consecutive weights, the same for all of them.
+struct ConvolutionRun {
+  int64_t first_weight, depth;  // in inputs of the block: kernel positions times channels
+  const int32_t* input;         // [count]: where the inputs of each pixel begin, in floats
+  const int32_t* pixel;         // [count]: which output pixel it is
+  int64_t count;
+};
+
+// One block of output channels of some pixels.
+struct ConvolutionPart {
+  const ConvolutionRun* runs;
+  int64_t run_count;
+  const float* input;
+  int weight_type;
+  const void* weight;         // [kernel positions * channels, kConvolutionLanes]
+  const float *scale, *bias;  // [kConvolutionLanes]
+  int64_t pixels, lanes;
+  const float* other;  // as the output, or null
+  float* output;       // [pixels, lanes], `stride` apart
+  int64_t stride;
+  bool relu;
+};
+
 // Number of sums that the gradient of one region is made of: s_x, s_y, x, y.
 enum { kRegionSums = 4 };
 
@@ -109,6 +137,8 @@ struct Kernels {
   void (*backward_image)(const Job&, const ImageGradient&, int64_t first_unit, int64_t last_unit,
                          void* scratch);
   void (*dense)(const DenseLayer&, int64_t first_out, int64_t last_out);
+  size_t (*convolution_scratch_bytes)(int64_t pixels);
+  void (*convolve)(const ConvolutionPart&, void* scratch);
 };
 
 }  // namespace mgnet

@@ -2,6 +2,7 @@
 // flags of that set and MGNET_ISA_AVX512, MGNET_ISA_AVX2 or neither defined.
 #include "cpu/kernels.h"
 
+#include "cpu/convolution/part.h"
 #include "cpu/dense.h"
 #include "cpu/filter/paths.h"
 #include "cpu/generic.h"
@@ -165,8 +166,16 @@ void backward_image(const Job& job, const ImageGradient& gradient, int64_t first
 
 }  // namespace
 
-extern const Kernels kernels = {MGNET_ISA_NAME,  units_per_glimpse,   scratch_bytes,  forward,
-                                backward_region, image_scratch_bytes, backward_image, dense};
+extern const Kernels kernels = {MGNET_ISA_NAME,
+                                units_per_glimpse,
+                                scratch_bytes,
+                                forward,
+                                backward_region,
+                                image_scratch_bytes,
+                                backward_image,
+                                dense,
+                                convolution_scratch_bytes,
+                                convolve};
 
 }  // namespace MGNET_ISA
 }  // namespace mgnet

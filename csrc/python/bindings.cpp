@@ -32,6 +32,7 @@
 #include "dispatch.h"
 #include "fusion.h"
 #include "python/arguments.h"
+#include "python/convolution_calls.h"
 
 namespace {
 
@@ -196,6 +197,14 @@ PyMethodDef kernel_methods[] = {
      "norm_weight_ptr, norm_bias_ptr, class_weight_ptr, class_bias_ptr, locate_weight_ptr, "
      "locate_bias_ptr, epsilon, scale_min, scale_max, logits_ptr (written), following_ptr "
      "(written), threads; float32 and contiguous but for the strides of tokens"},
+    {"convolution_plan", as_method(convolution_plan), METH_FASTCALL,
+     "channels, outputs, kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w, height, "
+     "width (of the input), weight type (0 float32, 1 float16, 2 int8), relu (0|1) -> plan"},
+    {"convolution", as_method(convolution), METH_FASTCALL,
+     "plan, input_ptr ([images, height, width, channels]), images, weight_ptr ([blocks, kernel_h, "
+     "kernel_w, channels, 16]), scale_ptr and bias_ptr ([blocks * 16]), other_ptr or 0 (as the "
+     "output), output_ptr ([images, out_h, out_w, outputs], written), threads; float32 but for "
+     "the weights"},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -63,6 +63,10 @@ class Engine:
         calibration: image batches [B, C, H, W], read once and kept until the engine is built.
             int8 needs a hundred or more images like those to come. In any precision,
             ``deviation`` is measured on them.
+        weights: how a float32 backbone stores its weights: "fp32", "fp16" or "int8" (with one
+            scale per output channel). The arithmetic stays float32. Other than "fp32" needs the
+            runner "packed", and changes results, so give ``calibration`` and look at
+            ``deviation``.
 
     Attributes:
         runner: the name of the runner.
@@ -87,6 +91,7 @@ class Engine:
         artefact: str | Path | None = None,
         exit: ExitRule | None = None,
         calibration: Iterable[Tensor] | None = None,
+        weights: str = "fp32",
     ) -> None:
         check_network(model)
         self.slots = _checked_slots(slots)
@@ -101,7 +106,7 @@ class Engine:
         if precision == "int8" and batches and backbone_structure.is_known(model.backbone):
             ranges = activation_ranges(model, batches)
         self._artefact = None if artefact is None else Path(artefact)
-        self._prepare(torch.device(device), precision, runner, batches, ranges)
+        self._prepare(torch.device(device), precision, runner, batches, ranges, weights)
         self.deviation: Deviation | None = None
         if batches is not None:
             self.deviation = measure_deviation(self._runner, model, batches, self.slots)
@@ -113,13 +118,21 @@ class Engine:
         runner: str,
         calibration: tuple[Tensor, ...] | None,
         ranges: list[ActivationRange] | None,
+        weights: str,
     ) -> None:
         """Build the runner and what it needs."""
         request = RunnerRequest(
-            self.model, device, precision, self.slots, self._artefact, calibration, ranges
+            self.model,
+            device,
+            precision,
+            self.slots,
+            self._artefact,
+            calibration,
+            ranges,
+            weights,
         )
         chosen = choose_runner(request, runner)
-        self.precision = precision
+        self.precision, self.weights = precision, weights
         self.runner, self.reason = chosen.name, chosen.reason
         self.device = chosen.runner.device
         self._runner, self._ranges = chosen.runner, ranges
@@ -135,6 +148,7 @@ class Engine:
         choices = {
             "device": str(self.device),
             "precision": self.precision,
+            "weights": self.weights,
             "runner": self.runner,
             "slots": self.slots,
             "artefact": self._artefact,
@@ -266,6 +280,7 @@ def _rebuilt(model: GlimpseNetwork, choices: dict[str, Any]) -> Engine:
         choices["runner"],
         None,
         choices["ranges"],
+        choices["weights"],
     )
     engine.deviation, engine.reason = choices["deviation"], choices["reason"]
     return engine

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mgnet_fast import Confidence, Engine, Margin, create_model
 from mgnet_fast.engine import Prediction
+from mgnet_fast.engine.convolutions import native_convolution
 
 
 def _same(first: list[Prediction], second: list[Prediction]) -> bool:
@@ -31,20 +32,25 @@ def scenes() -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("runner", "precision"),
-    [("eager", "fp32"), ("channels_last", "fp32"), ("packed", "fp32"), ("packed", "int8"),
-     ("eager", "bf16"), ("auto", "fp32")],
+    ("runner", "precision", "weights"),
+    [("eager", "fp32", "fp32"), ("channels_last", "fp32", "fp32"), ("packed", "fp32", "fp32"),
+     ("packed", "int8", "fp32"), ("eager", "bf16", "fp32"), ("auto", "fp32", "fp32"),
+     ("packed", "fp32", "fp16")],
 )  # fmt: skip
-def test_copies_have_the_same_bits(scenes: Tensor, runner: str, precision: str) -> None:
+def test_copies_have_the_same_bits(
+    scenes: Tensor, runner: str, precision: str, weights: str
+) -> None:
+    if weights != "fp32" and native_convolution.refusal() is not None:
+        pytest.skip(str(native_convolution.refusal()))
     model = create_model("mgnet_toy", pretrained=True).eval()
     engine = Engine(
         model, precision=precision, runner=runner, slots=4, calibration=scenes[:6],
-        exit=Margin(0.5),
+        exit=Margin(0.5), weights=weights,
     )  # fmt: skip
     wanted = engine.predict(scenes)
     for other in (pickle.loads(pickle.dumps(engine)), copy.deepcopy(engine)):
-        assert (other.runner, other.reason, other.precision) == (
-            engine.runner, engine.reason, precision,
+        assert (other.runner, other.reason, other.precision, other.weights) == (
+            engine.runner, engine.reason, precision, weights,
         )  # fmt: skip
         assert other.deviation == engine.deviation
         assert other.exit == engine.exit

@@ -236,6 +236,12 @@ def test_no_images(engine: Engine) -> None:
         (TypeError, {"slots": 2.0}, "slots must be an int, got 2.0"),
         (ValueError, {"runner": "fastest"}, "runner must be one of auto, .*got 'fastest'"),
         (ValueError, {"precision": "int3"}, "precision must be one of fp32.*got 'int3'"),
+        (ValueError, {"weights": "int4"}, "weights must be one of fp32, fp16, int8, got 'int4'"),
+        (
+            ValueError,
+            {"weights": "int8", "precision": "bf16"},
+            "weights 'int8' go with precision 'fp32'.*got 'bf16'",
+        ),
         (
             ValueError,
             {"artefact": "step.onnx"},

@@ -40,6 +40,10 @@ FUSION = {torch.float64: 1e-12, torch.float32: 1e-5}
 # 1.4e-2 in float64. With smaller weights the two agree to 6e-7.
 PUBLISHED_TNET = {"logits": 1e-4, "logits of cub_b1": 2e-2, "probabilities": 1e-5}
 
+# A convolution in float32 with the weights as they are stored, in units of the largest output: sums
+# of up to some thousand products of about N(0, 1) / sqrt(count).
+CONVOLUTION = 1e-6
+
 
 def assert_close(actual: Tensor, expected: Tensor, tolerance: Tolerance, unit: float = 1.0) -> None:
     """NaN exactly where NaN is expected, and everything else within the tolerance."""

@@ -23,6 +23,7 @@ from ..options.engine import (
     CalibrationImages,
     Precision,
     Runner,
+    Weights,
     first_images,
 )
 from ..options.exits import ExitKind, exit_rule
@@ -67,6 +68,7 @@ def predict(
     ] = None,
     slots: Annotated[int, option("N", "Number of images in flight.", min=1)] = 32,
     precision: Precision = "fp32",
+    weights: Weights = "fp32",
     calibration_images: CalibrationImages = None,
     runner: Runner = "auto",
     artefact: Artefact = None,
@@ -113,13 +115,15 @@ def predict(
             artefact,
             exit=rule,
             calibration=calibration,
+            weights=weights,
         )
         target = sys.stdout
         if out is not None:
             target = stack.enter_context(out.open("w", encoding="utf-8", newline=""))
         report = stack.enter_context(_Report(len(files) + len(missing), bar=out is not None))
         if engine.deviation is not None:
-            report.say(f"{precision} against float32 {engine.deviation}")
+            stored = "" if weights == "fp32" else f" with weights in {weights}"
+            report.say(f"{precision}{stored} against float32 {engine.deviation}")
         for name in missing:
             report.skip(name, "there is no such file, and no pattern or folder with image files")
         write = _writer(target, form, classes)

@@ -27,6 +27,17 @@ Precision = Annotated[
     EnginePrecision,
     option("NAME", "Precision of the backbone: fp32, bf16, fp16 or int8; the rest is float32."),
 ]
+EngineWeights = Literal["fp32", "fp16", "int8"]
+"""How the weights of a float32 backbone are stored."""
+
+Weights = Annotated[
+    EngineWeights,
+    option(
+        "NAME",
+        "How the runner packed stores the weights of a float32 backbone: fp32, fp16 or int8. Fewer "
+        "bits are read faster and change results a little.",
+    ),
+]
 CalibrationImages = Annotated[
     int | None,
     option(

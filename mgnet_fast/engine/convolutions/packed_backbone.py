@@ -27,10 +27,17 @@ class PackedBackbone(nn.Module):
         return self._features(x).mean(dim=(2, 3), dtype=torch.float32) + nan_if_odd
 
 
-def pack(backbone: nn.Module, dtype: torch.dtype = torch.float32) -> PackedBackbone:
+def pack(
+    backbone: nn.Module, dtype: torch.dtype = torch.float32, weights: str = "fp32"
+) -> PackedBackbone:
     """``backbone`` (on the CPU) in ``dtype``, with batch norm folded and weights packed.
+
+    Args:
+        backbone: one with a known structure.
+        dtype: of the arithmetic and of what passes between convolutions.
+        weights: storage of the weights in float32 arithmetic, see :mod:`.weight_storage`.
 
     Raises:
         TypeError: the structure of the backbone is unknown.
     """
-    return PackedBackbone(backbone_structure.features(backbone, PackedArithmetic(dtype)))
+    return PackedBackbone(backbone_structure.features(backbone, PackedArithmetic(dtype, weights)))

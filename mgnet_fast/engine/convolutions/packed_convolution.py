@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import native_convolution
 from .folded_convolution import FoldedConvolution
+from .native_convolution import NativeConvolution
 
 _MOST_PACKED = 2  # image sizes kept; each needs a copy of the weights
 # Bounds for sums of some hundred products of about N(0, 1), in another order or rounded.
@@ -70,12 +72,19 @@ class PackedConvolution:
 
 
 class PackedArithmetic:
-    """Convolutions with packed weights; see :class:`.backbone_structure.Arithmetic`."""
+    """Convolutions with packed weights; see :class:`.backbone_structure.Arithmetic`.
 
-    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
-        self._dtype = dtype
+    In float32, the kernels of this package compute what they can on this machine, with weights in
+    the given storage, and oneDNN the rest.
+    """
 
-    def convolution(self, folded: FoldedConvolution) -> PackedConvolution:
+    def __init__(self, dtype: torch.dtype = torch.float32, weights: str = "fp32") -> None:
+        self._dtype, self._weights = dtype, weights
+        self._has_kernels = dtype == torch.float32 and native_convolution.refusal() is None
+
+    def convolution(self, folded: FoldedConvolution) -> PackedConvolution | NativeConvolution:
+        if self._has_kernels and native_convolution.takes(folded):
+            return NativeConvolution(folded, self._weights)
         return PackedConvolution(folded, self._dtype)
 
     def max_pool(self, x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:

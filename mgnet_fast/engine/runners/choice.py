@@ -25,6 +25,7 @@ KINDS: tuple[RunnerKind, ...] = (
 )
 RUNNERS = tuple(kind.name for kind in KINDS)
 PRECISIONS = tuple(dict.fromkeys(name for kind in KINDS for name in kind.precisions))
+STORAGES = tuple(dict.fromkeys(name for kind in KINDS for name in kind.storages))
 _TRIAL_ROWS = 8  # a trial uses at most this many slots
 
 
@@ -48,6 +49,13 @@ def choose_runner(request: RunnerRequest, name: str) -> ChosenRunner:
         raise ValueError(
             f"precision must be one of {', '.join(PRECISIONS)}, got {request.precision!r}"
         )
+    if request.weights not in STORAGES:
+        raise ValueError(f"weights must be one of {', '.join(STORAGES)}, got {request.weights!r}")
+    if request.weights != "fp32" and request.precision != "fp32":
+        raise ValueError(
+            f"weights {request.weights!r} go with precision 'fp32', which is that of the "
+            f"arithmetic, got {request.precision!r}"
+        )
     if name == "auto":
         return _fastest(request)
     kind = next((kind for kind in KINDS if kind.name == name), None)
@@ -66,6 +74,9 @@ def _refusal(kind: RunnerKind, request: RunnerRequest) -> str | None:
             f"it runs in {', '.join(kind.precisions)}, not in {request.precision} "
             f"(which {', '.join(able)} can)"
         )
+    if request.weights not in kind.storages:
+        able = [other.name for other in KINDS if request.weights in other.storages]
+        return f"it stores weights in fp32, not in {request.weights} (which {', '.join(able)} can)"
     if not (kind.takes_any_network or request.model.fused_step is not None):
         able = [other.name for other in KINDS if other.takes_any_network]
         return (
@@ -83,7 +94,13 @@ def _fastest(request: RunnerRequest) -> ChosenRunner:
     if request.artefact is not None:
         loading = " or ".join(repr(kind.name) for kind in KINDS if kind.loads_artefact)
         raise ValueError(f"runner must be {loading} for an artefact, got 'auto'")
-    tried = [kind for kind in KINDS if kind.is_tried and request.precision in kind.precisions]
+    tried = [
+        kind
+        for kind in KINDS
+        if kind.is_tried
+        and request.precision in kind.precisions
+        and request.weights in kind.storages
+    ]
     refusals = {kind.name: _refusal(kind, request) for kind in tried}
     able = [kind for kind in tried if refusals[kind.name] is None]
     if not able:

@@ -33,6 +33,7 @@ class RunnerRequest:
     artefact: Path | None = None
     calibration: tuple[Tensor, ...] | None = None
     ranges: list[ActivationRange] | None = None
+    weights: str = "fp32"
 
     @cached_property
     def folded(self) -> FoldedFusion | None:
@@ -67,6 +68,7 @@ class RunnerKind:
         loads_artefact: whether it needs the path of an artefact.
         takes_any_network: whether it also runs networks without a
             :attr:`GlimpseNetwork.fused_step`.
+        storages: how it can store the weights of a float32 backbone.
     """
 
     name: str
@@ -76,3 +78,4 @@ class RunnerKind:
     is_tried: bool = True
     loads_artefact: bool = False
     takes_any_network: bool = False
+    storages: tuple[str, ...] = ("fp32",)

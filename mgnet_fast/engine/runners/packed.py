@@ -1,4 +1,4 @@
-"""The CPU runner with convolutions packed for oneDNN."""
+"""The CPU runner with packed convolutions: this package's kernels, or oneDNN."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import torch
 
 from ..convolutions import (
     backbone_structure,
+    native_convolution,
     packed_backbone,
     packed_convolution,
     quantized_backbone,
     quantized_convolution,
+    weight_storage,
 )
 from ..convolutions.calibration import activation_ranges
 from ..convolutions.lower_precision import DTYPES
@@ -20,12 +22,16 @@ from .runner import Runner
 
 def _refusal(request: RunnerRequest) -> str | None:
     if request.device.type != "cpu":
-        return f"it packs weights for oneDNN, which runs on the CPU, not on {request.device}"
+        return f"it packs weights for kernels on the CPU, not on {request.device}"
     if not backbone_structure.is_known(request.model.backbone):
         return (
             "it knows the residual networks and the toy CNN of this package, not "
             f"{type(request.model.backbone).__name__}"
         )
+    if request.weights != "fp32":
+        refused = native_convolution.refusal()
+        if refused is not None:
+            return f"weights {request.weights!r} need this package's kernels: {refused}"
     if request.precision != "int8":
         return packed_convolution.refusal(DTYPES[request.precision])
     if request.calibration is None and request.ranges is None:
@@ -40,8 +46,15 @@ def _build(request: RunnerRequest) -> Runner:
         network.backbone = quantized_backbone.quantize(network.backbone, ranges)
         return runner_of(network, request.folded, torch.channels_last)
     dtype = DTYPES[request.precision]
-    network.backbone = packed_backbone.pack(network.backbone, dtype)
+    network.backbone = packed_backbone.pack(network.backbone, dtype, request.weights)
     return runner_of(network, request.folded, torch.channels_last, dtype)
 
 
-PACKED = RunnerKind("packed", (*DTYPES, "int8"), _refusal, _build, takes_any_network=True)
+PACKED = RunnerKind(
+    "packed",
+    (*DTYPES, "int8"),
+    _refusal,
+    _build,
+    takes_any_network=True,
+    storages=weight_storage.STORAGES,
+)

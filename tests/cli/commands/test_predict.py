@@ -18,11 +18,11 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from mgnet_fast import Confidence, Engine, create_model, save_checkpoint
-from mgnet_fast.cli.options.engine import EnginePrecision, EngineRunner
+from mgnet_fast.cli.options.engine import EnginePrecision, EngineRunner, EngineWeights
 from mgnet_fast.demo import load_model, load_scenes
 from mgnet_fast.engine.convolutions import quantized_convolution
 from mgnet_fast.engine.runners import choice as runner_choice
-from mgnet_fast.engine.runners.choice import PRECISIONS, RUNNERS
+from mgnet_fast.engine.runners.choice import PRECISIONS, RUNNERS, STORAGES
 
 COUNT = 40
 
@@ -127,6 +127,7 @@ def test_exit_rules(command, folder: Path, words: tuple, glimpses: set) -> None:
 
 def test_precisions_and_runners_are_the_engines() -> None:
     assert list(get_args(EnginePrecision)) == list(PRECISIONS)
+    assert list(get_args(EngineWeights)) == list(STORAGES)
     assert list(get_args(EngineRunner)) == ["auto", *RUNNERS]
 
 
@@ -143,6 +144,7 @@ def test_a_named_runner_gives_the_same_line_every_time(command, folder: Path) ->
         (("--runner", "onnxruntime"), "loads a step written by mgnet-fast export; give its path"),
         (("--runner", "eager", "--artefact", "step.onnx"), "it loads no artefact, got step.onnx"),
         (("--artefact", "step.onnx"), "runner must be 'onnxruntime' or 'tensorrt' for an artefact"),
+        (("--runner", "eager", "--weights", "fp16"), "it stores weights in fp32, not in fp16"),
         (("--runner", "eager", "--precision", "int8"), "not in int8 (which packed"),
     ],
 )

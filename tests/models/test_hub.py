@@ -11,7 +11,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mgnet_fast.models import MGNet, MGNetConfig, create_model, load_checkpoint
+from mgnet_fast.models import (
+    GlimpseNetwork,
+    MGNet,
+    MGNetConfig,
+    TNet,
+    create_model,
+    load_checkpoint,
+)
 from mgnet_fast.models.files import hub
 
 
@@ -37,7 +44,7 @@ def without_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", refuse)
 
 
-def assert_same(first: MGNet, second: MGNet) -> None:
+def assert_same(first: GlimpseNetwork, second: GlimpseNetwork) -> None:
     assert first.config == second.config
     assert first.backbone_name == second.backbone_name
     weights = second.state_dict()
@@ -53,6 +60,18 @@ def test_a_folder_gives_the_same_network(tmp_path: Path) -> None:
     assert_same(model, MGNet.from_pretrained(tmp_path / "toy"))
     assert_same(model, MGNet.from_pretrained(str(tmp_path / "toy")))
     assert_same(model, load_checkpoint(tmp_path / "toy" / "model.safetensors"))
+
+
+def test_a_folder_holds_a_network_of_any_family(tmp_path: Path) -> None:
+    model = create_model("tnet_toy", locations=(2, 1)).eval()
+    model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["family"] == "tnet"
+    loaded = TNet.from_pretrained(tmp_path)
+    assert_same(model, loaded)
+    images = torch.rand(2, 1, 90, 80)
+    assert torch.equal(loaded(images)["n_logit"], model(images)["n_logit"])
+    with pytest.raises(ValueError, match="must hold a MGNet, got TNet"):
+        MGNet.from_pretrained(tmp_path)
 
 
 def test_the_configuration_is_plain_json(tmp_path: Path) -> None:

@@ -16,35 +16,42 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from ..mgnet.config import MGNetConfig
-from ..mgnet.from_files import provides
-from ..mgnet.network import MGNet
+from ..mgnet.family import MGNET
+from ..network import GlimpseNetwork
+from ..registry import FAMILIES, family_named, family_of
+from ..shared_folder import provides
 from .checkpoints import checked_path, save_checkpoint
 from .weights import load_weights
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 INSTALL_HINT = "pip install 'mgnet-fast[hub]'"
-_BACKBONE = "backbone"
+_BACKBONE, _FAMILY = "backbone", "family"
 
 
 @provides("save_pretrained")
-def save_pretrained(model: MGNet, directory: str | os.PathLike[str], **options: Any) -> str | None:
-    """See :meth:`MGNet.save_pretrained`."""
+def save_pretrained(
+    model: GlimpseNetwork, directory: str | os.PathLike[str], **options: Any
+) -> str | None:
+    """See :meth:`.shared_folder.SharedAsFolder.save_pretrained`."""
     shared = _shared_class()(model)
     config = model.config.to_dict() | {_BACKBONE: model.backbone_name}
+    family = family_of(model)
+    if family is not None and family is not MGNET:
+        config[_FAMILY] = family.prefix
     url: str | None = shared.save_pretrained(Path(directory), config=config, **options)
     return url
 
 
 @provides("from_pretrained")
 def from_pretrained(
+    wanted: type[GlimpseNetwork],
     source: str | os.PathLike[str],
     *,
     backbone: nn.Module | str | None = None,
     dim: int | None = None,
     **options: Any,
-) -> MGNet:
-    """See :meth:`MGNet.from_pretrained`."""
+) -> GlimpseNetwork:
+    """See :meth:`.shared_folder.SharedAsFolder.from_pretrained`; ``wanted`` is the class."""
     kind, source = _shared_class(), os.fspath(checked_path(source, "source"))
     if os.path.isdir(source):
         for name in (CONFIG_FILE, WEIGHTS_FILE):
@@ -54,7 +61,9 @@ def from_pretrained(
         raise FileNotFoundError(
             f"folder {source} does not exist, and a name on the hub is OWNER/NAME"
         )
-    network: MGNet = kind.from_pretrained(source, backbone=backbone, dim=dim, **options).network
+    network = kind.from_pretrained(source, backbone=backbone, dim=dim, **options).network
+    if not isinstance(network, wanted):
+        raise ValueError(f"{source} must hold a {wanted.__name__}, got {type(network).__name__}")
     return network
 
 
@@ -77,7 +86,7 @@ def _shared_class() -> Any:
         library_name="mgnet-fast",
         tags=["image-classification"],
     ):
-        def __init__(self, network: MGNet) -> None:
+        def __init__(self, network: GlimpseNetwork) -> None:
             self.network = network
 
         def _save_pretrained(self, save_directory: Path) -> None:
@@ -106,17 +115,24 @@ def _shared_class() -> Any:
         config: dict[str, Any] | None,
         backbone: nn.Module | str | None,
         dim: int | None,
-    ) -> MGNet:
+    ) -> GlimpseNetwork:
         if config is None:
             raise FileNotFoundError(f"{source} has no {CONFIG_FILE}, so it holds no network")
         numbers = dict(config)
+        prefix = numbers.pop(_FAMILY, MGNET.prefix)
+        family = family_named(prefix)
+        if family is None:
+            raise ValueError(
+                f"{source} holds a network of the family {prefix!r}; "
+                f"known are {', '.join(each.prefix for each in FAMILIES)}"
+            )
         chosen = backbone if backbone is not None else numbers.get(_BACKBONE)
         numbers.pop(_BACKBONE, None)
         if chosen is None:
             raise ValueError(
                 f"{source} does not name its backbone: pass the backbone module as backbone"
             )
-        network = MGNet(MGNetConfig.from_dict(numbers), chosen, dim).eval()
+        network = family.build(family.config.from_dict(numbers), chosen, dim).eval()
         try:
             weights = load_file(path)
         except SafetensorError as error:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..mgnet.config import MGNetConfig
-from ..mgnet.from_files import provides
 from ..mgnet.network import POSITION_DIM, MGNet
+from ..shared_folder import provides
 from .blueprint import Blueprint, identified_backbone
 from .weights import load_weights
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...ops.autocast import without_autocast
 from ..network import GlimpseNetwork, HasDtype, Looks, State, sizes_of
+from ..shared_folder import SharedAsFolder
 from .config import Design, TNetConfig, looks_at
 from .crops import Crops, cell_size, chosen_crops, regions, whole_images
 from .features import AddedPosition, ClassHead, ConcatenatedPosition
@@ -29,7 +30,7 @@ _LOCATIONS: dict[Design, type[ContextLocations] | type[GatedLocations]] = {
 BASELINE = 0.5  # at the start of training
 
 
-class TNet(GlimpseNetwork):
+class TNet(SharedAsFolder, GlimpseNetwork):
     r"""Looks at a whole image, then at its most promising cells, then at cells of those.
 
     At level l = 0, 1, ..., for every image or crop that is looked at::

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from ..mgnet.family import MGNET
 from ..network import GlimpseNetwork, check_network
 from ..registry import FAMILIES, family_named, family_of
+from ..tnet.network import TNet
 from .blueprint import Blueprint
 from .published_code import blueprint_from_hparams
+from .tensorflow_files import read_variables
 from .torch_files import read_torch_file
 from .weights import load_weights
 
@@ -90,8 +92,11 @@ def load_checkpoint(
     network. For a file without hyper-parameters give ``num_glimpses`` and ``glimpse_size`` (or
     ``down_factor``); the rest follows from the names and shapes of the weights.
 
+    A folder is taken for a TensorFlow checkpoint of the published TNet, which does not describe
+    its network: give the network as ``model``.
+
     Args:
-        path: the file.
+        path: the file, or the folder.
         model: load into this network instead of a new one; it must fit.
         backbone: the backbone module, if the file's backbone has no name in this package.
         dim: its number of features, if it has no attribute ``num_features`` or ``dim``.
@@ -104,6 +109,7 @@ def load_checkpoint(
     Raises:
         TypeError: ``path`` is not a path, or ``model`` is not a network.
         FileNotFoundError: there is no such file.
+        ImportError: the checkpoint is TensorFlow's, and TensorFlow is not installed.
         ValueError: the file is damaged or not a checkpoint, or it does not fit the
             configuration: the message names the missing, unexpected and differently shaped
             entries.
@@ -111,6 +117,14 @@ def load_checkpoint(
     path = checked_path(path)
     if model is not None:
         check_network(model)
+    if path.is_dir():
+        if not isinstance(model, TNet):
+            raise ValueError(
+                f"checkpoint {path} is a folder, as TensorFlow writes for TNets: "
+                "pass a network of that variant as model"
+            )
+        model.load_variables(read_variables(path))
+        return model
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
     weights, blueprint = _read(path)

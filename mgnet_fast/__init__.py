@@ -18,15 +18,19 @@ if TYPE_CHECKING:
     from .engine import Confidence, Deviation, Engine, Entropy, Margin, Never, Prediction
     from .functional import (
         FoldedFusion,
+        attention_pool,
         fuse_glimpse,
         glimpse,
         glimpse_from_logits,
         rescale_gradient,
     )
     from .models import (
+        LTPA,
         GlimpseNetwork,
+        LTPAConfig,
         MGNet,
         MGNetConfig,
+        SpatialAttention,
         TNet,
         TNetConfig,
         count_multiply_adds,
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0.dev0"
 
 __all__ = [
+    "LTPA",
     "Confidence",
     "Deviation",
     "Engine",
@@ -51,14 +56,17 @@ __all__ = [
     "GlimpseNetwork",
     "ImagePool",
     "ImageRing",
+    "LTPAConfig",
     "MGNet",
     "MGNetConfig",
     "Margin",
     "Never",
     "Prediction",
+    "SpatialAttention",
     "TNet",
     "TNetConfig",
     "__version__",
+    "attention_pool",
     "backends",
     "count_multiply_adds",
     "create_model",
@@ -82,6 +90,8 @@ _HOME = {
     "GlimpseNetwork": "models",
     "ImagePool": "ops.images.image_pool",
     "ImageRing": "ops.images.image_ring",
+    "LTPA": "models",
+    "LTPAConfig": "models",
     "MGNet": "models",
     "MGNetConfig": "models",
     "Margin": "engine",
@@ -89,6 +99,8 @@ _HOME = {
     "Prediction": "engine",
     "TNet": "models",
     "TNetConfig": "models",
+    "SpatialAttention": "models",
+    "attention_pool": "functional",
     "backends": "ops.backends.choice",
     "count_multiply_adds": "models",
     "create_model": "models",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -27,3 +29,17 @@ def check_model_name(name: str, option: str) -> None:
     raise typer.BadParameter(
         f"model {name!r} is unknown.{hint} Known: {', '.join(known)}", param_hint=option
     )
+
+
+def config_fields(given: list[str]) -> dict[str, Any]:
+    """Fields of a config from ``name=value``, where a value is JSON or else a string."""
+    found: dict[str, Any] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not name or not sign:
+            raise typer.BadParameter(f"wanted FIELD=VALUE, got {text!r}", param_hint="--set")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found

@@ -1,6 +1,12 @@
 """Data: MNIST and scenes made from it on the fly; folders of images; image files."""
 
-from mgnet_fast.data.datasets import DATASETS, dataset_noise, load_dataset, told_dataset
+from mgnet_fast.data.datasets import (
+    DATASETS,
+    dataset_noise,
+    load_dataset,
+    scene_options,
+    told_dataset,
+)
 from mgnet_fast.data.digits.idx import read_idx
 from mgnet_fast.data.digits.mnist import Digits, find_mnist, load_mnist, read_digits
 from mgnet_fast.data.digits.translated_mnist import (
@@ -42,5 +48,6 @@ __all__ = [
     "read_digits",
     "read_idx",
     "read_image_tree",
+    "scene_options",
     "told_dataset",
 ]

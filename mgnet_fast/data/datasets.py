@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mgnet_fast.data.digits.translated_mnist import (
     NOISE_STD,
@@ -13,7 +13,15 @@ from mgnet_fast.data.digits.translated_mnist import (
 from mgnet_fast.data.folders.image_tree import is_image_tree
 from mgnet_fast.data.image_files import is_hidden
 
-DATASETS: dict[str, float] = {"translated-mnist": 0.0, "noisy-translated-mnist": NOISE_STD}
+_SMALL = {"scene_size": 32, "digit_size": 20}
+DATASETS: dict[str, dict[str, Any]] = {
+    "translated-mnist": {},
+    "noisy-translated-mnist": {"noise_std": NOISE_STD},
+    "translated-mnist-32": _SMALL,
+    "cluttered-mnist-32": {**_SMALL, "clutter": 4, "clutter_size": 7},
+    "padded-mnist-32": {"scene_size": 32},
+}
+"""Options of :class:`TranslatedMNIST` by the name of the dataset."""
 
 
 def told_dataset(data_dir: str | Path) -> Literal["folder", "translated-mnist"]:
@@ -41,9 +49,20 @@ def dataset_noise(dataset: str, noise_std: float | None = None) -> float:
     Raises:
         ValueError: the name is unknown.
     """
+    noise: float = scene_options(dataset, noise_std)["noise_std"]
+    return noise
+
+
+def scene_options(dataset: str, noise_std: float | None = None) -> dict[str, Any]:
+    """Options of :class:`TranslatedMNIST` for a dataset; ``noise_std`` replaces its noise.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
     if dataset not in DATASETS:
         raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {dataset!r}")
-    return DATASETS[dataset] if noise_std is None else noise_std
+    options = {"noise_std": 0.0, **DATASETS[dataset]}
+    return options if noise_std is None else options | {"noise_std": noise_std}
 
 
 def load_dataset(
@@ -57,7 +76,10 @@ def load_dataset(
     """One split of a dataset.
 
     Args:
-        dataset: "translated-mnist" or "noisy-translated-mnist" (noise 0.3).
+        dataset: a name of ``DATASETS``: digits of 28 pixels in scenes of 112, without noise
+            ("translated-mnist") or with noise 0.3 ("noisy-translated-mnist"); in scenes of 32,
+            digits of 20 pixels, alone ("translated-mnist-32") or among four pieces of 7x7
+            pixels of other digits ("cluttered-mnist-32"), or of 28 ("padded-mnist-32").
         data_dir: folder with MNIST's IDX files.
         split: "train" or "test".
         seed: default: 0 for "train", that of the fixed test set for "test".
@@ -66,5 +88,5 @@ def load_dataset(
     Raises:
         ValueError: the name is unknown, files are missing or damaged, or a number is out of range.
     """
-    noise = dataset_noise(dataset, noise_std)
-    return load_translated_mnist(data_dir, split, seed=seed, noise_std=noise)
+    options = scene_options(dataset, noise_std)
+    return load_translated_mnist(data_dir, split, seed=seed, **options)

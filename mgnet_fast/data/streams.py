@@ -17,6 +17,7 @@ class Purpose(IntEnum):
     PLACE = 2
     NOISE_START = 3
     NOISE = 4
+    CLUTTER = 5
     IMAGE = 16
 
 

@@ -6,6 +6,14 @@ from mgnet_fast.evaluation.attacks import Attacked, fgsm, pgd
 from mgnet_fast.evaluation.calibration_error import expected_calibration_error, fit_temperature
 from mgnet_fast.evaluation.exit_calibration import ExitCalibration, ExitOutcome, calibrate_exit
 from mgnet_fast.evaluation.robustness import Robustness, evaluate_attack
+from mgnet_fast.evaluation.segmentation import (
+    Overlap,
+    above_otsu,
+    attention_segments,
+    evaluate_segments,
+    jaccard,
+    saliency,
+)
 
 __all__ = [
     "Accuracy",
@@ -13,14 +21,20 @@ __all__ = [
     "Attacked",
     "ExitCalibration",
     "ExitOutcome",
+    "Overlap",
     "Robustness",
+    "above_otsu",
+    "attention_segments",
     "calibrate_exit",
     "check_fit",
     "evaluate",
     "evaluate_attack",
+    "evaluate_segments",
     "expected_calibration_error",
     "fgsm",
     "fit_temperature",
+    "jaccard",
     "pgd",
+    "saliency",
     "wilson_interval",
 ]

@@ -28,7 +28,7 @@ class AttackSettings:
         gradient_scales: factors on the gradient between region and localization layer during the
             attack. None is the network's own factor, which masks that path. With several factors
             each is a complete attack, and the worst result counts. A network without a
-            localization layer has nothing to scale and takes (1.0,) only.
+            localization layer has nothing to scale and takes 1.0 and None only.
         seed: of the random starts; at least 0.
 
     Raises:

@@ -81,8 +81,8 @@ def pgd(
     Raises:
         TypeError: an argument has the wrong type or dtype.
         ValueError: shapes or labels do not fit the network; images leave [0, 1] once the
-            normalisation is undone; or ``settings`` scale a localization gradient (modes paper
-            and worst) that the network does not have.
+            normalisation is undone; or ``settings`` scale a localization gradient (mode worst)
+            that the network does not have.
 
     Source: Madry et al., "Towards deep learning models resistant to adversarial attacks", 2018.
     """
@@ -223,15 +223,16 @@ def under_attack(model: GlimpseNetwork, gradient_scale: float | None) -> Iterato
     """Evaluation mode, and ``gradient_scale`` (None: the network's own) at the localization layer.
 
     Raises:
-        ValueError: a network without a localization layer is asked for another factor than 1.
+        ValueError: a network without a localization layer is asked for another factor than 1 or
+            None.
     """
     path = model.localization
     if path is None:
-        if gradient_scale != 1.0:
+        if gradient_scale not in (1.0, None):
             raise ValueError(
-                "gradient_scales must be (1.0,), as in honest mode, for "
-                f"{type(model).__name__}, which has no localization layer whose gradient could "
-                f"be scaled; got {gradient_scale}"
+                "gradient_scales must be (1.0,) or (None,), as in the honest and the paper mode, "
+                f"for {type(model).__name__}, which has no localization layer whose gradient "
+                f"could be scaled; got {gradient_scale}"
             )
         with evaluation_mode(model):
             yield

@@ -2,6 +2,9 @@
 
 from .files import hub, published_code  # noqa: F401 - their functions enter themselves: see FromFiles
 from .files.checkpoints import load_checkpoint, save_checkpoint
+from .ltpa.attention import SpatialAttention
+from .ltpa.config import LTPAConfig
+from .ltpa.network import LTPA
 from .mgnet.config import MGNetConfig
 from .mgnet.network import MGNet
 from .mgnet.published import published_forward
@@ -12,9 +15,12 @@ from .tnet.config import TNetConfig
 from .tnet.network import TNet
 
 __all__ = [
+    "LTPA",
     "GlimpseNetwork",
+    "LTPAConfig",
     "MGNet",
     "MGNetConfig",
+    "SpatialAttention",
     "TNet",
     "TNetConfig",
     "count_multiply_adds",

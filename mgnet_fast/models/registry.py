@@ -11,13 +11,15 @@ from safetensors.torch import load_file
 from ..assets import asset_path
 from .family import Family
 from .files.weights import load_weights
+from .ltpa.family import LTPA_FAMILY
 from .mgnet.family import FFNET, MGNET
 from .network import GlimpseNetwork
+from .stored_config import StoredConfig
 from .tnet.family import TNET
 
 # A new family is a folder beside mgnet/ and an entry here. If two families share a class, files
 # name the first.
-FAMILIES: tuple[Family, ...] = (MGNET, FFNET, TNET)
+FAMILIES: tuple[Family, ...] = (MGNET, FFNET, TNET, LTPA_FAMILY)
 
 
 def list_models() -> list[str]:
@@ -31,17 +33,19 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> Any:
     Args:
         name: one of :func:`list_models`, or ``mgnet_`` or ``ffnet_`` followed by
             ``timm:<name>`` or ``torchvision:<name>``. ``ffnet_*`` is the feed-forward twin:
-            T = 1 and glimpses of the image's own size. ``tnet_*`` attends to cells, scale by scale.
+            T = 1 and glimpses of the image's own size. ``tnet_*`` attends to cells, scale by
+            scale; ``ltpa_*`` attends to its own maps.
         pretrained: load the weights that the package contains (``mgnet_toy`` only; with
             ``antialias=True`` those that were trained so).
-        **overrides: fields of the network's config (:class:`MGNetConfig`, :class:`TNetConfig`)
+        **overrides: fields of the network's config (such as :class:`MGNetConfig`)
             that replace the defaults of the name. With ``in_chans`` overridden, mean and std have
             no default (uint8 is only divided by 255). With ``down_factor`` given,
             ``glimpse_size`` has none.
 
     Returns:
         The network, a :class:`GlimpseNetwork` on the CPU in training mode: an :class:`MGNet` for
-        ``mgnet_*`` and ``ffnet_*``, a :class:`TNet` for ``tnet_*``.
+        ``mgnet_*`` and ``ffnet_*``, a :class:`TNet` for ``tnet_*``, an :class:`LTPA` for
+        ``ltpa_*``.
 
     Raises:
         TypeError: ``name`` is not a string, or an override has the wrong type.
@@ -67,6 +71,15 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> Any:
     if pretrained:
         _load_shipped(model, family, name)
     return model
+
+
+def config_class(name: str) -> type[StoredConfig]:
+    """The class of the config of the network with this name.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    return _split(name)[0].config
 
 
 def family_of(model: GlimpseNetwork) -> Family | None:

@@ -46,6 +46,8 @@ class Look:
         predictions: the most likely class after each step.
         confidences: its probability.
         looks: number of looks of each step; empty: one each, L = T.
+        attention: float32 [h, w] each: the weights of the positions of each map that the network
+            attends to, the last map last.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Look:
     predictions: tuple[int, ...]
     confidences: tuple[float, ...]
     looks: tuple[int, ...] = ()
+    attention: tuple[Tensor, ...] = ()
 
     @property
     def step_of_look(self) -> tuple[int, ...]:
@@ -135,6 +138,7 @@ def look_at(model: GlimpseNetwork, images: Iterable[NamedImage]) -> Iterator[Loo
             tuple(predictions.tolist()),
             tuple(confidences.tolist()),
             model.looks,
+            tuple(weights[0].float().cpu() for weights in output.get("attention", ())),
         )
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from mgnet_fast.models.regions import region_scale
 
 from .boxes import region_box
+from .heat import heat_over
 from .looks import Look
 from .style import RIGHT, STYLE, UNKNOWN, WRONG
 
@@ -123,6 +124,7 @@ def _legend(known: bool) -> str:
 def _card(look: Look, names: list[str]) -> str:
     label = "" if look.label is None else f"<span>label {_class(names, look.label)}</span>"
     panels = "".join(_panel(look, at, names) for at in range(len(look.glimpses)))
+    panels += "".join(_heat(look, at) for at in range(len(look.attention)))
     return (
         f"<section><h2>{html.escape(look.name)}{label}</h2>"
         f"<div class='row'>{_boxes(look)}{panels}</div></section>"
@@ -164,6 +166,18 @@ def _panel(look: Look, at: int, names: list[str]) -> str:
         f"<figcaption><b style='color:{color}'>{sign}{_class(names, look.predictions[step])}</b> "
         f"{100 * look.confidences[step]:.0f} %<br>{at + 1}: "
         f"s&nbsp;=&nbsp;{float(region_scale(look.regions[at])):.2f}</figcaption></figure>"
+    )
+
+
+def _heat(look: Look, at: int) -> str:
+    """The image under the attention to map ``at``."""
+    weights = look.attention[at]
+    height, width = weights.shape
+    return (
+        f"<figure><img alt='attention to map {at + 1}' style='border-color:transparent' "
+        f"src='{_data_uri(heat_over(look.thumbnail, weights))}'>"
+        f"<figcaption>attention to map {at + 1} of {len(look.attention)}<br>{height} x {width}, "
+        f"largest {float(weights.max()):.2g}</figcaption></figure>"
     )
 
 

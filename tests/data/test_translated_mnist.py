@@ -130,6 +130,51 @@ def test_noise_is_clamped_to_the_clean_range_and_normalised(digits: Digits) -> N
     assert abs(background.mean() - 0.3 / np.sqrt(2 * np.pi)) < 0.002
 
 
+def test_small_digits_are_means_and_masks_show_their_ink(digits: Digits) -> None:
+    images = digits.images.clone()
+    images[:, 14:] = 0  # the lower half is without ink
+    scenes = TranslatedMNIST(
+        Digits(images, digits.labels), seed=1, scene_size=32, digit_size=14, clutter=3
+    )
+    alone = TranslatedMNIST(Digits(images, digits.labels), seed=1, scene_size=32, digit_size=14)
+    masks = scenes.masks(torch.arange(40), epoch=1)
+    assert torch.equal(masks, everything(alone, epoch=1)[:, 0] > 0)
+    for mask, scene, (top, left), digit in zip(
+        masks, everything(alone, 1), alone.top_left(1), images, strict=True
+    ):
+        assert mask.sum() == 14 * 7
+        small = digit.float().view(14, 2, 14, 2).mean((1, 3)).round()
+        assert torch.equal(scene[0, top : top + 14, left : left + 14].float(), small)
+
+
+def test_clutter_is_of_pieces_that_only_brighten_and_follow_the_index(digits: Digits) -> None:
+    options = {"seed": 2, "scene_size": 32, "digit_size": 20}
+    cluttered = TranslatedMNIST(digits, clutter=2, clutter_size=6, **options)
+    added = everything(cluttered) > everything(TranslatedMNIST(digits, **options))
+    assert (everything(cluttered) >= everything(TranslatedMNIST(digits, **options))).all()
+    counts = added.sum((1, 2, 3))
+    assert counts.max() <= 2 * 6 * 6
+    assert counts.float().mean() > 20
+    assert torch.equal(cluttered.scenes(torch.tensor([17]))[0], everything(cluttered)[17])
+    assert not torch.equal(everything(cluttered, 1)[17], everything(cluttered)[17])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"digit_size": 29}, r"digit_size must be in 1\.\.28, got 29"),
+        ({"digit_size": 20, "scene_size": 33}, "must be 20 plus an even number, got 33"),
+        ({"clutter": -1}, "clutter must be at least 0 pieces, got -1"),
+        ({"digit_size": 6}, r"clutter_size must be in 1\.\.6, got 8"),
+    ],
+)
+def test_scenes_that_cannot_be_are_refused(
+    digits: Digits, options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        TranslatedMNIST(digits, **options)
+
+
 def test_noise_of_two_scenes_is_uncorrelated() -> None:
     images = torch.full((2, 28, 28), 0, dtype=torch.uint8)
     images[:, 0, 0] = 255

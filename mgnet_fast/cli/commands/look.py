@@ -53,6 +53,8 @@ def look(
 ) -> None:
     """Show where a network looks: a picture, and a page for any browser.
 
+    For a network that attends to its own maps both show heat maps over the image.
+
     Images in a folder named after a class are marked right or wrong.
     """
     from ...assets import toy_checkpoint_path
@@ -93,7 +95,10 @@ def look(
     page = write_report(
         looks, out / "looks.html", title=title, class_names=names, confidence=confidence
     )
-    picture = _draw(looks, out / "glimpses.png", names, path.name, what, is_files=bool(paths))
+    if looks[0].attention:
+        picture = _draw_heat(looks, out / "attention.png", names, f"{path.name}: {what}")
+    else:
+        picture = _draw(looks, out / "glimpses.png", names, path.name, what, is_files=bool(paths))
     screen = console.output()
     if of > count:
         screen.print(f"the first {count} of {of:,}; --images N takes up to {MOST}")
@@ -193,6 +198,14 @@ def _draw(
         image_names=[_short_name(look.name) for look in shown] if is_files else None,
         title=f"{network}: {count} {what}",
     )
+
+
+def _draw_heat(looks: list[Look], path: Path, names: list[str] | None, title: str) -> Path:
+    """Draw the first images, wrong ones first."""
+    from ...pictures import draw_attention
+
+    shown = sorted(looks, key=lambda look: look.right is None or look.right[-1])[:DRAWN]
+    return draw_attention(shown, path, class_names=names, title=title)
 
 
 def _short_name(name: str) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from .. import console
 from ..accuracy_table import accuracy_table
-from ..model_choice import check_model_name
+from ..model_choice import check_model_name, config_fields
 from ..options import shared as options
 from ..options import train as opts
 
@@ -21,6 +21,7 @@ def train(
     out: opts.Out = None,
     dataset: opts.Kind = None,
     model: opts.Model = None,
+    network_fields: opts.Fields = None,
     recipe: opts.RecipeChoice = "default",
     num_glimpses: opts.NumGlimpses = None,
     glimpse_loss: opts.GlimpseLossChoice = "reference",
@@ -108,6 +109,7 @@ def train(
             num_glimpses=num_glimpses,
             glimpse_loss=glimpse_loss,
             antialias=antialias,
+            network_fields=config_fields(network_fields or []),
             noise_std=noise_std,
             seed=seed,
             threads=threads,

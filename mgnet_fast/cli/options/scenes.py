@@ -9,16 +9,22 @@ if TYPE_CHECKING:
     from ...data import TranslatedMNIST
 
 
-Dataset = Literal["translated-mnist", "noisy-translated-mnist"]
+Dataset = Literal[
+    "translated-mnist",
+    "noisy-translated-mnist",
+    "translated-mnist-32",
+    "cluttered-mnist-32",
+    "padded-mnist-32",
+]
 """The kinds of scenes made from MNIST's digits."""
 
 
 def fixed_scenes(data: Path | None, dataset: Dataset, noise_std: float | None) -> TranslatedMNIST:
     """The fixed test scenes, of MNIST's digits in ``data`` or of the shipped ones."""
     from ...assets import digit_paths
-    from ...data import TEST_SEED, TranslatedMNIST, dataset_noise, load_dataset, read_digits
+    from ...data import TEST_SEED, TranslatedMNIST, load_dataset, read_digits, scene_options
 
     if data is not None:
         return load_dataset(dataset, data, "test", noise_std=noise_std)
-    noise = dataset_noise(dataset, noise_std)
-    return TranslatedMNIST(read_digits(*digit_paths()), seed=TEST_SEED, noise_std=noise)
+    digits = read_digits(*digit_paths())
+    return TranslatedMNIST(digits, seed=TEST_SEED, **scene_options(dataset, noise_std))

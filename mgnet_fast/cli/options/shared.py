@@ -66,7 +66,8 @@ TestDigits = Annotated[
     ),
 ]
 DatasetName = Annotated[
-    Dataset, option("NAME", "Either translated-mnist or noisy-translated-mnist.")
+    Dataset,
+    option("NAME", "[noisy-]translated-mnist, or {translated,cluttered,padded}-mnist-32."),
 ]
 NoiseStd = Annotated[
     float | None,

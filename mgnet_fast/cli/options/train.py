@@ -25,7 +25,14 @@ RecipeName = Literal["default", "paper", "imagenet100", "tiny-imagenet"]
 OptimizerName = Literal["sgd", "adamw"]
 """The optimisers."""
 
-DataKind = Literal["translated-mnist", "noisy-translated-mnist", "folder"]
+DataKind = Literal[
+    "translated-mnist",
+    "noisy-translated-mnist",
+    "translated-mnist-32",
+    "cluttered-mnist-32",
+    "padded-mnist-32",
+    "folder",
+]
 """The kinds of training data."""
 
 AutoAugmentBy = Literal["auto", "torchvision", "kornia", "none"]
@@ -75,13 +82,22 @@ Kind = Annotated[
     DataKind | None,
     option(
         "NAME",
-        "translated-mnist, noisy-translated-mnist or folder.",
+        "[noisy-]translated-mnist, {translated,cluttered,padded}-mnist-32 or folder.",
         show_default="by the contents of --data",
     ),
 ]
 Model = Annotated[
     str | None,
     option("NAME", "The network to train.", show_default="mgnet_toy; mgnet_resnet18 on folders"),
+]
+Fields = Annotated[
+    list[str] | None,
+    option(
+        "FIELD=VALUE",
+        "A number of the network's config, such as levels=2. Repeat it for more.",
+        "--set",
+        show_default="the model's",
+    ),
 ]
 RecipeChoice = Annotated[
     RecipeName,

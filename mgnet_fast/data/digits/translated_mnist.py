@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mgnet_fast.data.digits.clutter import clutter
 from mgnet_fast.data.digits.mnist import DIGIT_SIZE, NUM_CLASSES, Digits, load_mnist
 from mgnet_fast.data.labelled_images import Indices, LabelledImages
 from mgnet_fast.data.streams import Purpose, bit_stream, uniform
@@ -46,8 +48,9 @@ def place(digits: npt.NDArray[np.uint8], top_left: npt.NDArray[np.int64], size: 
 
 
 class TranslatedMNIST(LabelledImages):
-    """Scenes with one 28x28 digit each, offset from the centre by ``round(U(-42, 42))`` in both
-    directions (for 112x112 scenes; in general ``U(-m, m)`` with m = (size - 28)/2).
+    """Scenes with one digit each, by default of 28x28 pixels, offset from the centre by
+    ``round(U(-42, 42))`` in both directions (for 112x112 scenes; in general ``U(-m, m)`` with
+    m = (scene size - digit size)/2).
 
     Scene i of epoch e depends only on ``(seed, e, i)``, not on batch size, order, number of
     processes or earlier draws. A fixed test set is epoch 0 of its own seed.
@@ -56,13 +59,20 @@ class TranslatedMNIST(LabelledImages):
     ``noise_std``, x in [0, 1] becomes ``x + noise_std * N(0, 1)``, clamped to the scene's range
     before noise, then normalised by mean 0.1307 and std 0.3081: float32.
 
-    Source: the paper's section on translated MNIST, and its Gaussian-noise variant.
+    Smaller digits are the means of the pixels they cover. With ``clutter``, each scene also holds
+    so many square pieces of other digits; where they overlap, the brightest pixel shows.
+
+    Source: the paper's section on translated MNIST, and its Gaussian-noise variant. Clutter:
+    Mnih et al., "Recurrent models of visual attention", 2014.
 
     Args:
         digits: images uint8 [N, 28, 28] and labels int64 [N].
         seed: any integer.
         noise_std: standard deviation of the noise in units of [0, 1]; 0 for none.
-        scene_size: side of the scenes in pixels: 28 plus an even number.
+        scene_size: side of the scenes in pixels: that of a digit plus an even number.
+        digit_size: side of a digit in pixels, at most 28.
+        clutter: number of pieces of other digits in each scene.
+        clutter_size: side of a piece in pixels, at most that of a digit.
 
     Raises:
         ValueError: an argument has the wrong shape, type or range.
@@ -78,6 +88,9 @@ class TranslatedMNIST(LabelledImages):
         seed: int = 0,
         noise_std: float = 0.0,
         scene_size: int = SCENE_SIZE,
+        digit_size: int = DIGIT_SIZE,
+        clutter: int = 0,
+        clutter_size: int = 8,
     ) -> None:
         images, labels = digits
         if images.dtype != torch.uint8 or images.shape[1:] != (DIGIT_SIZE, DIGIT_SIZE):
@@ -91,15 +104,23 @@ class TranslatedMNIST(LabelledImages):
             )
         if not 0 <= noise_std < float("inf"):
             raise ValueError(f"noise_std must be at least 0 and finite, got {noise_std}")
-        if scene_size < DIGIT_SIZE or (scene_size - DIGIT_SIZE) % 2:
+        if not 1 <= digit_size <= DIGIT_SIZE:
+            raise ValueError(f"digit_size must be in 1..{DIGIT_SIZE}, got {digit_size}")
+        if scene_size < digit_size or (scene_size - digit_size) % 2:
             raise ValueError(
-                f"scene_size must be {DIGIT_SIZE} plus an even number, got {scene_size}"
+                f"scene_size must be {digit_size} plus an even number, got {scene_size}"
             )
+        if clutter < 0:
+            raise ValueError(f"clutter must be at least 0 pieces, got {clutter}")
+        if not 1 <= clutter_size <= digit_size:
+            raise ValueError(f"clutter_size must be in 1..{digit_size}, got {clutter_size}")
         self.labels = labels.long()
         self.seed = seed
         self.noise_std = noise_std
         self.scene_size = scene_size
-        self._digits = images.numpy()
+        self.digit_size = digit_size
+        self.clutter, self.clutter_size = clutter, clutter_size
+        self._digits = _shrunk(images, digit_size).numpy()
         self._epoch: int | None = None
         self._top_left: npt.NDArray[np.int64] = np.zeros((0, 2), np.int64)
         self._noise: npt.NDArray[np.float32] = np.zeros(0, np.float32)
@@ -126,7 +147,15 @@ class TranslatedMNIST(LabelledImages):
         chosen = np.asarray(indices)
         self._draw(epoch)
         scenes = place(self._digits[chosen], self._top_left[chosen], self.scene_size)
+        if self.clutter:
+            scenes = torch.maximum(scenes, self._clutter(chosen, epoch))
         return self._add_noise(scenes, chosen) if self.noise_std else scenes
+
+    def masks(self, indices: npt.NDArray[np.int64] | Tensor, epoch: int = 0) -> Tensor:
+        """Where these scenes show ink of their digit: bool [n, S, S]. Clutter does not count."""
+        chosen = np.asarray(indices)
+        self._draw(epoch)
+        return place(self._digits[chosen], self._top_left[chosen], self.scene_size)[:, 0] > 0
 
     def load(self, batches: Sequence[Indices], epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches ``(scenes, labels)`` of the scenes with these indices in this epoch."""
@@ -136,7 +165,7 @@ class TranslatedMNIST(LabelledImages):
     def _draw(self, epoch: int) -> None:
         if epoch == self._epoch:
             return
-        margin = (self.scene_size - DIGIT_SIZE) // 2
+        margin = (self.scene_size - self.digit_size) // 2
         where = uniform(bit_stream(self.seed, Purpose.PLACE, epoch), 2 * len(self)).reshape(-1, 2)
         self._top_left = np.rint((2 * where - 1) * margin).astype(np.int64) + margin
         if self.noise_std:
@@ -149,6 +178,18 @@ class TranslatedMNIST(LabelledImages):
             self._noise_start = (starts * (_NOISE_TABLE - self.scene_size**2)).astype(np.int64)
         self._epoch = epoch
 
+    def _clutter(self, chosen: npt.NDArray[np.int64], epoch: int) -> Tensor:
+        pieces = clutter(
+            self._digits,
+            chosen,
+            self.scene_size,
+            self.clutter,
+            self.clutter_size,
+            seed=self.seed,
+            epoch=epoch,
+        )
+        return torch.from_numpy(pieces)[:, None]
+
     def _add_noise(self, scenes: Tensor, chosen: npt.NDArray[np.int64]) -> Tensor:
         count = scenes[0].numel() if len(scenes) else 0
         stretches = np.lib.stride_tricks.sliding_window_view(self._noise, max(count, 1))
@@ -159,13 +200,16 @@ class TranslatedMNIST(LabelledImages):
         return noisy.sub_(MNIST_MEAN).div_(MNIST_STD)
 
 
+def _shrunk(images: Tensor, side: int) -> Tensor:
+    """uint8 [N, side, side]: means over the pixels that each pixel covers."""
+    if side == DIGIT_SIZE:
+        return images
+    small = torch.nn.functional.interpolate(images[:, None].float(), (side, side), mode="area")
+    return small[:, 0].round().to(torch.uint8)
+
+
 def load_translated_mnist(
-    data_dir: str | Path,
-    split: str,
-    *,
-    seed: int | None = None,
-    noise_std: float = 0.0,
-    scene_size: int = SCENE_SIZE,
+    data_dir: str | Path, split: str, *, seed: int | None = None, **options: Any
 ) -> TranslatedMNIST:
     """Translated MNIST from a folder of MNIST's IDX files.
 
@@ -173,13 +217,11 @@ def load_translated_mnist(
         data_dir: the folder, see `find_mnist`.
         split: "train" or "test".
         seed: default 0 for "train"; for "test" the seed of the fixed test set.
-        noise_std: see `TranslatedMNIST`.
-        scene_size: see `TranslatedMNIST`.
+        **options: noise, sizes and clutter, see `TranslatedMNIST`.
 
     Raises:
         ValueError: files missing or damaged, or an argument out of range.
     """
     if seed is None:
         seed = TEST_SEED if split == "test" else 0
-    digits = load_mnist(data_dir, split)
-    return TranslatedMNIST(digits, seed=seed, noise_std=noise_std, scene_size=scene_size)
+    return TranslatedMNIST(load_mnist(data_dir, split), seed=seed, **options)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +13,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
-def checkpointed(module: nn.Module, x: Tensor) -> Tensor:
+def checkpointed(module: nn.Module, x: Tensor, call: Callable[[Tensor], Any] | None = None) -> Any:
     """``module(x)``, keeping only ``x`` for the backward pass, which runs the module again.
 
     The second run has the random numbers and the autocast state of the first, and does not
-    update the running statistics of batch norm.
+    update the running statistics of batch norm. ``call`` is a method of the module that runs
+    instead of ``forward``.
     """
     if torch.compiler.is_compiling():
         # The compiler recomputes only what gradients need, and updates each buffer once.
-        return checkpoint(module, x, use_reentrant=False)  # type: ignore[no-any-return]
+        return checkpoint(call or module, x, use_reentrant=False)
     contexts = partial(_first_and_second_run, module)
-    return checkpoint(module, x, use_reentrant=False, context_fn=contexts)  # type: ignore[no-any-return]
+    return checkpoint(call or module, x, use_reentrant=False, context_fn=contexts)
 
 
 def _first_and_second_run(

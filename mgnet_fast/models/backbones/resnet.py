@@ -75,6 +75,10 @@ class ResNet(nn.Module):
         stem_pool: whether the 3x3/2 max-pool follows the 7x7/2 convolution of the stem. Small
             images (Tiny ImageNet) do better without it.
 
+    Attributes:
+        num_features: length of the features.
+        map_dims: channels after each of the four stages.
+
     Source: He et al. 2015; Xie et al. 2016; Zagoruyko and Komodakis 2016.
     """
 
@@ -99,15 +103,26 @@ class ResNet(nn.Module):
                 in_width = width * block.expansion
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
         self.num_features = in_width
+        self.map_dims = tuple(64 * 2**stage * block.expansion for stage in range(4))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        # Not by maps(), which keeps every map in memory until the last is done.
         x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return torch.flatten(self.avgpool(x), 1)
+
+    def maps(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The maps [B, ``map_dims``, h, w] after each of the four stages, and the features."""
+        x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
+        found = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            found.append(x)
+        return found, torch.flatten(self.avgpool(x), 1)
 
 
 def resnet18(in_chans: int = 3, stem_pool: bool = True) -> ResNet:

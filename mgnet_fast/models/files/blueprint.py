@@ -27,20 +27,28 @@ class Blueprint:
         config: None if the file has none.
         backbone: None if the file names none.
         family: MGNET for files without an entry.
+        untold: fields of the config that the file does not tell, so that the caller must.
     """
 
     source: str
     config: StoredConfig | None
     backbone: str | None
     family: Family = MGNET
+    untold: tuple[str, ...] = ()
 
     def completed(self, weights: Mapping[str, Tensor], overrides: Mapping[str, Any]) -> Blueprint:
         """The blueprint with ``overrides`` applied, and gaps filled from names and shapes.
 
         Raises:
             ValueError: neither the file nor ``overrides`` give number and size of the glimpses,
-                or an override is unknown.
+                or other fields that the file does not tell; or an override is unknown.
         """
+        missing = [name for name in self.untold if name not in overrides]
+        if missing:
+            raise ValueError(
+                f"{self.source} does not tell {', '.join(missing)} of its network: "
+                f"give {', '.join(f'{name}=' for name in missing)}"
+            )
         backbone = self.backbone or identified_backbone(weights)
         if self.config is not None:
             changes = dict(overrides)

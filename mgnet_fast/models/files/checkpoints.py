@@ -11,6 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ..ltpa.family import LTPA_FAMILY
+from ..ltpa.published import UNTOLD, from_port, is_of_the_port, port_config
 from ..mgnet.family import MGNET
 from ..network import GlimpseNetwork, check_network
 from ..registry import FAMILIES, family_named, family_of
@@ -25,6 +27,7 @@ _CONFIG = "mgnet_fast.config"
 _BACKBONE = "mgnet_fast.backbone"
 _FAMILY = "mgnet_fast.family"  # no entry: MGNet, the only family of earlier versions
 _LIGHTNING_PREFIX = "model."
+_PARALLEL_PREFIX = "module."  # torch's DataParallel
 _TORCH_FILE_STARTS = (b"PK\x03\x04", b"\x80\x02")  # a zip archive; a pickle
 
 
@@ -95,12 +98,15 @@ def load_checkpoint(
     A folder is taken for a TensorFlow checkpoint of the published TNet, which does not describe
     its network: give the network as ``model``.
 
+    State dicts of the PyTorch port of "Learn To Pay Attention" become an :class:`LTPA`; give
+    ``attend="before"`` or ``"after"``, which they do not tell.
+
     Args:
         path: the file, or the folder.
         model: load into this network instead of a new one; it must fit.
         backbone: the backbone module, if the file's backbone has no name in this package.
         dim: its number of features, if it has no attribute ``num_features`` or ``dim``.
-        **overrides: fields of the config (:class:`MGNetConfig`) that replace the file's.
+        **overrides: fields of the config (such as :class:`MGNetConfig`) that replace the file's.
 
     Returns:
         ``model``, or a new network on the CPU in evaluation mode: an :class:`MGNet`, or a
@@ -195,7 +201,15 @@ def _read_lightning(path: Path) -> tuple[dict[str, Tensor], Blueprint]:
         if name.startswith(_LIGHTNING_PREFIX) and isinstance(tensor, Tensor)
     }
     if not weights:  # a bare state dict
-        weights = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+        weights = {
+            name.removeprefix(_PARALLEL_PREFIX): tensor
+            for name, tensor in state.items()
+            if isinstance(tensor, Tensor)
+        }
+    if is_of_the_port(weights):
+        config = port_config(weights)
+        blueprint = Blueprint(f"checkpoint {path}", config, "vgg", LTPA_FAMILY, UNTOLD)
+        return from_port(weights), blueprint
     hparams = content.get("hyper_parameters")
     if hparams:
         return weights, blueprint_from_hparams(f"checkpoint {path}", hparams, weights)

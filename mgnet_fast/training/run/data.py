@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from mgnet_fast.data import dataset_noise, find_mnist, load_dataset
 from mgnet_fast.data.labelled_images import LabelledImages
-from mgnet_fast.models import MGNet
+from mgnet_fast.models import GlimpseNetwork
 from mgnet_fast.training.distributed import Workers
 
 LeftOut = dict[str, list[str]]  # unreadable images of each split
@@ -46,7 +46,7 @@ class RunData(Protocol):
     header: dict[str, str]
 
     def load(
-        self, network: MGNet, workers: Workers, left_out: LeftOut | None, progress: bool
+        self, network: GlimpseNetwork, workers: Workers, left_out: LeftOut | None, progress: bool
     ) -> LoadedData:
         """Training and test images for this network.
 
@@ -80,7 +80,7 @@ class MnistData:
         self._data_dir, self._seed = data_dir, seed
 
     def load(
-        self, network: MGNet, workers: Workers, left_out: LeftOut | None, progress: bool
+        self, network: GlimpseNetwork, workers: Workers, left_out: LeftOut | None, progress: bool
     ) -> LoadedData:
         name, noise = self.facts["dataset"], self.facts["noise_std"]
         train = load_dataset(name, self._data_dir, "train", seed=self._seed, noise_std=noise)

@@ -14,7 +14,7 @@ from mgnet_fast.data.folders.auto_augment import ADDED_BY
 from mgnet_fast.data.folders.image_check import check_images
 from mgnet_fast.data.folders.image_folder import FolderImages, Unreadable, UnreadableImagesError
 from mgnet_fast.data.folders.image_tree import ImageTree, read_image_tree
-from mgnet_fast.models import MGNet
+from mgnet_fast.models import GlimpseNetwork
 from mgnet_fast.models.files.trained_on import TrainedOn
 from mgnet_fast.training.distributed import Workers
 from mgnet_fast.training.run.data import LeftOut, LoadedData
@@ -110,7 +110,7 @@ class FolderData:
         self.header = TrainedOn(self._train.classes, size, self._transform.resize).to_header()
 
     def load(
-        self, network: MGNet, workers: Workers, left_out: LeftOut | None, progress: bool
+        self, network: GlimpseNetwork, workers: Workers, left_out: LeftOut | None, progress: bool
     ) -> LoadedData:
         device = next(network.parameters()).device
         count = self._options.workers

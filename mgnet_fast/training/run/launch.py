@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def run(
     num_glimpses: int | None = None,
     glimpse_loss: str = "reference",
     antialias: bool = False,
+    network_fields: Mapping[str, Any] | None = None,
     noise_std: float | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -89,8 +91,8 @@ def run(
     Args:
         data_dir: folder with MNIST's four IDX files, or with ``train/`` and ``val/`` of images.
         out: folder of the run; created if missing.
-        dataset: "translated-mnist", "noisy-translated-mnist" (noise 0.3) or "folder"; None: by the
-            contents of `data_dir`.
+        dataset: a name of `mgnet_fast.data.DATASETS`, or "folder"; None: by the contents of
+            `data_dir`.
         model: a name of `mgnet_fast.list_models`.
         recipe: "default", "paper", "imagenet100", "tiny-imagenet", or a `Recipe`. On folders the
             first two mean the recipe that fits the folder's layout.
@@ -99,6 +101,7 @@ def run(
         glimpse_loss: "reference" (glimpses 2..T) or "paper" (1..T).
         antialias: glimpses average the pixels between their samples, in training and ever after:
             see `MGNetConfig`.
+        network_fields: further fields of the network's config, such as ``{"levels": 2}``.
         noise_std: overrides the dataset's.
         seed: of the initial weights and of the training scenes. The test scenes are fixed.
         threads: of PyTorch during the run; None leaves them.
@@ -132,12 +135,13 @@ def run(
     data = _data(kind, data_dir, model, num_glimpses, noise_std, seed, images, recipe)
     with fixed_threads(threads), joined_workers(device) as workers:
         place = device_for(device, workers)
-        network = new_network(model, chosen, data, num_glimpses, glimpse_loss, seed, antialias).to(
-            place
-        )
+        network = new_network(
+            model, chosen, data, num_glimpses, glimpse_loss, seed, antialias, network_fields
+        ).to(place)
         if sync_batch_norm:
             network = synchronised(network, workers)
-        chosen = get_recipe(chosen, gradient_scale=network.config.gradient_scale)
+        own_scale = getattr(network.config, "gradient_scale", None)
+        chosen = get_recipe(chosen, gradient_scale=own_scale)
         facts = {
             **data.facts,
             "model": model,
@@ -148,6 +152,8 @@ def run(
         }
         if antialias or (saved is not None and "antialias" in saved["facts"]):
             facts["antialias"] = antialias  # runs without it may be older than the option
+        if network_fields:
+            facts["network_fields"] = dict(network_fields)
         left_out: LeftOut | None = None
         if weights is not None:
             facts["weights"] = file_fingerprint(Path(weights))

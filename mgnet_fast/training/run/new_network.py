@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, cast
 
 import torch
 from torch import nn
 
-from mgnet_fast.models import MGNet, create_model
+from mgnet_fast.models import GlimpseNetwork, create_model
+from mgnet_fast.models.registry import config_class
 from mgnet_fast.training.distributed import Workers
 from mgnet_fast.training.recipe import Recipe
 from mgnet_fast.training.run.data import RunData
@@ -21,7 +24,8 @@ def new_network(
     glimpse_loss: str,
     seed: int,
     antialias: bool = False,
-) -> MGNet:
+    network_fields: Mapping[str, Any] | None = None,
+) -> GlimpseNetwork:
     """The network of a run with its initial weights, on the CPU, in channels_last.
 
     Args:
@@ -32,26 +36,32 @@ def new_network(
         glimpse_loss: "reference" or "paper".
         seed: of the weights.
         antialias: see `MGNetConfig`.
+        network_fields: further fields of the network's config.
+
+    What the recipe says about parts that only some networks have applies to those alone.
 
     Raises:
         ValueError: a name or number does not fit.
     """
-    overrides: dict[str, Any] = {**data.model_options, "glimpse_loss": glimpse_loss}
-    wanted = {
-        "alpha": recipe.alpha,
-        "gradient_scale": recipe.gradient_scale,
-        "num_glimpses": num_glimpses,
-    }
-    overrides |= {field: value for field, value in wanted.items() if value is not None}
+    known = {field.name for field in fields(config_class(name))}
+    wanted = {"alpha": recipe.alpha, "gradient_scale": recipe.gradient_scale}
+    overrides: dict[str, Any] = {}
+    overrides |= {key: value for key, value in wanted.items() if key in known and value is not None}
+    overrides |= data.model_options
+    if glimpse_loss != "reference" or "glimpse_loss" in known:
+        overrides["glimpse_loss"] = glimpse_loss
+    if num_glimpses is not None:
+        overrides["num_glimpses"] = num_glimpses
     if antialias:
         overrides["antialias"] = True
+    overrides |= network_fields or {}
     torch.manual_seed(seed)
-    network = create_model(name, **overrides)
+    network: GlimpseNetwork = create_model(name, **overrides)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 
-def synchronised(network: MGNet, workers: Workers) -> MGNet:
+def synchronised(network: GlimpseNetwork, workers: Workers) -> GlimpseNetwork:
     """The network with batch norm over the images of all processes.
 
     Raises:
@@ -63,4 +73,4 @@ def synchronised(network: MGNet, workers: Workers) -> MGNet:
         )
     if workers.world_size == 1:
         return network
-    return cast(MGNet, nn.SyncBatchNorm.convert_sync_batchnorm(network))
+    return cast(GlimpseNetwork, nn.SyncBatchNorm.convert_sync_batchnorm(network))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from mgnet_fast.models import MGNet
+from mgnet_fast.models import GlimpseNetwork
 from mgnet_fast.models.files.checkpoints import load_checkpoint
 from mgnet_fast.models.files.weights import load_weights
 
-_HEADS = ("global_fc.", "glimpse_fc.")
+_HEADS = ("global_fc.", "glimpse_fc.", "classifier.")
 
 
 def file_fingerprint(path: Path) -> str:
@@ -24,7 +24,7 @@ def file_fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def load_start_weights(path: Path, network: MGNet) -> str:
+def load_start_weights(path: Path, network: GlimpseNetwork) -> str:
     """Copy a checkpoint's weights into `network`.
 
     Class heads for another number of classes, or missing from the checkpoint, keep their random

@@ -10,6 +10,7 @@ from PIL import Image
 
 from mgnet_fast.assets import antialiased_toy_checkpoint_path
 from mgnet_fast.demo import load_scenes
+from mgnet_fast.models import create_model, save_checkpoint
 
 
 @pytest.fixture
@@ -32,6 +33,20 @@ def test_scenes(command, tmp_path: Path) -> None:
     text = (tmp_path / "out" / "looks.html").read_text(encoding="utf-8")
     assert "4 scenes of translated-mnist, noise 0.5" in text
     assert " of 4, " in text
+
+
+def test_a_network_that_attends_is_drawn_as_heat_maps(command, tmp_path: Path) -> None:
+    path = tmp_path / "attends.safetensors"
+    save_checkpoint(create_model("ltpa_vgg_small", widths=(2, 2, 3, 3, 4, 4)), path)
+    out = tmp_path / "out"
+    options = ("--dataset", "cluttered-mnist-32", "--images", 2, "--threads", 1)
+    result = command("look", "-c", path, "-o", out, *options)
+    assert result.code == 0, result.err
+    assert sorted(each.name for each in out.iterdir()) == ["attention.png", "looks.html"]
+    picture = Image.open(out / "attention.png").convert("RGB")
+    assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 300  # colours of heat
+    text = (out / "looks.html").read_text(encoding="utf-8")
+    assert text.count("attention to map 3 of 3") == 2
 
 
 def test_files_are_right_or_wrong_by_their_folder(command, files: Path) -> None:

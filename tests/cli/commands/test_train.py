@@ -54,7 +54,8 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
 def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) -> None:
     words = (
         "train --data d --out o --dataset noisy-translated-mnist --model mgnet_resnet18 "
-        "--recipe paper -T 5 --glimpse-loss paper --antialias --noise-std 0.5 --seed 7 --resume "
+        "--set levels=2 --set score=dp --recipe paper -T 5 "
+        "--glimpse-loss paper --antialias --noise-std 0.5 --seed 7 --resume "
         "--epochs 3 --weights w --batch-size 64 --lr 0.3 --weight-decay 0.01 --alpha 0.5 "
         "--gradient-scale 0.1 "
         "--gradient-scale-warmup 0.3 --adaptive-gradient-share 0.4 --gradient-clip 2 "
@@ -89,6 +90,7 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
             "num_glimpses": 5,
             "glimpse_loss": "paper",
             "antialias": True,
+            "network_fields": {"levels": 2, "score": "dp"},
             "noise_std": 0.5,
             "seed": 7,
             "threads": 2,

@@ -68,6 +68,23 @@ def test_leaves_checkpoint_and_log(finished: RunSummary, mnist_folder: Path) -> 
     assert str(mnist_folder) not in content
 
 
+def test_a_network_without_the_recipes_parts_is_trained_by_the_same_recipe(
+    mnist_folder: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {
+        "dataset": "cluttered-mnist-32",
+        "model": "ltpa_vgg_small",
+        "network_fields": {"levels": 2, "widths": [2, 2, 3, 3, 4, 4]},
+    }
+    summary = start(tmp_path / "run", mnist_folder, epochs=1, **options)
+    model = load_checkpoint(summary.checkpoint)
+    assert (model.config.levels, model.config.widths) == (2, (2, 2, 3, 3, 4, 4))
+    assert read_log(summary.log)[0]["network_fields"] == options["network_fields"]
+    start(tmp_path / "run", mnist_folder, epochs=1, resume=True, **options)
+    with pytest.raises(ValueError, match=r"unknown options \['antialais'\]"):
+        start(tmp_path / "other", mnist_folder, network_fields={"antialais": True})
+
+
 def test_interrupted_in_an_epoch_it_loses_that_epoch_and_ends_the_same(
     finished: RunSummary, mnist_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,10 @@
 
 namespace mgnet {
 
+struct AttendedMaps;  // attention/attention_pool.h
+struct Attended;
+struct AttendedGradients;
+
 enum ElementType : int { kFloat32 = 0, kFloat64 = 1, kFloat16 = 2, kBFloat16 = 3, kUInt8 = 4 };
 enum Padding : int { kZeros = 0, kBorder = 1 };
 
@@ -139,6 +143,10 @@ struct Kernels {
   void (*dense)(const DenseLayer&, int64_t first_out, int64_t last_out);
   size_t (*convolution_scratch_bytes)(int64_t pixels);
   void (*convolve)(const ConvolutionPart&, void* scratch);
+  void (*attention)(const AttendedMaps&, const Attended&, int64_t map);
+  // slopes: scratch memory for as many floats as a map has positions.
+  void (*attention_backward)(const AttendedMaps&, const AttendedGradients&, int64_t map,
+                             float* slopes);
 };
 
 }  // namespace mgnet

@@ -1,6 +1,6 @@
 """The public ops. Each is documented where it is defined."""
 
-from .ops.attention_pool import attention_pool
+from .ops.attention.attention_pool import attention_pool
 from .ops.fusion.fuse_glimpse import fuse_glimpse
 from .ops.fusion.fusion_weights import FoldedFusion
 from .ops.glimpse import glimpse

@@ -2,6 +2,7 @@
 // flags of that set and MGNET_ISA_AVX512, MGNET_ISA_AVX2 or neither defined.
 #include "cpu/kernels.h"
 
+#include "cpu/attention.h"
 #include "cpu/convolution/part.h"
 #include "cpu/dense.h"
 #include "cpu/filter/paths.h"
@@ -175,7 +176,9 @@ extern const Kernels kernels = {MGNET_ISA_NAME,
                                 backward_image,
                                 dense,
                                 convolution_scratch_bytes,
-                                convolve};
+                                convolve,
+                                attention,
+                                attention_backward};
 
 }  // namespace MGNET_ISA
 }  // namespace mgnet

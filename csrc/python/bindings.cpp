@@ -29,6 +29,7 @@
 
 #include <memory>
 
+#include "attention/attention_pool.h"
 #include "dispatch.h"
 #include "fusion.h"
 #include "python/arguments.h"
@@ -175,6 +176,55 @@ PyObject* step_fusion(PyObject*, PyObject* const* values, Py_ssize_t count) {
   });
 }
 
+AttendedMaps attended_maps(Arguments& in) {
+  AttendedMaps maps;
+  maps.data = static_cast<const float*>(in.pointer());
+  maps.count = in.integer();
+  maps.channels = in.integer();
+  maps.positions = in.integer();
+  maps.channels_last = in.integer() != 0;
+  maps.stride_image = in.integer();
+  maps.stride_row = in.integer();
+  maps.query = static_cast<const float*>(in.pointer());
+  maps.stride_query = in.integer();
+  return maps;
+}
+
+PyObject* pool_attention(PyObject*, PyObject* const* values, Py_ssize_t count) {
+  return guarded([&] {
+    Arguments in("attention_pool", values, count, 12);
+    const AttendedMaps maps = attended_maps(in);
+    Attended found;
+    found.pooled = static_cast<float*>(in.pointer());
+    found.weights = static_cast<float*>(in.pointer());
+    const int threads = in.code();
+    {
+      pybind11::gil_scoped_release release;
+      attention_pool(maps, found, threads);
+    }
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* pool_attention_backward(PyObject*, PyObject* const* values, Py_ssize_t count) {
+  return guarded([&] {
+    Arguments in("attention_pool_backward", values, count, 15);
+    const AttendedMaps maps = attended_maps(in);
+    AttendedGradients gradients;
+    gradients.weights = static_cast<const float*>(in.pointer());
+    gradients.from_pooled = static_cast<const float*>(in.pointer());
+    gradients.from_weights = static_cast<const float*>(in.pointer());
+    gradients.maps = static_cast<float*>(in.pointer());
+    gradients.query = static_cast<float*>(in.pointer());
+    const int threads = in.code();
+    {
+      pybind11::gil_scoped_release release;
+      attention_pool_backward(maps, gradients, threads);
+    }
+    Py_RETURN_NONE;
+  });
+}
+
 PyMethodDef kernel_methods[] = {
     {"glimpse_plan", as_method(glimpse_plan), METH_FASTCALL,
      "IMAGE, REGION, GLIMPSE, GRID, LOGITS, GRADIENT"},
@@ -205,6 +255,14 @@ PyMethodDef kernel_methods[] = {
      "kernel_w, channels, 16]), scale_ptr and bias_ptr ([blocks * 16]), other_ptr or 0 (as the "
      "output), output_ptr ([images, out_h, out_w, outputs], written), threads; float32 but for "
      "the weights"},
+    {"attention_pool", as_method(pool_attention), METH_FASTCALL,
+     "MAPS, pooled_ptr (contiguous [count, channels], written), weights_ptr (contiguous [count, "
+     "positions], written), threads; all float32. MAPS: map_ptr, count, channels, positions, "
+     "channels_last, stride_image, stride_row, query_ptr, stride_query"},
+    {"attention_pool_backward", as_method(pool_attention_backward), METH_FASTCALL,
+     "MAPS, weights_ptr, incoming gradients of the pooled vectors and of the weights (or 0), "
+     "gradient of the maps (in their layout, rows without gaps, written; or 0), gradient of the "
+     "query (contiguous [count, channels], written), threads; all float32 and contiguous"},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -42,6 +42,10 @@ def test_the_fusion_step_against_its_formulas(programs: Path) -> None:
     subprocess.run([programs / "test_fusion", "--runs", "500", "--seed", "14"], check=True)
 
 
+def test_the_attention_pool_against_its_formulas(programs: Path) -> None:
+    subprocess.run([programs / "test_attention", "--runs", "100", "--seed", "15"], check=True)
+
+
 def test_gpu_kernels_in_plain_cpp(programs: Path) -> None:
     subprocess.run([programs / "test_gpu_blocks", "--runs", "1000", "--seed", "13"], check=True)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,18 @@ class PlannedRun:
 
     Attributes:
         name: of its folder.
-        dataset, noise_std, model, num_glimpses, recipe, seed: see `mgnet_fast.training.run`.
+        dataset, noise_std, model, num_glimpses, recipe, seed, network_fields: see
+            `mgnet_fast.training.run`.
     """
 
     name: str
     dataset: str
     model: str
-    num_glimpses: int
+    num_glimpses: int | None
     recipe: Recipe
     seed: int = 0
     noise_std: float | None = None
+    network_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RunRecord:
@@ -88,7 +90,7 @@ def record_of(planned: PlannedRun, folder: Path) -> RunRecord:
 def seconds_left(plans: Iterable[PlannedRun], folder: Path) -> float | None:
     """Time for the remaining epochs, at the pace of each run's own epochs or of a run with the
     same network; None if there is neither."""
-    pace: dict[tuple[str, int], float] = {}
+    pace: dict[tuple[str, int | None], float] = {}
     records = [(plan, record_of(plan, folder)) for plan in plans]
     for plan, record in records:
         if record.epochs:
@@ -151,6 +153,7 @@ def make_runs(
                 model=plan.model,
                 recipe=plan.recipe,
                 num_glimpses=plan.num_glimpses,
+                network_fields=plan.network_fields,
                 noise_std=plan.noise_std,
                 seed=plan.seed,
                 resume=resume,

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mgnet_fast.reproduction import attention
+from mgnet_fast.reproduction.attention import claims
+
 SMALL = ("--epochs", 1, "--threads", 1, "--quiet")
 
 
@@ -108,3 +111,23 @@ def test_errors_come_before_any_work(
     assert wanted in result.err
     assert result.code == code
     assert not list(tmp_path.iterdir())
+
+
+def test_attention_is_trained_measured_and_shown_again(
+    command, mnist_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"widths": [2, 2, 3, 3, 4, 4]}
+    variants = {"attended": small, "plain": {"levels": 0, **small}}
+    monkeypatch.setattr(attention, "VARIANTS", variants)
+    words = ("reproduce", "attention", "--out", tmp_path, "--seeds", "0,1", "--epochs", 1)
+    result = command(*words, "--data", mnist_folder, "--images", 6, "--threads", 1, "--quiet")
+    assert result.code == 0, result.err
+    for what in ("error, %", "Jaccard, level 3", "honest 4/255", "carried accuracy"):
+        assert what in result.out
+    kept = json.loads((tmp_path / "attended-seed1" / "measured.json").read_text())
+    assert kept["accuracy"][0] == 500
+    assert set(kept["jaccard"]) == {"level 1", "level 2", "level 3", "saliency", "log saliency"}
+    assert claims({"plain-seed0": kept})[0][0] == "error, %"
+    again = command(*words)
+    assert result.out.endswith(again.out)
+    assert command("reproduce", "attention", "--out", tmp_path / "none").code != 0

@@ -1,4 +1,4 @@
-"""``mgnet-fast reproduce``: the paper's table 4 and figure 4, and a study of its training."""
+"""``mgnet-fast reproduce``: the paper's table 4 and figure 4, studies of training and attention."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from ... import console
 from ...options import shared as options
 from ...options.option import option, switch
+from .attention import attention
 from .figure4 import figure4
 from .learning import learning
 from .progress import Seeds, TrainingData, make_all
@@ -24,6 +25,7 @@ reproduce = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+reproduce.command()(attention)
 reproduce.command()(learning)
 reproduce.command()(figure4)
 

@@ -1,0 +1,148 @@
+"""What "Learn To Pay Attention" claims, measured with and without attention at equal training."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from mgnet_fast.data import load_dataset
+from mgnet_fast.evaluation import AttackSettings, evaluate, evaluate_attack, evaluate_segments
+from mgnet_fast.evaluation.attack_settings import Mode
+from mgnet_fast.evaluation.transfer import carried_accuracy
+from mgnet_fast.models.files.checkpoints import load_checkpoint
+from mgnet_fast.reproduction.planned_run import PlannedRun
+from mgnet_fast.training.recipe import RECIPES
+from mgnet_fast.training.run.folder import MODEL_NAME
+
+DATASET = "cluttered-mnist-32"
+CARRIED_TO = "padded-mnist-32"
+MODEL = "ltpa_vgg_small"
+VARIANTS: dict[str, dict[str, Any]] = {
+    "attended": {},
+    "plain": {"levels": 0},
+    "dp": {"score": "dp"},
+}
+EPSILONS = (2 / 255, 4 / 255, 8 / 255)
+MODES: tuple[Mode, ...] = ("paper", "honest")
+RESULT_NAME = "measured.json"
+_T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+
+
+def attention_runs(variants: Iterable[str], seeds: Iterable[int], epochs: int) -> list[PlannedRun]:
+    """One run for each seed and variant; all variants of the first seed come first.
+
+    Raises:
+        ValueError: a variant is unknown.
+    """
+    variants = list(variants)
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise ValueError(f"variants must be of {', '.join(VARIANTS)}, got {variant!r}")
+    recipe = replace(RECIPES["default"], epochs=epochs, average_decay=0.0)
+    return [
+        PlannedRun(
+            f"{variant}-seed{seed}",
+            DATASET,
+            MODEL,
+            None,
+            recipe,
+            seed,
+            network_fields=VARIANTS[variant],
+        )
+        for seed in seeds
+        for variant in variants
+    ]
+
+
+def measure_run(
+    folder: Path,
+    data_dir: Path,
+    *,
+    images: int = 2000,
+    segments: int = 1000,
+    on_part: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Everything that is measured of a finished run, kept in its folder.
+
+    Args:
+        folder: of the run.
+        data_dir: folder with MNIST's IDX files, or others of their form.
+        images: attacked, and classified by the linear classifier, which learns from twice as many.
+        segments: scenes whose digits are compared with maps and saliency.
+        on_part: called with the name of each part before it is measured.
+
+    Returns:
+        ``accuracy`` [count, correct]; ``jaccard``, from a map's name to [mean, low, high];
+        ``fgsm``, from mode and eps to [count, correct]; ``carried`` [accuracy, low, high].
+    """
+    kept = folder / RESULT_NAME
+    if kept.is_file():
+        found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        return found
+    say = on_part or (lambda part: None)
+    model = load_checkpoint(folder / MODEL_NAME)
+    test = load_dataset(DATASET, data_dir, "test")
+    say("accuracy")
+    accuracy = evaluate(model, test)
+    say("segments")
+    overlaps = evaluate_segments(model, test, count=min(segments, len(test)))
+    images = min(images, len(test))
+    attacked = {}
+    for mode in MODES:
+        for eps in EPSILONS:
+            say(f"FGSM, {mode} mode, eps {eps:.3f}")
+            settings = AttackSettings.of_mode(mode, eps=eps).single_step()
+            result = evaluate_attack(model, test, settings, count=images)
+            attacked[f"{mode} {round(255 * eps)}/255"] = [images, result.correct[0][-1]]
+    say("features carried over")
+    other = [load_dataset(CARRIED_TO, data_dir, split) for split in ("train", "test")]
+    share, interval = carried_accuracy(
+        model, *other, train_count=min(2 * images, len(other[0])), test_count=images
+    )
+    found = {
+        "accuracy": [accuracy.count, accuracy.correct[-1]],
+        "jaccard": {each.name: [each.mean, *each.interval()] for each in overlaps},
+        "fgsm": attacked,
+        "carried": [share, *interval],
+    }
+    kept.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def over_seeds(values: list[float]) -> tuple[float, float]:
+    """Mean, and half the width of its 95 % interval by Student's t (NaN for one seed)."""
+    if len(values) < 2:
+        return values[0], math.nan
+    width = _T_975.get(len(values) - 1, 2.0) * stdev(values) / math.sqrt(len(values))
+    return mean(values), width
+
+
+def claims(results: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, list[float]]]]:
+    """Each measured number of every variant, one value for each seed.
+
+    Args:
+        results: of :func:`measure_run`, by the name of the run.
+
+    Returns:
+        (what, from variant to values), in per cent but for Jaccard indices.
+    """
+    rows: dict[str, dict[str, list[float]]] = {}
+
+    def add(what: str, variant: str, value: float) -> None:
+        rows.setdefault(what, {}).setdefault(variant, []).append(value)
+
+    for name, found in results.items():
+        variant = name.partition("-seed")[0]
+        count, correct = found["accuracy"]
+        add("error, %", variant, 100 * (1 - correct / count))
+        for setting, (attacked, right) in found["fgsm"].items():
+            add(f"accuracy under FGSM, {setting}, %", variant, 100 * right / attacked)
+        add("carried accuracy, %", variant, 100 * found["carried"][0])
+        for segment, numbers in found["jaccard"].items():
+            add(f"Jaccard, {segment}", variant, numbers[0])
+    return list(rows.items())

@@ -329,9 +329,8 @@ class GlimpseNetwork(nn.Module, ABC):
     def feature(self, glimpse: Tensor) -> Tensor:
         """The backbone's features [N, dim] of glimpses [N, C, h, w]."""
         if self.checkpoint_glimpses and self.training and torch.is_grad_enabled():
-            features: Tensor = checkpointed(self.backbone, glimpse)
-        else:
-            features = self.backbone(glimpse)
+            return checkpointed(self.backbone, glimpse)
+        features: Tensor = self.backbone(glimpse)
         return features
 
     def sample(self, images: Tensor, region: Tensor, row: Tensor | None = None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,20 @@ os.environ["PYTHONSAFEPATH"] = "1"
 
 # In Triton's interpreter the tests of the ops are run again: tests/kernels/test_interpreter.py.
 NATIVE_BACKENDS = ("triton",) if os.environ.get("TRITON_INTERPRET") == "1" else ("cpu",)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def auto_tries_no_other_library() -> Iterator[None]:
+    """What happens to be installed must not change which runners the tests of others get."""
+    from mgnet_fast.engine.runners import choice
+
+    before = choice.KINDS
+    names = ("openvino", "onnxruntime")
+    choice.KINDS = tuple(
+        replace(kind, is_tried=kind.is_tried and kind.name not in names) for kind in before
+    )
+    yield
+    choice.KINDS = before
 
 
 @pytest.fixture(params=NATIVE_BACKENDS)

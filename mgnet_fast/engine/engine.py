@@ -17,9 +17,6 @@ from ..data.reading.file_image import FileImage
 from ..models import GlimpseNetwork
 from ..models.network import check_network, has_own_glimpse_size
 from ..models.regions import smallest_look
-from .convolutions import backbone_structure
-from .convolutions.activation_range import ActivationRange
-from .convolutions.calibration import activation_ranges
 from .deviation import Deviation, measure_deviation
 from .device_loop.loop import GraphLoop
 from .exits import Confidence, ExitDecision, ExitRule
@@ -46,19 +43,21 @@ class Engine:
         model: the network. The engine copies its weights once.
         device: where to run.
         precision: of the backbone: "fp32", "bf16", "fp16" or, on the CPU, "int8" (8-bit integers
-            calibrated on the ``calibration`` images; the first convolution stays in float32).
-            Everything after the backbone runs in float32.
+            calibrated on the ``calibration`` images). Everything after the backbone runs in
+            float32.
         slots: number of images in flight. 1 gives the lowest latency, more give a higher
             throughput.
         runner: the implementation of a step: "eager", "channels_last", "packed", "compiled"
-            (``torch.compile`` takes tens of seconds first), "onnxruntime" or, on a GPU,
-            "tensorrt" (both load an exported step), "cudagraph" (on a GPU: the whole step is one
-            graph, and results are read one step late, so images are taken before the results of
-            earlier ones are known), or "auto". "auto" times the runners that need no compiler and
-            no artefact, and takes the fastest. It may choose another one next time, and runners
-            round differently: name one to get the same bits in every run.
-        artefact: path of an exported step (``mgnet-fast export --what step``): ``.onnx`` for
-            "onnxruntime", ``.plan`` for "tensorrt". ``precision`` must be that of the file.
+            (``torch.compile`` takes tens of seconds first), "openvino" or "onnxruntime" (these
+            libraries run the backbone, any module that ``torch.export`` can export; optional), on
+            a GPU "tensorrt" (loads an exported step) or "cudagraph" (the whole step is one graph,
+            and results are read one step late, so images are taken before the results of earlier
+            ones are known), or "auto". "auto" builds the runners that can run and need no compiler
+            and no artefact, times them, and takes the fastest. It may choose another one next
+            time, and runners round differently: name one to get the same bits in every run.
+        artefact: path of an exported step (``mgnet-fast export --what step``): ``.plan`` for
+            "tensorrt", or ``.onnx`` for "onnxruntime", which then runs the file instead of the
+            backbone. ``precision`` must be that of the file.
         exit: when an image leaves.
         calibration: image batches [B, C, H, W], read once and kept until the engine is built.
             int8 needs a hundred or more images like those to come. In any precision,
@@ -102,11 +101,8 @@ class Engine:
         batches = None
         if calibration is not None:
             batches = calibration_batches(calibration, model.config.in_chans)
-        ranges = None
-        if precision == "int8" and batches and backbone_structure.is_known(model.backbone):
-            ranges = activation_ranges(model, batches)
         self._artefact = None if artefact is None else Path(artefact)
-        self._prepare(torch.device(device), precision, runner, batches, ranges, weights)
+        self._prepare(torch.device(device), precision, runner, batches, {}, weights)
         self.deviation: Deviation | None = None
         if batches is not None:
             self.deviation = measure_deviation(self._runner, model, batches, self.slots)
@@ -117,7 +113,7 @@ class Engine:
         precision: str,
         runner: str,
         calibration: tuple[Tensor, ...] | None,
-        ranges: list[ActivationRange] | None,
+        measurements: dict[str, Any],
         weights: str,
     ) -> None:
         """Build the runner and what it needs."""
@@ -128,21 +124,24 @@ class Engine:
             self.slots,
             self._artefact,
             calibration,
-            ranges,
+            measurements,
             weights,
         )
         chosen = choose_runner(request, runner)
         self.precision, self.weights = precision, weights
         self.runner, self.reason = chosen.name, chosen.reason
         self.device = chosen.runner.device
-        self._runner, self._ranges = chosen.runner, ranges
+        self._runner = chosen.runner
+        self._measurements = {
+            name: found for name, found in measurements.items() if name == chosen.name
+        }
         self._decision = ExitDecision(self.exit, self.model.config.num_glimpses, self.device)
         self._busy = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the network and the choices, not the runner.
 
-        Unpickling rebuilds the engine with the chosen runner and, in int8, the measured ranges, so
+        Unpickling rebuilds the engine with the chosen runner and, in int8, what it measured, so
         the results have the same bits on the same kind of machine. A running stream is not copied.
         """
         choices = {
@@ -153,7 +152,7 @@ class Engine:
             "slots": self.slots,
             "artefact": self._artefact,
             "exit": self.exit,
-            "ranges": self._ranges,
+            "measurements": self._measurements,
             "deviation": self.deviation,
             "reason": self.reason,
         }
@@ -279,7 +278,7 @@ def _rebuilt(model: GlimpseNetwork, choices: dict[str, Any]) -> Engine:
         choices["precision"],
         choices["runner"],
         None,
-        choices["ranges"],
+        choices["measurements"],
         choices["weights"],
     )
     engine.deviation, engine.reason = choices["deviation"], choices["reason"]

@@ -169,7 +169,7 @@ def test_networks_are_named_by_one_option_and_as_they_used_to_be(
     ("words", "message"),
     [
         (("train", "--data", "{tmp}/absent"), "--data must "),
-        (("predict", "{tmp}/x.png", "--slots", "2", "--runner", "onnxruntime"), "give its path as"),
+        (("predict", "{tmp}/x.png", "--slots", "2", "--runner", "tensorrt"), "give its path as"),
         (("eval", "--data", "{tmp}/data_dir"), "{tmp}/data_dir"),
     ],
 )

@@ -13,7 +13,6 @@ from torch import Tensor
 from mgnet_fast.demo import load_scenes
 from mgnet_fast.engine import Confidence, Engine, Never
 from mgnet_fast.engine.artefacts import onnx_session
-from mgnet_fast.engine.runners.onnxruntime import ONNXRUNTIME
 from mgnet_fast.export import Exported, ExportOptions
 from mgnet_fast.export.manifest import build_manifest
 from mgnet_fast.models import MGNet, create_model
@@ -128,8 +127,6 @@ def test_what_is_no_artefact_is_refused(toy, exported_step, tmp_path: Path) -> N
     onnx.save(silent, tmp_path / "silent.onnx")
     with pytest.raises(ValueError, match=r"has no description, so mgnet-fast did not"):
         Engine(toy, runner="onnxruntime", artefact=tmp_path / "silent.onnx")
-    with pytest.raises(ValueError, match="give its path as artefact"):
-        Engine(toy, runner="onnxruntime")
 
 
 def test_a_missing_library_is_named_with_its_remedy(toy, tmp_path: Path, monkeypatch) -> None:
@@ -138,12 +135,8 @@ def test_a_missing_library_is_named_with_its_remedy(toy, tmp_path: Path, monkeyp
         Engine(toy, runner="onnxruntime", artefact=tmp_path / "step.onnx")
 
 
-def test_auto_never_loads_it() -> None:
-    assert not ONNXRUNTIME.is_tried
-
-
 def test_images_of_sizes_that_the_artefact_does_not_take(toy) -> None:
-    from mgnet_fast.engine.runners.artefact import ArtefactRunner
+    from mgnet_fast.engine.artefacts.artefact_runner import ArtefactRunner
     from mgnet_fast.engine.runners.runner import StepInput
 
     options = ExportOptions(what="step", image_size=(112, 112), input="uint8")

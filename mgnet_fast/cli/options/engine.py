@@ -19,7 +19,15 @@ EnginePrecision = Literal["fp32", "bf16", "fp16", "int8"]
 """The precision of the backbone."""
 
 EngineRunner = Literal[
-    "auto", "eager", "channels_last", "packed", "compiled", "onnxruntime", "cudagraph", "tensorrt"
+    "auto",
+    "eager",
+    "channels_last",
+    "packed",
+    "compiled",
+    "openvino",
+    "onnxruntime",
+    "cudagraph",
+    "tensorrt",
 ]
 """The implementation that runs a step."""
 
@@ -59,7 +67,8 @@ Artefact = Annotated[
     Path | None,
     option(
         "FILE",
-        "For --runner onnxruntime or tensorrt: the step written by mgnet-fast export.",
+        "For --runner tensorrt, or onnxruntime: the step written by mgnet-fast export. Without it "
+        "onnxruntime runs the backbone of the network itself.",
         show_default=False,
     ),
 ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..libraries.library import CannotRun
 from .compiled import COMPILED
 from .cudagraph import CUDAGRAPH
 from .eager import CHANNELS_LAST, EAGER
 from .kind import RunnerKind, RunnerRequest
 from .onnxruntime import ONNXRUNTIME
+from .openvino import OPENVINO
 from .packed import PACKED
 from .runner import Runner
 from .tensorrt import TENSORRT
@@ -19,6 +21,7 @@ KINDS: tuple[RunnerKind, ...] = (
     CHANNELS_LAST,
     PACKED,
     COMPILED,
+    OPENVINO,
     ONNXRUNTIME,
     CUDAGRAPH,
     TENSORRT,
@@ -61,10 +64,21 @@ def choose_runner(request: RunnerRequest, name: str) -> ChosenRunner:
     kind = next((kind for kind in KINDS if kind.name == name), None)
     if kind is None:
         raise ValueError(f"runner must be one of {', '.join(('auto', *RUNNERS))}, got {name!r}")
+    found = _built(kind, request)
+    if isinstance(found, str):
+        raise ValueError(f"runner {name!r} cannot run: {found}")
+    return ChosenRunner(found, name, "asked for")
+
+
+def _built(kind: RunnerKind, request: RunnerRequest) -> Runner | str:
+    """The runner, or why it cannot run."""
     refused = _refusal(kind, request)
     if refused is not None:
-        raise ValueError(f"runner {name!r} cannot run: {refused}")
-    return ChosenRunner(kind.build(request), name, "asked for")
+        return refused
+    try:
+        return kind.build(request)
+    except CannotRun as error:
+        return str(error)
 
 
 def _refusal(kind: RunnerKind, request: RunnerRequest) -> str | None:
@@ -77,22 +91,23 @@ def _refusal(kind: RunnerKind, request: RunnerRequest) -> str | None:
     if request.weights not in kind.storages:
         able = [other.name for other in KINDS if request.weights in other.storages]
         return f"it stores weights in fp32, not in {request.weights} (which {', '.join(able)} can)"
-    if not (kind.takes_any_network or request.model.fused_step is not None):
+    if kind.takes_artefact == "never" and request.artefact is not None:
+        return f"it loads no artefact, got {request.artefact}"
+    takes_any_network = kind.takes_any_network and request.artefact is None
+    if not (takes_any_network or request.model.fused_step is not None):
         able = [other.name for other in KINDS if other.takes_any_network]
         return (
             f"it runs networks with MGNet's fused step, which {type(request.model).__name__} "
             f"does not have ({', '.join(able)} run any network)"
         )
-    if kind.loads_artefact and request.artefact is None:
+    if kind.takes_artefact == "always" and request.artefact is None:
         return "it loads a step written by mgnet-fast export; give its path as artefact"
-    if not kind.loads_artefact and request.artefact is not None:
-        return f"it loads no artefact, got {request.artefact}"
     return kind.refusal(request)
 
 
 def _fastest(request: RunnerRequest) -> ChosenRunner:
     if request.artefact is not None:
-        loading = " or ".join(repr(kind.name) for kind in KINDS if kind.loads_artefact)
+        loading = " or ".join(repr(kind.name) for kind in KINDS if kind.takes_artefact != "never")
         raise ValueError(f"runner must be {loading} for an artefact, got 'auto'")
     tried = [
         kind
@@ -101,12 +116,12 @@ def _fastest(request: RunnerRequest) -> ChosenRunner:
         and request.precision in kind.precisions
         and request.weights in kind.storages
     ]
-    refusals = {kind.name: _refusal(kind, request) for kind in tried}
-    able = [kind for kind in tried if refusals[kind.name] is None]
-    if not able:
+    found = {kind.name: _built(kind, request) for kind in tried}
+    refusals = {name: why for name, why in found.items() if isinstance(why, str)}
+    runners = {name: runner for name, runner in found.items() if not isinstance(runner, str)}
+    if not runners:
         reasons = "; ".join(f"{name}: {why}" for name, why in refusals.items())
         raise ValueError(f"runner 'auto' finds none that can run: {reasons}")
-    runners = {kind.name: kind.build(request) for kind in able}
     rows = min(request.slots, _TRIAL_ROWS)
     times = dict(zip(runners, median_step_seconds(list(runners.values()), rows), strict=True))
     best = min(times, key=lambda name: times[name])
@@ -114,6 +129,5 @@ def _fastest(request: RunnerRequest) -> ChosenRunner:
     slot_word = "slot" if rows == 1 else "slots"
     reason = f"fastest of {measured} for a step of {rows} {slot_word} on {request.device}"
     for name, why in refusals.items():
-        if why is not None:
-            reason += f"; {name} cannot run: {why}"
+        reason += f"; {name} cannot run: {why}"
     return ChosenRunner(runners[best], best, reason)

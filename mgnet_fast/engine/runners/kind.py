@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.export import ExportedProgram
 
 from ...functional import FoldedFusion
 from ...models import GlimpseNetwork, MGNet
-from ..convolutions.activation_range import ActivationRange
+from ..libraries.exported_backbone import exported_backbone
 from .runner import Runner
+
+X = TypeVar("X")
 
 
 @dataclass(frozen=True)
 class RunnerRequest:
     """The checked arguments of :class:`Engine`.
 
-    ``calibration`` holds image batches [B, C, H, W] with at least one image; ``ranges`` are the
-    int8 ranges measured on them, if known.
+    ``calibration`` holds image batches [B, C, H, W] with at least one image. ``measurements`` is
+    what runners have found on them for int8, by the name of the runner; a copy of an engine is
+    built from it.
     """
 
     model: GlimpseNetwork
@@ -32,7 +36,7 @@ class RunnerRequest:
     slots: int
     artefact: Path | None = None
     calibration: tuple[Tensor, ...] | None = None
-    ranges: list[ActivationRange] | None = None
+    measurements: dict[str, Any] = field(default_factory=dict)
     weights: str = "fp32"
 
     @cached_property
@@ -44,6 +48,24 @@ class RunnerRequest:
             return None
         parts = FoldedFusion.of(step.attention, torch.float32)
         return FoldedFusion(*(part.to(self.device) for part in parts))
+
+    @cached_property
+    def exported_backbone(self) -> ExportedProgram:
+        """See :func:`.exported_backbone.exported_backbone`."""
+        return exported_backbone(self.model)
+
+    def missing_calibration(self, runner: str) -> str | None:
+        """Why ``runner`` cannot run in int8 for want of images, or None."""
+        if self.precision != "int8" or self.calibration is not None or runner in self.measurements:
+            return None
+        return "int8 needs calibration: batches of images [B, C, H, W]"
+
+    def measured(self, runner: str, measure: Callable[[], X]) -> X:
+        """What ``runner`` has found on the calibration images, by ``measure`` the first time."""
+        if runner not in self.measurements:
+            self.measurements[runner] = measure()
+        found: X = self.measurements[runner]
+        return found
 
     @property
     def mgnet(self) -> MGNet:
@@ -65,7 +87,8 @@ class RunnerKind:
         refusal: returns why it cannot serve a request (of a supported precision), or None.
         build: builds the runner.
         is_tried: whether "auto" may use it, as it needs no compiler and no artefact.
-        loads_artefact: whether it needs the path of an artefact.
+        takes_artefact: whether it runs an exported step, whose path is given: "never", "always",
+            or "optional".
         takes_any_network: whether it also runs networks without a
             :attr:`GlimpseNetwork.fused_step`.
         storages: how it can store the weights of a float32 backbone.
@@ -76,6 +99,6 @@ class RunnerKind:
     refusal: Callable[[RunnerRequest], str | None]
     build: Callable[[RunnerRequest], Runner]
     is_tried: bool = True
-    loads_artefact: bool = False
+    takes_artefact: Literal["never", "optional", "always"] = "never"
     takes_any_network: bool = False
     storages: tuple[str, ...] = ("fp32",)

@@ -1,4 +1,4 @@
-"""The CPU runner that executes an exported step in ONNX Runtime."""
+"""The CPU runner whose backbone, or whose whole exported step, runs in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..artefacts.artefact_runner import ArtefactRunner
 from ..artefacts.onnx_session import description_of, missing_library, open_session
 from ..artefacts.step_artefact import STEP_INPUTS, STEP_OUTPUTS, check_fits
-from .artefact import ArtefactRunner
+from ..libraries import onnxruntime_backbone
+from ..libraries.library_runner import library_runner
+from ..libraries.seen_glimpses import seen_glimpses
 from .kind import RunnerKind, RunnerRequest
+from .runner import Runner
 
+NAME = "onnxruntime"
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
@@ -33,17 +38,34 @@ class SessionProgram:
 def _refusal(request: RunnerRequest) -> str | None:
     if request.device.type != "cpu":
         return f"it runs on the CPU, not on {request.device}"
-    return missing_library("onnxruntime")
+    if request.artefact is not None:
+        return missing_library("onnxruntime")
+    if request.precision == "fp16":
+        return "it computes in fp16 only what mgnet-fast export wrote so; give its path as artefact"
+    return request.missing_calibration(NAME)
 
 
-def _build(request: RunnerRequest) -> ArtefactRunner:
+def _build(request: RunnerRequest) -> Runner:
     if request.artefact is None:
-        raise ValueError("artefact must be the path of an exported step, got None")
+        onnxruntime_backbone.check_libraries()
+        return library_runner(request, onnxruntime_backbone.opened(_backbone(request)))
     session = open_session(request.artefact)
     description = check_fits(description_of(session), request)
     return ArtefactRunner(SessionProgram(session), description, request.mgnet, request.device)
 
 
+def _backbone(request: RunnerRequest) -> bytes:
+    def quantized() -> bytes:
+        glimpses = seen_glimpses(request.model, request.calibration or ())
+        proto = onnxruntime_backbone.converted(request.exported_backbone)
+        return onnxruntime_backbone.quantized(proto, glimpses)
+
+    if request.precision == "int8":
+        return request.measured(NAME, quantized)
+    proto = onnxruntime_backbone.converted(request.exported_backbone)
+    return onnxruntime_backbone.serialized(proto)
+
+
 ONNXRUNTIME = RunnerKind(
-    "onnxruntime", PRECISIONS, _refusal, _build, is_tried=False, loads_artefact=True
+    NAME, PRECISIONS, _refusal, _build, takes_artefact="optional", takes_any_network=True
 )

@@ -19,6 +19,8 @@ from .eager import runner_of
 from .kind import RunnerKind, RunnerRequest
 from .runner import Runner
 
+NAME = "packed"
+
 
 def _refusal(request: RunnerRequest) -> str | None:
     if request.device.type != "cpu":
@@ -34,15 +36,15 @@ def _refusal(request: RunnerRequest) -> str | None:
             return f"weights {request.weights!r} need this package's kernels: {refused}"
     if request.precision != "int8":
         return packed_convolution.refusal(DTYPES[request.precision])
-    if request.calibration is None and request.ranges is None:
-        return "int8 needs calibration: batches of images [B, C, H, W]"
-    return quantized_convolution.refusal()
+    return request.missing_calibration(NAME) or quantized_convolution.refusal()
 
 
 def _build(request: RunnerRequest) -> Runner:
     network = request.network()
     if request.precision == "int8":
-        ranges = request.ranges or activation_ranges(request.model, request.calibration or ())
+        ranges = request.measured(
+            NAME, lambda: activation_ranges(request.model, request.calibration or ())
+        )
         network.backbone = quantized_backbone.quantize(network.backbone, ranges)
         return runner_of(network, request.folded, torch.channels_last)
     dtype = DTYPES[request.precision]
@@ -51,7 +53,7 @@ def _build(request: RunnerRequest) -> Runner:
 
 
 PACKED = RunnerKind(
-    "packed",
+    NAME,
     (*DTYPES, "int8"),
     _refusal,
     _build,

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..artefacts.artefact_runner import ArtefactRunner
 from ..artefacts.step_artefact import STEP_INPUTS, STEP_OUTPUTS, check_fits
 from ..artefacts.tensorrt_library import (
     FULL,
@@ -22,7 +23,6 @@ from ..artefacts.tensorrt_library import (
     no_device,
 )
 from ..artefacts.tensorrt_session import EngineSession
-from .artefact import ArtefactRunner
 from .kind import RunnerKind, RunnerRequest
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -78,4 +78,6 @@ def _library_name(manifest: dict[str, Any] | None) -> str:
     return LIBRARIES.get(str((manifest or {}).get("format")), FULL)
 
 
-TENSORRT = RunnerKind("tensorrt", PRECISIONS, _refusal, _build, is_tried=False, loads_artefact=True)
+TENSORRT = RunnerKind(
+    "tensorrt", PRECISIONS, _refusal, _build, is_tried=False, takes_artefact="always"
+)

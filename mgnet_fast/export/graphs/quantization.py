@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ...engine.artefacts.onnx_session import require
 from ...engine.artefacts.step_artefact import STEP_INPUTS
+from ...engine.libraries.onnx_quantization import quantized_model
 from ...models import MGNet
 from ..options import ExportOptions
 from .loop import INPUT_NAME
@@ -19,12 +19,6 @@ from .relu_before_pool import relu_before_pool
 from .step import PlainStep, Step, loop_of_steps
 
 QUANTIZED = ("Conv", "Relu", "MaxPool", "Add")
-_SYMMETRIC = {
-    "ActivationSymmetric": True,
-    "WeightSymmetric": True,
-    "AddQDQPairToWeight": True,
-    "QuantizeBias": False,
-}
 
 
 def quantize(
@@ -52,44 +46,23 @@ def quantize(
     """
     require("onnx", "onnxruntime")
     import onnx
-    from onnxruntime import quantization
 
     proto = onnx.load(path)
-    graph = proto.graph
-    relu_before_pool(graph)
+    relu_before_pool(proto.graph)
     wanted = [
-        node.name for node in graph.node if "backbone." in node.name and node.op_type in QUANTIZED
+        node.name
+        for node in proto.graph.node
+        if "backbone." in node.name and node.op_type in QUANTIZED
     ]
-    # Batch norm is already folded; this line silences the advice to preprocess.
-    onnx.helper.set_model_props(proto, {"onnx.quant.pre_process": "onnxruntime.quant"})
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        done = Path(folder) / path.name
-        quantization.quantize_static(
-            proto,
-            done,
-            _Reader(_inputs(model, options, calibration)),
-            quant_format=quantization.QuantFormat.QDQ,
-            activation_type=(
-                quantization.QuantType.QInt8 if symmetric else quantization.QuantType.QUInt8
-            ),
-            weight_type=quantization.QuantType.QInt8,
-            per_channel=True,
-            reduce_range=not symmetric,
-            op_types_to_quantize=list(QUANTIZED),
-            nodes_to_quantize=wanted,
-            extra_options=_SYMMETRIC if symmetric else {},
-        )
-        done.replace(path)
-
-
-class _Reader:
-    """Feeds onnxruntime one set of inputs after another."""
-
-    def __init__(self, inputs: Iterator[dict[str, np.ndarray]]) -> None:
-        self._inputs = inputs
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self._inputs, None)
+    quantized = quantized_model(
+        proto,
+        _inputs(model, options, calibration),
+        operators=QUANTIZED,
+        nodes=wanted,
+        few_bits=not symmetric,
+        symmetric=symmetric,
+    )
+    path.write_bytes(quantized)
 
 
 def _inputs(

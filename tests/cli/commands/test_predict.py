@@ -141,7 +141,7 @@ def test_a_named_runner_gives_the_same_line_every_time(command, folder: Path) ->
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--runner", "onnxruntime"), "loads a step written by mgnet-fast export; give its path"),
+        (("--runner", "tensorrt"), "loads a step written by mgnet-fast export; give its path"),
         (("--runner", "eager", "--artefact", "step.onnx"), "it loads no artefact, got step.onnx"),
         (("--artefact", "step.onnx"), "runner must be 'onnxruntime' or 'tensorrt' for an artefact"),
         (("--runner", "eager", "--weights", "fp16"), "it stores weights in fp32, not in fp16"),

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...models import MGNet
 from ...ops.images.image_pool import ImagePool
-from .file_images import FileImages, Images, sampled
-from .runner import StepInput
+from ..runners.file_images import FileImages, Images, sampled
+from ..runners.runner import StepInput
 
 Program = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 

@@ -1,0 +1,1 @@
+"""Backbones run by libraries made for inference, from the network in memory."""

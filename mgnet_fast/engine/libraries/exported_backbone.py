@@ -1,0 +1,55 @@
+"""A backbone as torch's exported program, with any number of glimpses."""
+
+from __future__ import annotations
+
+import copy
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
+
+from ...models import GlimpseNetwork
+from .library import CannotRun
+from .silence import silence
+
+_ROWS = 2  # of the example: an example of one row would fix the number of rows
+_IMAGES = ((224, 224), (208, 240))  # sides: the glimpses of both tell whether theirs are open
+
+
+def exported_backbone(network: GlimpseNetwork) -> ExportedProgram:
+    """``torch.export`` of the backbone in float32, on the CPU, in evaluation mode.
+
+    The number of glimpses is open, and so are their sides if they depend on the image.
+
+    Raises:
+        CannotRun: torch cannot export it, or only for one number of glimpses.
+    """
+    shape: dict[int, Any] = {0: Dim("glimpses", min=1)}
+    if _has_open_sides(network):
+        shape |= {2: Dim.AUTO, 3: Dim.AUTO}
+    name = type(network.backbone).__name__
+    with torch.inference_mode(False), torch.no_grad(), silence():
+        backbone = copy.deepcopy(network.backbone).float().eval().cpu()
+        for each in chain(backbone.parameters(), backbone.buffers()):
+            each.data = each.data.contiguous()  # libraries read weights as rows of memory
+        given = (example_glimpses(network, _ROWS),)
+        try:
+            return torch.export.export(backbone, given, dynamic_shapes=(shape,))
+        except Exception as error:  # whatever a foreign module or torch's tracer raises
+            raise CannotRun.because(f"torch.export cannot export {name}", error) from error
+
+
+def example_glimpses(network: GlimpseNetwork, count: int) -> Tensor:
+    """Noise N(0, 1) in a shape that the backbone takes, float32 [count, C, h, w]."""
+    # The exporter takes two open sides of the same length for one number.
+    image = _IMAGES[1] if _has_open_sides(network) else _IMAGES[0]
+    sides = network.config.glimpse_shape(image)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, network.config.in_chans, *sides, generator=generator)
+
+
+def _has_open_sides(network: GlimpseNetwork) -> bool:
+    first, second = (network.config.glimpse_shape(image) for image in _IMAGES)
+    return bool(first != second)

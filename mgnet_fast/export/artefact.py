@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..engine.exits import ExitRule
-from ..models import MGNet
+from ..models import GlimpseNetwork, MGNet
 from .formats.known import Format, check_pair
 from .formats.onnx import load_onnx
-from .graphs.loop import Outputs
+from .graphs.network_loop import Outputs
 from .graphs.parts import check_exportable
 from .graphs.step import loop_of_steps
 from .manifest import build_manifest
@@ -43,7 +43,7 @@ class Exported(NamedTuple):
 
 
 def export_model(
-    model: MGNet,
+    model: GlimpseNetwork,
     directory: str | os.PathLike[str],
     kind: str,
     options: ExportOptions | None = None,
@@ -77,12 +77,13 @@ def export_model(
     Raises:
         ValueError: ``kind`` is unknown or does not support the precision or part, or the options
             do not fit the network.
-        TypeError: ``model`` is not an MGNet.
+        TypeError: ``model`` is not a glimpse network. Steps, int8 and TensorRT engines need an
+            :class:`MGNet`.
         ImportError: a library is missing.
         RuntimeError: the compiler or the GPU is missing.
     """
     options = options or ExportOptions()
-    check_exportable(model)
+    check_exportable(model, kind, options)
     form = check_pair(kind, options)
     model = copy.deepcopy(model).to("cpu").float().eval()
     manifest = build_manifest(model, options, kind=kind, class_names=class_names, exit=exit)
@@ -122,7 +123,7 @@ def export_model(
 
 
 def _runnable(
-    form: Format, path: Path, model: MGNet, options: ExportOptions
+    form: Format, path: Path, model: GlimpseNetwork, options: ExportOptions
 ) -> tuple[Callable[[Tensor], Outputs], str | None]:
     """The file to compare with the eager model, and why it is not the artefact itself, or None."""
     reason = form.why_not_run(path)
@@ -133,6 +134,7 @@ def _runnable(
     else:
         program = load_onnx(form.stand_in(path))
     if options.what == "step":
+        assert isinstance(model, MGNet)  # see check_exportable
         return loop_of_steps(program, model, options), reason  # type: ignore[arg-type]
     return program, reason  # type: ignore[return-value]
 

@@ -16,7 +16,8 @@ import torch
 from .. import __version__
 from ..engine.artefacts.step_artefact import STEP_INPUTS, STEP_OUTPUTS, weights_digest
 from ..engine.exits import ExitRule
-from ..models import MGNet
+from ..models import GlimpseNetwork, MGNet
+from ..models.network import config_values
 from .graphs.loop import INPUT_NAME, output_names
 from .options import ExportOptions
 
@@ -24,7 +25,7 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx")
 
 
 def build_manifest(
-    model: MGNet,
+    model: GlimpseNetwork,
     options: ExportOptions,
     *,
     kind: str,
@@ -59,7 +60,7 @@ def build_manifest(
         "sampling": options.sampling,
         "num_glimpses": options.steps(config),
         "num_classes": config.num_classes,
-        "token_width": model.loc_network.fc.in_features,
+        "token_width": model.loc_network.fc.in_features if isinstance(model, MGNet) else None,
         "weights": weights_digest(model),
         "glimpse_shape": list(glimpse_shape),
         "input": {
@@ -85,28 +86,39 @@ def build_manifest(
         },
         "class_names": list(class_names) if class_names is not None else None,
         "backbone": model.backbone_name,
-        "config": config.to_dict(),
+        "config": config_values(config),
         "versions": _versions(),
         "commit": _commit(),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _tensors(model: MGNet, options: ExportOptions) -> tuple[list[Any], list[Any]]:
+def _tensors(model: GlimpseNetwork, options: ExportOptions) -> tuple[list[Any], list[Any]]:
     """The inputs other than the images, and the outputs."""
-    steps, width = options.steps(model.config), model.loc_network.fc.in_features
-    classes = model.config.num_classes
+    steps, classes = options.steps(model.config), model.config.num_classes
     if options.what == "loop":
-        loop: tuple[list[Any], ...] = ([steps, "batch", classes], [steps, "batch", 3], ["batch"])
+        looks, numbers = sum(model.looks_within(steps)), _region_numbers(model)
+        loop: tuple[list[Any], ...] = (
+            [steps, "batch", classes], [looks, "batch", numbers], ["batch"],
+        )  # fmt: skip
         if options.outputs == "batch-first":
-            loop = (["batch", classes], ["batch", steps, 3], ["batch", 1])
+            loop = (["batch", classes], ["batch", looks, numbers], ["batch", 1])
         return [], _described(output_names(options), ("float32", "float32", "int64"), loop)
+    assert isinstance(model, MGNet)  # see check_exportable
+    width = model.loc_network.fc.in_features
     state = (["batch", 3], ["batch", steps, width], ["batch"])
     outputs = (["batch", classes], ["batch", 3], ["batch", width])
     return (
         _described(STEP_INPUTS[1:], ("float32", "float32", "int64"), state),
         _described(STEP_OUTPUTS, ("float32",) * 3, outputs),
     )
+
+
+def _region_numbers(model: GlimpseNetwork) -> int:
+    """Whether regions are (s, x, y) or (s_x, s_y, x, y)."""
+    device = next(model.parameters()).device
+    state = model.start(torch.ones(1, 2, dtype=torch.int64, device=device))
+    return model.looks_at_step(state, 0).region.shape[1]
 
 
 def _described(

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import torch
 
-from ..models.mgnet.config import MGNetConfig
+from ..models.network import NetworkConfig, has_own_glimpse_size
 
 InputKind = Literal["float", "uint8"]
 OutputKind = Literal["steps-first", "batch-first"]
@@ -168,7 +168,7 @@ class ExportOptions:
             return SizeRange(self.image_size, self.image_size, self.image_size)
         return self.sizes or SizeRange(high=LARGEST_ENGINE_SIZE)
 
-    def glimpse_shape(self, config: MGNetConfig) -> tuple[int, int]:
+    def glimpse_shape(self, config: NetworkConfig) -> tuple[int, int]:
         """Height and width of the network's glimpses.
 
         Raises:
@@ -176,13 +176,13 @@ class ExportOptions:
         """
         if self.image_size is not None:
             return config.glimpse_shape(self.image_size)
-        if config.glimpse_size is None:
+        if not has_own_glimpse_size(config):
             raise ValueError(
                 "the glimpses of this network depend on the image's size, so it cannot be left "
                 "open: give image_size (--image-size HxW)"
             )
         return config.glimpse_shape((LARGEST_SIDE, LARGEST_SIDE))
 
-    def steps(self, config: MGNetConfig) -> int:
+    def steps(self, config: NetworkConfig) -> int:
         """T of the exported loop, or the number of cache places of a step."""
         return config.num_glimpses if self.num_glimpses is None else self.num_glimpses

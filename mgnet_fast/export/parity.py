@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ..engine.deviation import Deviation, DeviationSum
-from ..models import MGNet
-from .graphs.loop import Outputs, steps_first
+from ..models import GlimpseNetwork
+from .graphs.loop import steps_first
+from .graphs.network_loop import Outputs
 from .tolerances import TOLERANCES, Tolerances
 
 
@@ -42,7 +43,7 @@ class Parity(Deviation):
 @torch.inference_mode()
 def measure_parity(
     run: Callable[[Tensor], Outputs],
-    model: MGNet,
+    model: GlimpseNetwork,
     batches: Iterable[Tensor],
     *,
     num_glimpses: int | None = None,

@@ -17,7 +17,7 @@ from ..data.digits.translated_mnist import MNIST_MEAN, MNIST_STD, SCENE_SIZE
 from ..data.image_files import find_images
 from ..data.reading.options import ReadOptions
 from ..data.reading.whole import read_image
-from ..models import MGNet
+from ..models import GlimpseNetwork
 from .options import ExportOptions
 
 _OPEN_SIZES = ((224, 224), (192, 256))
@@ -27,7 +27,7 @@ _COARSE = 14  # cells per side of the random pictures, interpolated in between
 
 
 def sample_batches(
-    model: MGNet,
+    model: GlimpseNetwork,
     options: ExportOptions,
     count: int,
     *,
@@ -64,7 +64,7 @@ def sample_batches(
 
 
 def calibration_batches(
-    model: MGNet, options: ExportOptions, *, folder: str | os.PathLike[str] | None = None
+    model: GlimpseNetwork, options: ExportOptions, *, folder: str | os.PathLike[str] | None = None
 ) -> Iterator[Tensor]:
     """Images of the same kind that differ from all in samples of less than a million."""
     return sample_batches(
@@ -72,7 +72,7 @@ def calibration_batches(
     )
 
 
-def shows_digits(model: MGNet, options: ExportOptions) -> bool:
+def shows_digits(model: GlimpseNetwork, options: ExportOptions) -> bool:
     """Whether the sample consists of the shipped digits."""
     fits = (model.config.in_chans, model.config.num_classes) == (1, TranslatedMNIST.num_classes)
     return fits and _allows(options, (SCENE_SIZE, SCENE_SIZE))
@@ -140,7 +140,7 @@ def _crops(photos: list[Tensor], start: int, count: int, size: tuple[int, int]) 
     return torch.stack(crops)
 
 
-def _as_input(images: Tensor, model: MGNet, options: ExportOptions) -> Tensor:
+def _as_input(images: Tensor, model: GlimpseNetwork, options: ExportOptions) -> Tensor:
     if options.input == "uint8":
         return images.permute(0, 2, 3, 1).contiguous()
     config = model.config

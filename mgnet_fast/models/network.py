@@ -407,7 +407,8 @@ class GlimpseNetwork(nn.Module, ABC):
 def sizes_of(images: Tensor) -> Tensor:
     """H and W of each of ``images`` [B, C, H, W] as :meth:`GlimpseNetwork.start` takes them."""
     height, width = images.shape[-2:]
-    sides = [torch.full((len(images),), side, device=images.device) for side in (height, width)]
+    # Not len(images), which exporters would take for a constant.
+    sides = [torch.full((images.shape[0],), side, device=images.device) for side in (height, width)]
     return torch.stack(sides, dim=1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ...models import MGNet
+from ...models import GlimpseNetwork, MGNet
 from ..runners.kind import RunnerRequest
 
 METADATA_KEY = "mgnet_fast"  # the manifest's key in the metadata of an ONNX file, as JSON
@@ -19,7 +19,7 @@ _UNUSED = ("glimpse_fc.", "num_batches_tracked")  # unused at inference
 _EXPORT = "mgnet-fast export --checkpoint FILE --what step"
 
 
-def weights_digest(model: MGNet) -> str:
+def weights_digest(model: GlimpseNetwork) -> str:
     """A digest of all weights used at inference, independent of dtype and device."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):

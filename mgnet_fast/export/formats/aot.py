@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ... import functional
-from ...models import MGNet
+from ...models import GlimpseNetwork, MGNet
 from ..graphs.loop import OpLoop, build_loop
 from ..graphs.program import exported_program
 from ..graphs.step import OpStep
@@ -21,7 +21,7 @@ from ..options import ExportOptions
 __all__ = ["functional", "load_aot", "write_aot"]
 
 
-def write_aot(model: MGNet, path: str | os.PathLike[str], options: ExportOptions) -> None:
+def write_aot(model: GlimpseNetwork, path: str | os.PathLike[str], options: ExportOptions) -> None:
     """Compile ``model`` (on the CPU, in evaluation mode) into a package for this processor.
 
     Args:
@@ -39,8 +39,11 @@ def write_aot(model: MGNet, path: str | os.PathLike[str], options: ExportOptions
             f"AOTInductor needs a C++ compiler, but {compiler!r} is not on PATH: install g++ "
             "or name one in CXX"
         )
-    is_step = options.what == "step"
-    module = OpStep(model, options) if is_step else build_loop(OpLoop, model, options)
+    if options.what == "step":
+        assert isinstance(model, MGNet)  # see check_exportable
+        module: nn.Module = OpStep(model, options)
+    else:
+        module = build_loop(OpLoop, model, options)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecation warnings of torch
         program = exported_program(module, model, options)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...engine.artefacts.onnx_session import open_session, require
 from ...engine.artefacts.step_artefact import METADATA_KEY, STEP_INPUTS, STEP_OUTPUTS
-from ...models import MGNet
+from ...models import GlimpseNetwork, MGNet
 from ..graphs.loop import INPUT_NAME, PlainLoop, build_loop, output_names
 from ..graphs.names import shorten_names
 from ..graphs.program import exported_program
@@ -29,7 +29,7 @@ OPSET = 18  # TensorRT reads GridSample of opset 20 wrongly
 
 
 def write_onnx(
-    model: MGNet,
+    model: GlimpseNetwork,
     path: str | os.PathLike[str],
     options: ExportOptions,
     *,
@@ -53,7 +53,11 @@ def write_onnx(
     import onnx
 
     is_step = options.what == "step"
-    module = PlainStep(model, options) if is_step else build_loop(PlainLoop, model, options)
+    if is_step:
+        assert isinstance(model, MGNet)  # see check_exportable
+        module: nn.Module = PlainStep(model, options)
+    else:
+        module = build_loop(PlainLoop, model, options)
     program = exported_program(module, model, options)
     with _silence():
         converted = torch.onnx.export(
@@ -68,11 +72,12 @@ def write_onnx(
     if converted is None:
         raise RuntimeError("torch.onnx.export returned no program")
     proto = converted.model_proto
-    shorten_names(proto, by_glimpse=not is_step)
+    shorten_names(proto, options.what, by_glimpse=not is_step and isinstance(model, MGNet))
     onnx.save(proto, os.fspath(path))
     if options.precision == "int8":
         if calibration is None:
             raise ValueError("calibration must be images for precision int8, got None")
+        assert isinstance(model, MGNet)
         quantize(Path(path), model, options, calibration, symmetric=symmetric)
 
 

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from ...models import MGNet
 from ..graphs.glimpse_plugin import PLUGIN_NAME, PluginLoop
-from ..graphs.loop import INPUT_NAME, Outputs, PlainLoop, build_loop, steps_first
+from ..graphs.loop import INPUT_NAME, PlainLoop, build_loop, steps_first
+from ..graphs.network_loop import Outputs
 from ..graphs.parts import Normalization, ready_backbone
 from ..graphs.program import exported_program
 from ..options import ExportOptions

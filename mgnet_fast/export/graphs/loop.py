@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...models import MGNet
+from ...models import GlimpseNetwork, MGNet
 from ...models.mgnet.network import POSITION_DIM
 from ..options import ExportOptions
+from .network_loop import NetworkLoop, Outputs
 from .parts import (
     Fusion,
     Localization,
     Normalization,
     OpGlimpse,
-    check_exportable,
     plain_glimpse,
     ready_backbone,
 )
@@ -22,8 +22,6 @@ INPUT_NAME = "images"
 OUTPUT_NAMES = ("n_logit", "regions", "label")
 SERVED_NAMES = ("logits", "regions", "label")  # names of batch-first outputs
 
-Outputs = tuple[Tensor, Tensor, Tensor]
-
 
 class PlainLoop(nn.Module):
     """The loop in standard operators."""
@@ -31,7 +29,6 @@ class PlainLoop(nn.Module):
     whole_image: Tensor
 
     def __init__(self, model: MGNet, options: ExportOptions) -> None:
-        check_exportable(model)
         super().__init__()
         self.steps = options.steps(model.config)
         self.takes_bytes = options.input == "uint8"
@@ -97,7 +94,7 @@ class BatchFirst(nn.Module):
     ``logits`` [B, K] of the last step, ``regions`` [B, T, 3], ``label`` int64 [B, 1].
     """
 
-    def __init__(self, loop: PlainLoop) -> None:
+    def __init__(self, loop: nn.Module) -> None:
         super().__init__()
         self.loop = loop
 
@@ -106,9 +103,13 @@ class BatchFirst(nn.Module):
         return n_logit[-1], regions.transpose(0, 1), label.unsqueeze(1)
 
 
-def build_loop(kind: type[PlainLoop], model: MGNet, options: ExportOptions) -> nn.Module:
-    """A loop of that class with the outputs requested by ``options``."""
-    loop = kind(model, options)
+def build_loop(kind: type[PlainLoop], model: GlimpseNetwork, options: ExportOptions) -> nn.Module:
+    """A loop with the outputs requested by ``options``: of that class for an MGNet, for other
+    networks through their protocol."""
+    if isinstance(model, MGNet):
+        loop: nn.Module = kind(model, options)
+    else:
+        loop = NetworkLoop(model, options, is_plain=kind is PlainLoop)
     return BatchFirst(loop) if options.outputs == "batch-first" else loop
 
 

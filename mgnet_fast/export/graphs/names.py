@@ -12,7 +12,7 @@ _CLASSES = "pkg.torch.onnx.class_hierarchy"
 _LOCATES = "localization.fc"  # the next glimpse begins here
 
 
-def shorten_names(model: Any, *, by_glimpse: bool) -> None:
+def shorten_names(model: Any, name: str, *, by_glimpse: bool) -> None:
     """Rename everything but inputs and outputs, and drop the exporter's notes.
 
     A node is named after its module and operation, ``backbone.layer1.0.conv1`` or
@@ -22,7 +22,8 @@ def shorten_names(model: Any, *, by_glimpse: bool) -> None:
 
     Args:
         model: an ``onnx.ModelProto`` of torch's exporter, without subgraphs; changed in place.
-        by_glimpse: whether the graph is a whole loop.
+        name: of the graph.
+        by_glimpse: whether the graph is an MGNet's whole loop.
     """
     graph = model.graph
     fixed = {each.name for each in (*graph.input, *graph.output)}
@@ -53,7 +54,7 @@ def shorten_names(model: Any, *, by_glimpse: bool) -> None:
         value.doc_string = ""
         if hasattr(value, "metadata_props"):
             del value.metadata_props[:]
-    graph.name = "loop" if by_glimpse else "step"
+    graph.name = name
     graph.doc_string = ""
     del graph.metadata_props[:]
 

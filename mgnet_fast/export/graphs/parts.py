@@ -15,15 +15,29 @@ from ...functional import FoldedFusion
 from ...models import MGNet
 from ...models.backbones.resnet import ResNet
 from ...models.mgnet.config import MGNetConfig
+from ...models.network import NetworkConfig, check_network
+from ..options import ExportOptions
 from .filtered_glimpse import FilteredGlimpse, positions
 
 _NORM_OF = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "0": "1"}  # "0", "1": a shortcut
 
 
-def check_exportable(model: object) -> None:
-    """Raise TypeError unless ``model`` is an MGNet; other families cannot be exported yet."""
-    if not isinstance(model, MGNet):
-        raise TypeError(f"model must be an MGNet to be exported, got {type(model).__name__}")
+def check_exportable(model: object, kind: str, options: ExportOptions) -> None:
+    """Checks that a network can be exported in this form.
+
+    Raises:
+        TypeError: ``model`` is not a glimpse network, or only MGNets have this form.
+    """
+    check_network(model)
+    if isinstance(model, MGNet):
+        return
+    for what, has_it in (
+        ("what = step", options.what == "step"),
+        ("precision int8", options.precision == "int8"),
+        (f"format {kind}", kind.startswith("tensorrt")),
+    ):
+        if has_it:
+            raise TypeError(f"model must be an MGNet for {what}, got {type(model).__name__}")
 
 
 class Normalization(nn.Module):
@@ -32,7 +46,7 @@ class Normalization(nn.Module):
     scale: Tensor
     bias: Tensor
 
-    def __init__(self, config: MGNetConfig) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         mean = torch.tensor(config.mean or (0.0,) * config.in_chans, dtype=torch.float64)
         std = torch.tensor(config.std or (1.0,) * config.in_chans, dtype=torch.float64)

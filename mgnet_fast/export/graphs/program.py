@@ -8,16 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from ...models import MGNet
+from ...models import GlimpseNetwork, MGNet
 from ..options import ExportOptions
 
 _EXAMPLE_SIDES = (112, 120)  # different, so that the two sides stay independent
 
 
-def exported_program(module: nn.Module, model: MGNet, options: ExportOptions) -> ExportedProgram:
+def exported_program(
+    module: nn.Module, model: GlimpseNetwork, options: ExportOptions
+) -> ExportedProgram:
     """``torch.export`` of ``module`` (a loop or step of ``model``, in evaluation mode)."""
     inputs, shapes = [example_images(model, options)], [_dynamic_images(options)]
     if options.what == "step":
+        assert isinstance(model, MGNet)  # see check_exportable
         state = _example_state(len(inputs[0]), model, options)
         inputs += state
         shapes += [_dynamic_batch(options) for _ in state]
@@ -27,7 +30,7 @@ def exported_program(module: nn.Module, model: MGNet, options: ExportOptions) ->
         return torch.export.export(module.eval(), given, dynamic_shapes=tuple(shapes))
 
 
-def example_images(model: MGNet, options: ExportOptions) -> Tensor:
+def example_images(model: GlimpseNetwork, options: ExportOptions) -> Tensor:
     """Zeros of a shape that the program must accept."""
     # A batch of one would fix the batch size at one.
     batch = min(max(options.batch.usual, 2), options.batch.high)

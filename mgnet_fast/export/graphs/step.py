@@ -11,13 +11,12 @@ from ... import functional
 from ...engine.artefacts.step_artefact import STEP_INPUTS, STEP_OUTPUTS
 from ...models import MGNet
 from ..options import ExportOptions
-from .loop import Outputs
+from .network_loop import Outputs
 from .parts import (
     CachedFusion,
     Localization,
     Normalization,
     OpGlimpse,
-    check_exportable,
     plain_glimpse,
     ready_backbone,
 )
@@ -34,7 +33,6 @@ class PlainStep(nn.Module):
     """
 
     def __init__(self, model: MGNet, options: ExportOptions) -> None:
-        check_exportable(model)
         super().__init__()
         size = options.glimpse_shape(model.config)
         self.steps = options.steps(model.config)

@@ -26,7 +26,7 @@ class Crops(NamedTuple):
 
 def whole_images(sizes: Tensor) -> Crops:
     """The first level: one crop per image, all of it. ``sizes`` [B, 2] are int64 H and W."""
-    corner = sizes.new_zeros(len(sizes), 1, 2)
+    corner = sizes.new_zeros(sizes.shape[0], 1, 2)
     return Crops(corner, corner, sizes)
 
 

@@ -27,7 +27,7 @@ class Mesh(nn.Module):
         line = torch.linspace(-1, 1, n, dtype=grid.dtype, device=grid.device)
         down = self.height(line[:, None]).expand(n, n)
         across = self.width(line[:, None]).T.expand(n, n)
-        return torch.stack([down, across]).expand(len(grid), 2, n, n)
+        return torch.stack([down, across]).expand(grid.shape[0], 2, n, n)
 
 
 class ContextLocations(nn.Module):

@@ -141,7 +141,7 @@ class TNet(SharedAsFolder, GlimpseNetwork):
                 if level < len(self.config.locations):
                     scores = self._scores(seen, where.shape[:2])
         n_feature = torch.cat(features, dim=1).transpose(0, 1)
-        nothing = sizes.new_zeros(len(images), 0)
+        nothing = sizes.new_zeros(images.shape[0], 0)
         result = {
             "n_logit": torch.stack(n_logit),
             "n_affparam": torch.cat(n_affparam),
@@ -175,7 +175,7 @@ class TNet(SharedAsFolder, GlimpseNetwork):
     def start(self, sizes: Tensor) -> State:
         """(levels so far [B], H and W [B, 2], features [B, R, dim]; of the newest level: origin and
         cell of its crops [B, r, 2], scores of their cells [B, r, n * n])."""
-        count, weight = len(sizes), self.classifier.fc.weight
+        count, weight = sizes.shape[0], self.classifier.fc.weight
         most = max(self.looks)
         corners = sizes.new_zeros(count, most, 2)
         return (
@@ -333,5 +333,5 @@ def _marked(scores: Tensor, chosen: Tensor) -> Tensor:
 
 def _rows(where: Tensor) -> Tensor:
     """The image of each region of [B, R, 4], int64 [B * R]."""
-    rows = torch.arange(len(where), device=where.device)
+    rows = torch.arange(where.shape[0], device=where.device)
     return rows[:, None].expand(where.shape[:2]).flatten()

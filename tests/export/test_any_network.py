@@ -1,0 +1,97 @@
+"""Networks of other families as exported loops: several looks a step, cells chosen in the graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mgnet_fast.export import BatchRange, ExportOptions, SizeRange, export_model
+from mgnet_fast.export.graphs.plain_looks import PlainLooks
+from mgnet_fast.functional import glimpse
+from mgnet_fast.models import GlimpseNetwork, create_model
+
+
+def tnet(**options: Any) -> GlimpseNetwork:
+    torch.manual_seed(0)
+    model: GlimpseNetwork = create_model("tnet_toy", **options)
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"align_corners": True},
+        {"align_corners": False},
+        {"align_corners": False, "clamp_to_region": True},
+        {"align_corners": True, "antialias": True},
+        {"align_corners": False, "antialias": True},
+    ],
+)
+def test_looks_in_standard_operators(options: dict[str, bool]) -> None:
+    """Against the reference, on regions that shrink, enlarge and leave the image."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2, 3, 40, 57, generator=generator)
+    low = torch.tensor([0.05, 0.05, -0.9, -0.9])
+    region = low + torch.rand(2, 5, 4, generator=generator) * torch.tensor([1.1, 1.1, 1.8, 1.8])
+    region[0, 0] = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    region[1, 4] = torch.tensor([0.01, 0.02, 0.3, 0.1])  # less than a pixel
+    wanted = glimpse(
+        images.double(), region.double().flatten(0, 1), (12, 9), backend="reference",
+        image_index=torch.arange(2).repeat_interleave(5), **options,
+    )  # fmt: skip
+    found = PlainLooks((12, 9), options)(images, region)
+    # float32 coordinates: at N(0, 1) pixels some 1e-7 of 57 pixels
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("antialias", "image_input"), [(False, "float"), (True, "uint8")])
+def test_tnets_as_onnx(antialias: bool, image_input: Any, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed ([export])")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed ([export])")
+    model = tnet(locations=(3, 2), antialias=antialias)
+    sizes = SizeRange((60, 60), (150, 150), (300, 300))
+    options = ExportOptions(BatchRange(1, 2, 4), sizes=sizes, input=image_input)
+    done = export_model(model, tmp_path, "onnx", options, sample=_sample(image_input))
+    assert done.parity.holds, done.parity
+    assert done.artefact.name == "loop.onnx"
+
+
+def _sample(kind: str) -> list[Tensor]:
+    """Smooth images of different sizes, in batches of different sizes."""
+    generator = torch.Generator().manual_seed(3)
+    found = []
+    for count, size in ((2, (150, 190)), (1, (60, 201))):
+        coarse = torch.rand(count, 1, 8, 8, generator=generator)
+        images = torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(0, 1)
+        if kind == "uint8":
+            found.append((images * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous())
+        else:
+            found.append((images - 0.1307) / 0.3081)
+    return found
+
+
+def test_tnets_ahead_of_time(tmp_path: Path) -> None:
+    """With the package's own op for the looks."""
+    model = tnet(locations=(2,), antialias=False)
+    options = ExportOptions(BatchRange(1, 2, 4), image_size=(150, 190))
+    done = export_model(model, tmp_path, "aot", options, sample=_sample("float")[:1])
+    assert done.parity.holds, done.parity
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "what"),
+    [
+        ("onnx", ExportOptions(what="step"), "what = step"),
+        ("onnx", ExportOptions(precision="int8"), "precision int8"),
+        ("tensorrt", ExportOptions(), "format tensorrt"),
+    ],
+)
+def test_what_only_mgnets_have(
+    kind: str, options: ExportOptions, what: str, tmp_path: Path
+) -> None:
+    with pytest.raises(TypeError, match=f"model must be an MGNet for {what}, got TNet"):
+        export_model(tnet(), tmp_path, kind, options)

@@ -92,23 +92,29 @@ def attack(
 
     count = images or len(scenes)
     found: list[tuple[Path, str, Robustness]] = []
-    total = sum(settings.ways for settings in attacks.values()) * len(networks) * count
+    planned = [
+        (number, path, model, name, settings)
+        for number, (path, model) in enumerate(networks, start=1)
+        for name, settings in attacks.items()
+        # Without a factor to vary, the worst attack is the honest one.
+        if not (mode == "all" and name == "worst" and model.localization is None)
+    ]
+    total = sum(settings.ways for *_, settings in planned) * count
     with fixed_threads(threads), waiting_bar(total) as show:
         before = 0
-        for number, (path, model) in enumerate(networks, start=1):
-            for name, settings in attacks.items():
-                file = rows / f"{number}-{path.stem}-{name}-{method}.jsonl" if rows else None
-                result = evaluate_attack(
-                    model,
-                    scenes,
-                    settings,
-                    count=count,
-                    batch_size=batch_size,
-                    rows=file,
-                    on_batch=_report(show, f"{path.name}, {name}", before, settings.ways),
-                )
-                found.append((path, name, result))
-                before += settings.ways * count
+        for number, path, model, name, settings in planned:
+            file = rows / f"{number}-{path.stem}-{name}-{method}.jsonl" if rows else None
+            result = evaluate_attack(
+                model,
+                scenes,
+                settings,
+                count=count,
+                batch_size=batch_size,
+                rows=file,
+                on_batch=_report(show, f"{path.name}, {name}", before, settings.ways),
+            )
+            found.append((path, name, result))
+            before += settings.ways * count
     if plot is not None:
         _draw(
             found,

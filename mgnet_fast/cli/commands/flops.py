@@ -36,7 +36,9 @@ def flops(
     ] = None,
     image_size: Annotated[
         int | None,
-        option("N", "Side of the images in pixels.", min=1, show_default="toy 112, others 224"),
+        option(
+            "N", "Side of the images in pixels.", min=1, show_default="toy 112, vgg 32, others 224"
+        ),
     ] = None,
     glimpse_size: Annotated[
         int | None,
@@ -81,21 +83,29 @@ def flops(
 def count_model(
     name: str, image_size: int | None, convention: Convention, overrides: dict[str, Any]
 ) -> dict[str, Any]:
-    """Multiply-adds of a model for T = 1 .. num_glimpses and of its feed-forward twin."""
+    """Multiply-adds of a model for T = 1 .. num_glimpses and of its feed-forward twin: FF-Net, or
+    the same network without attention to its maps."""
     import torch
 
     from ...models import create_model
     from ...models.multiply_adds import count_multiply_adds
 
     kind, _, backbone = name.partition("_")
-    side = image_size or (112 if backbone == "toy" else 224)
+    attends = kind == "ltpa"
     classes = {key: value for key, value in overrides.items() if key == "num_classes"}
     with torch.device("meta"):  # shapes are enough: no weights are made
         model = create_model(name, **overrides)
-        full_model = create_model(f"ffnet_{backbone}", **classes)
+        if attends:
+            full_model = create_model(name, levels=0, **overrides)
+        else:
+            full_model = create_model(f"ffnet_{backbone}", **classes)
+    usual = 112 if backbone == "toy" else 224
+    if attends and model.config.glimpse_size is not None:
+        usual = max(model.config.glimpse_shape(0))
+    side = image_size or usual
     full = count_multiply_adds(full_model, side, convention)
     glimpses = []
-    if kind == "mgnet":
+    if kind == "mgnet" or attends:
         for steps in range(1, model.config.num_glimpses + 1):
             cost = count_multiply_adds(model, side, convention, num_glimpses=steps)
             glimpses.append(
@@ -118,15 +128,24 @@ def _table(entry: dict[str, Any]) -> Table:
     table = console.new_table(f"{entry['model']}, {entry['num_classes']} classes")
     table.add_column("looks at", min_width=30)
     table.add_column("multiply-adds", justify="right", min_width=16)
-    table.add_column("of FF-Net", justify="right")
+    table.add_column(f"of {_twin(entry['model'])}", justify="right")
     table.add_column("fewer", justify="right")
     table.add_row(
-        f"FF-Net: the image, {side}x{side}",
+        f"{_twin(entry['model'])}: the image, {side}x{side}",
         console.multiply_adds(entry["ffnet"], unit),
         "100.0 %",
         "",
         end_section=True,
     )
+    if entry["model"].startswith("ltpa"):
+        (row,) = entry["glimpses"]
+        table.add_row(
+            f"attention to maps, {height}x{width}",
+            console.multiply_adds(row["multiply_adds"], unit),
+            f"{100 * row['share_of_ffnet']:.1f} %",
+            "",
+        )
+        return table
     for row in entry["glimpses"]:
         steps, share = row["num_glimpses"], row["share_of_ffnet"]
         table.add_row(
@@ -136,3 +155,7 @@ def _table(entry: dict[str, Any]) -> Table:
             f"{1 / share:.2f}x",
         )
     return table
+
+
+def _twin(model: str) -> str:
+    return "no attention" if model.startswith("ltpa") else "FF-Net"

@@ -39,6 +39,14 @@ def test_json_and_rows_that_a_second_call_takes_over(command, tmp_path: Path) ->
     assert "another run (different: settings)" in other.err
 
 
+def test_a_network_that_chooses_no_region_has_two_modes(command, tmp_path: Path) -> None:
+    path = tmp_path / "attends.safetensors"
+    save_checkpoint(create_model("ltpa_vgg_small", widths=(2, 2, 3, 3, 4, 4)), path)
+    result = command("attack", *QUICK, "-c", path, "--dataset", "cluttered-mnist-32", "--json")
+    assert result.code == 0, result.err
+    assert [each["mode"] for each in json.loads(result.out)] == ["paper", "honest"]
+
+
 def test_fgsm_is_one_step_of_eps(command) -> None:
     result = command("attack", *QUICK, "--method", "fgsm", "--eps", 0.1, "--json")
     for found in json.loads(result.out):

@@ -64,3 +64,12 @@ def test_a_feed_forward_net_is_its_own_row(command) -> None:
     (entry,) = json.loads(command("flops", "ffnet_toy", "--json").out)
     assert entry["ffnet"] == PUBLISHED["mgnet_toy"][0]
     assert entry["glimpses"] == []
+
+
+def test_attention_is_compared_with_the_network_without_it(command) -> None:
+    (entry,) = json.loads(command("flops", "ltpa_vgg", "--json").out)
+    assert (entry["image_size"], entry["glimpse_size"]) == (32, [32, 32])
+    # What is added: u and the summed vector through the projection, and two more class heads.
+    (row,) = entry["glimpses"]
+    assert row["multiply_adds"] - entry["ffnet"] == 2 * 256 * 512 + 2 * 512 * 100
+    assert "attention to maps, 32x32" in command("flops", "ltpa_vgg").out

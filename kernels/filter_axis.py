@@ -1,6 +1,6 @@
 """Device functions of antialiased glimpses: the triangle filter of a sample along one axis.
 
-The same formulas as csrc/cpu/filter/axis.h. A triangle is two straight lines, so the sums of a
+The same formulas as csrc/filter_math.h. A triangle is two straight lines, so the sums of a
 filter have a closed form, and a program finds the weights of its samples without reading pixels.
 """
 

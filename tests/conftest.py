@@ -44,16 +44,6 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def filter_backend(backend: str) -> str:
-    """Each native backend that antialiases."""
-    try:
-        backends.can_run(backend, "cpu", raise_error=True, needs=backends.Needs(antialias=True))
-    except ValueError as reason:
-        pytest.skip(str(reason))
-    return backend
-
-
-@pytest.fixture
 def poisoned_memory() -> Iterator[None]:
     """Fresh tensors are full of NaN, so that an element nobody writes is seen."""
     torch.use_deterministic_algorithms(True)

@@ -88,7 +88,7 @@ static void backward_image_planes(const Job& job, const ImageGradient& gradient,
     for (int64_t k = gradient.first_of_image[image]; k < end; ++k) {
       const int64_t n = gradient.glimpse_order[k];
       const Region region = read_region(job.regions, n);
-      if (needs_filter(job, region, to)) {
+      if (needs_filter(job, region)) {
         fill_filter_tables(filter.tables, job, region, to);
         scatter_filtered<Real>(job, n, channel, plane, stride_h, stride_w, filter.tables, row,
                                filter.line);

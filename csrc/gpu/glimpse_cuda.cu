@@ -5,6 +5,9 @@
 #include <stdexcept>
 
 #include "gpu/elements.h"
+#include "gpu/filter/forward.h"
+#include "gpu/filter/image_gradient.h"
+#include "gpu/filter/region_sums.h"
 #include "gpu/forward.h"
 #include "gpu/glimpse_cuda.h"
 #include "gpu/image_gradient.h"
@@ -25,19 +28,35 @@ __global__ void __launch_bounds__(kBlockThreads) forward_kernel(const GpuForward
 }
 
 template <class Element>
-__global__ void __launch_bounds__(kBlockThreads) region_sums_kernel(const GpuRegionSums call) {
+__global__ void __launch_bounds__(kBlockThreads, 4) region_sums_kernel(const GpuRegionSums call) {
   __shared__ RegionSumsShared<typename Element::Real> shared;
   for (int64_t unit = blockIdx.x; unit < call.units; unit += gridDim.x) {
     region_sums_block<Element>(Block{}, call, unit, shared);
   }
 }
 
-template <class Real>
+template <class Element>
+__global__ void __launch_bounds__(kBlockThreads, 2) filtered_forward_kernel(const GpuForward call) {
+  __shared__ FilteredForwardShared<typename Element::Real> shared;
+  for (int64_t unit = blockIdx.x; unit < call.units; unit += gridDim.x) {
+    filtered_forward_block<Element>(Block{}, call, unit, shared);
+  }
+}
+
+template <class Element>
+__global__ void __launch_bounds__(kBlockThreads, 2) filtered_sums_kernel(const GpuRegionSums call) {
+  __shared__ FilteredSumsShared<typename Element::Real> shared;
+  for (int64_t unit = blockIdx.x; unit < call.units; unit += gridDim.x) {
+    filtered_sums_block<Element>(Block{}, call, unit, shared);
+  }
+}
+
+template <class Weights>
 __global__ void __launch_bounds__(kBlockThreads, 3)
     image_gradient_kernel(const GpuImageGradient call) {
-  __shared__ ImageGradientShared<Real> shared;
+  __shared__ ImageGradientShared<Weights> shared;
   for (int64_t unit = blockIdx.x; unit < call.units; unit += gridDim.x) {
-    image_gradient_block<Real>(Block{}, call, unit, shared);
+    image_gradient_block(Block{}, call, unit, shared);
   }
 }
 
@@ -98,9 +117,21 @@ void cuda_forward(const GpuForward& call, const CudaQueue& queue) {
   });
 }
 
+void cuda_filtered_forward(const GpuForward& call, const CudaQueue& queue) {
+  with_element(call.job.images.type, [&](auto element) {
+    launch(filtered_forward_kernel<decltype(element)>, call, call.units, queue);
+  });
+}
+
 void cuda_region_sums(const GpuRegionSums& call, const CudaQueue& queue) {
   with_element(call.job.images.type, [&](auto element) {
     launch(region_sums_kernel<decltype(element)>, call, call.units, queue);
+  });
+}
+
+void cuda_filtered_sums(const GpuRegionSums& call, const CudaQueue& queue) {
+  with_element(call.job.images.type, [&](auto element) {
+    launch(filtered_sums_kernel<decltype(element)>, call, call.units, queue);
   });
 }
 
@@ -110,9 +141,17 @@ void cuda_region_gradient(const GpuRegionGradient& call, const CudaQueue& queue)
 
 void cuda_image_gradient(const GpuImageGradient& call, const CudaQueue& queue) {
   if (call.to.type == kFloat64) {
-    launch(image_gradient_kernel<double>, call, call.units, queue);
+    launch(image_gradient_kernel<BilinearWeights<double>>, call, call.units, queue);
   } else {
-    launch(image_gradient_kernel<float>, call, call.units, queue);
+    launch(image_gradient_kernel<BilinearWeights<float>>, call, call.units, queue);
+  }
+}
+
+void cuda_filtered_image_gradient(const GpuImageGradient& call, const CudaQueue& queue) {
+  if (call.to.type == kFloat64) {
+    launch(image_gradient_kernel<FilterWeights<double>>, call, call.units, queue);
+  } else {
+    launch(image_gradient_kernel<FilterWeights<float>>, call, call.units, queue);
   }
 }
 

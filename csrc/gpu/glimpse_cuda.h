@@ -17,8 +17,11 @@ struct CudaQueue {
 std::string cuda_problem();
 
 void cuda_forward(const GpuForward& call, const CudaQueue& queue);
+void cuda_filtered_forward(const GpuForward& call, const CudaQueue& queue);
 void cuda_region_sums(const GpuRegionSums& call, const CudaQueue& queue);
+void cuda_filtered_sums(const GpuRegionSums& call, const CudaQueue& queue);
 void cuda_region_gradient(const GpuRegionGradient& call, const CudaQueue& queue);
 void cuda_image_gradient(const GpuImageGradient& call, const CudaQueue& queue);
+void cuda_filtered_image_gradient(const GpuImageGradient& call, const CudaQueue& queue);
 
 }  // namespace mgnet

@@ -15,28 +15,14 @@ struct Touching {  // samples [first, last)
   int first, last;
 };
 
-template <class Real>
-struct Weights {
-  int index;  // of the pixel that `left` is for; `right` is for the next one
-  Real left, right;
-};
-
-template <class Real>
-struct ImageGradientShared {
-  Real sums[kTilePixels];
-  Touching rows[kTileRows], columns[kTileColumns];
-  Touching tile_rows, tile_columns;
-  Weights<Real> row_weights[kChunkRows];
-  Weights<Real> column_weights[kChunkColumns];
-};
-
-// The first sample, in the direction in which indices grow, whose index is at least `pixel`.
-MGNET_DEVICE int samples_before(const Axis& axis, int pixel) {
+// How many samples are `before` something, in the direction in which coordinates grow: the first
+// ones are, the others are not.
+template <class Before>
+MGNET_DEVICE int samples_before(const Axis& axis, const Before& before) {
   int low = 0, high = (int)axis.count;
   while (low < high) {
     const int middle = low + (high - low) / 2;
-    const int i = axis.scale < 0.0 ? (int)axis.count - 1 - middle : middle;
-    if ((int)tap_of(axis, i).index < pixel) {
+    if (before(axis.scale < 0.0 ? (int)axis.count - 1 - middle : middle)) {
       low = middle + 1;
     } else {
       high = middle;
@@ -45,34 +31,55 @@ MGNET_DEVICE int samples_before(const Axis& axis, int pixel) {
   return low;
 }
 
-// Samples that touch any of the pixels from first to last - 1.
-MGNET_DEVICE Touching touching(const Axis& axis, int first, int last) {
-  const int begin = samples_before(axis, first - 1), end = samples_before(axis, last);
+// The samples from `begin` to `end` - 1 in that direction.
+MGNET_DEVICE Touching in_index_order(const Axis& axis, int begin, int end) {
   const int count = (int)axis.count;
   if (axis.scale < 0.0) return {count - end, count - begin};
   return {begin, end};
 }
 
+// Which samples touch a pixel, and with which weights: of bilinear glimpses.
+template <class Real>
+struct BilinearWeights {
+  using Sum = Real;
+  int index;  // of the pixel that `left` is for; `right` is for the next one
+  Real left, right;
+
+  // Samples that touch any of the pixels from first to last - 1.
+  MGNET_DEVICE Touching touching(const Axis& axis, int first, int last) {
+    const auto before = [&](int pixel) {
+      return samples_before(axis, [&](int i) { return (int)tap_of(axis, i).index < pixel; });
+    };
+    return in_index_order(axis, before(first - 1), before(last));
+  }
+  MGNET_DEVICE BilinearWeights of(const Axis& axis, int64_t i) {
+    const Tap<double> tap = tap_of(axis, i);
+    return {(int)tap.index, (Real)tap.left, (Real)tap.right};
+  }
+  MGNET_DEVICE Real at(const BilinearWeights& weights, int pixel) {
+    return weights.index == pixel       ? weights.left
+           : weights.index == pixel - 1 ? weights.right
+                                        : (Real)0;
+  }
+};
+
+template <class Weights>
+struct ImageGradientShared {
+  typename Weights::Sum sums[kTilePixels];
+  Touching rows[kTileRows], columns[kTileColumns];
+  Touching tile_rows, tile_columns;
+  Weights row_weights[kChunkRows];
+  Weights column_weights[kChunkColumns];
+};
+
 MGNET_DEVICE int larger(int a, int b) { return a > b ? a : b; }
 MGNET_DEVICE int smaller(int a, int b) { return a < b ? a : b; }
 
-template <class Real>
-MGNET_DEVICE Weights<Real> weights_of(const Axis& axis, int64_t i) {
-  const Tap<double> tap = tap_of(axis, i);
-  return {(int)tap.index, (Real)tap.left, (Real)tap.right};
-}
-
-template <class Real>
-MGNET_DEVICE Real weight_at(const Weights<Real>& weights, int pixel) {
-  return weights.index == pixel       ? weights.left
-         : weights.index == pixel - 1 ? weights.right
-                                      : (Real)0;
-}
-
-template <class Real>
+template <class Weights>
 MGNET_DEVICE void gather_glimpse(const Block& block, const GpuImageGradient& call, int64_t n,
                                  int64_t channel, int top, int start,
-                                 ImageGradientShared<Real>& shared) {
+                                 ImageGradientShared<Weights>& shared) {
+  using Real = typename Weights::Sum;
   const Job& job = call.job;
   const Region region = read_region(job.regions, n);
   if (!region.finite) return;
@@ -82,14 +89,14 @@ MGNET_DEVICE void gather_glimpse(const Block& block, const GpuImageGradient& cal
   block.step([&](int thread) {
     if (thread < kTileColumns) {
       const int x = start + thread;
-      if (x < end) shared.columns[thread] = touching(columns, x, x + 1);
+      if (x < end) shared.columns[thread] = Weights::touching(columns, x, x + 1);
     } else if (thread < kTileColumns + kTileRows) {
       const int y = top + thread - kTileColumns;
-      if (y < bottom) shared.rows[thread - kTileColumns] = touching(rows, y, y + 1);
+      if (y < bottom) shared.rows[thread - kTileColumns] = Weights::touching(rows, y, y + 1);
     } else if (thread == kTileColumns + kTileRows) {
-      shared.tile_rows = touching(rows, top, bottom);
+      shared.tile_rows = Weights::touching(rows, top, bottom);
     } else if (thread == kTileColumns + kTileRows + 1) {
-      shared.tile_columns = touching(columns, start, end);
+      shared.tile_columns = Weights::touching(columns, start, end);
     }
   });
   const Touching all_rows = shared.tile_rows, all_columns = shared.tile_columns;
@@ -102,11 +109,11 @@ MGNET_DEVICE void gather_glimpse(const Block& block, const GpuImageGradient& cal
       block.step([&](int thread) {
         if (thread < kChunkColumns) {
           if (j0 + thread < j1) {
-            shared.column_weights[thread] = weights_of<Real>(columns, j0 + thread);
+            shared.column_weights[thread] = Weights::of(columns, j0 + thread);
           }
         } else if (thread < kChunkColumns + kChunkRows) {
           const int row = thread - kChunkColumns;
-          if (i0 + row < i1) shared.row_weights[row] = weights_of<Real>(rows, i0 + row);
+          if (i0 + row < i1) shared.row_weights[row] = Weights::of(rows, i0 + row);
         }
       });
       block.step([&](int thread) {
@@ -119,13 +126,13 @@ MGNET_DEVICE void gather_glimpse(const Block& block, const GpuImageGradient& cal
           Real sum = shared.sums[e];
           MGNET_ROLLED
           for (int i = larger(own_rows.first, i0); i < smaller(own_rows.last, i1); ++i) {
-            const Real row_weight = weight_at(shared.row_weights[i - i0], y);
+            const Real row_weight = Weights::at(shared.row_weights[i - i0], y);
             MGNET_ROLLED
             for (int j = larger(own_columns.first, j0); j < smaller(own_columns.last, j1); ++j) {
               const Real gradient = load_sample<Real>(
                   from.type, from.data, plane + i * from.stride_h + j * from.stride_w);
-              sum = multiply_add(row_weight, weight_at(shared.column_weights[j - j0], x) * gradient,
-                                 sum);
+              sum = multiply_add(row_weight,
+                                 Weights::at(shared.column_weights[j - j0], x) * gradient, sum);
             }
           }
           shared.sums[e] = sum;
@@ -135,9 +142,10 @@ MGNET_DEVICE void gather_glimpse(const Block& block, const GpuImageGradient& cal
   }
 }
 
-template <class Real>
+template <class Weights>
 MGNET_DEVICE void image_gradient_block(const Block& block, const GpuImageGradient& call,
-                                       int64_t unit, ImageGradientShared<Real>& shared) {
+                                       int64_t unit, ImageGradientShared<Weights>& shared) {
+  using Real = typename Weights::Sum;
   const Job& job = call.job;
   const int64_t tiles = call.tiles_high * call.tiles_wide;
   const int64_t tile = unit % tiles, channel = unit / tiles % job.images.channels;
@@ -153,7 +161,7 @@ MGNET_DEVICE void image_gradient_block(const Block& block, const GpuImageGradien
       grouped ? call.to.first_of_image[image + 1] : (image < job.regions.count ? image + 1 : image);
   for (int64_t k = first; k < last; ++k) {
     const int64_t n = grouped ? call.to.glimpse_order[k] : k;
-    gather_glimpse<Real>(block, call, n, channel, top, start, shared);
+    gather_glimpse(block, call, n, channel, top, start, shared);
   }
   const Real scale = job.sampling.scale ? (Real)job.sampling.scale[channel] : (Real)1;
   block.step([&](int thread) {

@@ -20,6 +20,14 @@ GpuForward plan_forward(const Job& job, const GpuLogits& logits) {
   return call;
 }
 
+// A block takes one plane. The regions are given: the bilinear pass has written those of logits.
+GpuForward plan_filtered_forward(const Job& job) {
+  GpuForward call = plan_forward(job, GpuLogits{});
+  call.plane_groups = job.images.channels;
+  call.units = job.regions.count * call.tiles_high * call.tiles_wide * call.plane_groups;
+  return call;
+}
+
 GpuRegionSums plan_region_sums(const Job& job, double* sums) {
   GpuRegionSums call{};
   call.job = job;

@@ -41,6 +41,16 @@ MGNET_DEVICE void add_pixel(const Job& job, const typename Element::Stored* plan
   sums[3] += y;
 }
 
+// Adds the sums of all threads to those of thread 0, in a fixed order.
+MGNET_DEVICE void add_threads(const Block& block, double (*sums)[kBlockThreads]) {
+  for (int half = kBlockThreads / 2; half > 0; half /= 2) {
+    block.step([&](int thread) {
+      if (thread >= half) return;
+      for (int k = 0; k < kRegionSums; ++k) sums[k][thread] += sums[k][thread + half];
+    });
+  }
+}
+
 template <class Element>
 MGNET_DEVICE void region_sums_block(const Block& block, const GpuRegionSums& call, int64_t unit,
                                     RegionSumsShared<typename Element::Real>& shared) {
@@ -89,14 +99,7 @@ MGNET_DEVICE void region_sums_block(const Block& block, const GpuRegionSums& cal
     }
     for (int k = 0; k < kRegionSums; ++k) shared.sums[k][thread] = sums[k];
   });
-  for (int half = kBlockThreads / 2; half > 0; half /= 2) {
-    block.step([&](int thread) {
-      if (thread >= half) return;
-      for (int k = 0; k < kRegionSums; ++k) {
-        shared.sums[k][thread] += shared.sums[k][thread + half];
-      }
-    });
-  }
+  add_threads(block, shared.sums);
   block.step([&](int thread) {
     if (thread >= kRegionSums) return;
     const int64_t size = thread % 2 ? job.images.height : job.images.width;

@@ -30,6 +30,12 @@ PyObject* launched(const char* function, PyObject* const* values, Py_ssize_t cou
   });
 }
 
+// The bilinear samples, then those of the glimpses that need the filter.
+void run_forward(const Call& call, const GpuLogits& logits, const CudaQueue& queue) {
+  cuda_forward(plan_forward(call.job, logits), queue);
+  if (call.job.sampling.antialias) cuda_filtered_forward(plan_filtered_forward(call.job), queue);
+}
+
 // The sums of each tile, then what is made of them.
 void run_backward(Call& call, double* sums, GpuRegionGradient gradient) {
   const GpuRegionSums tiles = plan_region_sums(call.job, sums);
@@ -38,13 +44,14 @@ void run_backward(Call& call, double* sums, GpuRegionGradient gradient) {
   gradient.count = call.job.regions.count;
   const CudaQueue queue = queue_of(call);
   cuda_region_sums(tiles, queue);
+  if (call.job.sampling.antialias) cuda_filtered_sums(tiles, queue);
   cuda_region_gradient(gradient, queue);
 }
 
 PyObject* forward(PyObject*, PyObject* const* values, Py_ssize_t count) {
   return launched("cuda_glimpse_forward", values, count, 0, [](Call& call) {
     call.require_pixels();
-    cuda_forward(plan_forward(call.job, GpuLogits{}), queue_of(call));
+    run_forward(call, GpuLogits{}, queue_of(call));
   });
 }
 
@@ -52,7 +59,7 @@ PyObject* from_logits_forward(PyObject*, PyObject* const* values, Py_ssize_t cou
   return launched("cuda_glimpse_from_logits_forward", values, count, 1, [](Call& call) {
     call.require_pixels();
     const GpuLogits logits = gpu_logits(call.logits());
-    cuda_forward(plan_forward(call.job, logits), queue_of(call));
+    run_forward(call, logits, queue_of(call));
   });
 }
 
@@ -91,7 +98,13 @@ PyObject* backward_image(PyObject*, PyObject* const* values, Py_ssize_t count) {
     ImageGradient gradient = call.image_gradient();
     gradient.first_of_image = static_cast<const int64_t*>(call.pointer());
     gradient.glimpse_order = static_cast<const int64_t*>(call.pointer());
-    cuda_image_gradient(plan_image_gradient(call.job, gradient), queue_of(call));
+    const GpuImageGradient tiles = plan_image_gradient(call.job, gradient);
+    const CudaQueue queue = queue_of(call);
+    if (call.job.sampling.antialias) {
+      cuda_filtered_image_gradient(tiles, queue);
+    } else {
+      cuda_image_gradient(tiles, queue);
+    }
   });
 }
 

@@ -6,6 +6,9 @@
 #include <vector>
 
 #include "gpu/elements.h"
+#include "gpu/filter/forward.h"
+#include "gpu/filter/image_gradient.h"
+#include "gpu/filter/region_sums.h"
 #include "gpu/forward.h"
 #include "gpu/image_gradient.h"
 #include "gpu/logits.h"
@@ -25,6 +28,22 @@ void run_forward_as(const GpuForward& call) {
 }
 
 template <class Element>
+void run_filtered_forward_as(const GpuForward& call) {
+  for (int64_t unit = 0; unit < call.units; ++unit) {
+    gpu::FilteredForwardShared<typename Element::Real> shared;
+    gpu::filtered_forward_block<Element>(gpu::Block{}, call, unit, shared);
+  }
+}
+
+template <class Element>
+void run_filtered_sums_as(const GpuRegionSums& call) {
+  for (int64_t unit = 0; unit < call.units; ++unit) {
+    gpu::FilteredSumsShared<typename Element::Real> shared;
+    gpu::filtered_sums_block<Element>(gpu::Block{}, call, unit, shared);
+  }
+}
+
+template <class Element>
 void run_region_sums_as(const GpuRegionSums& call) {
   for (int64_t unit = 0; unit < call.units; ++unit) {
     gpu::RegionSumsShared<typename Element::Real> shared;
@@ -35,11 +54,18 @@ void run_region_sums_as(const GpuRegionSums& call) {
 inline void run_forward(const Job& job, const GpuLogits& logits) {
   const GpuForward call = plan_forward(job, logits);
   with_element(job.images.type, [&](auto element) { run_forward_as<decltype(element)>(call); });
+  if (!job.sampling.antialias) return;
+  const GpuForward wide = plan_filtered_forward(job);
+  with_element(job.images.type,
+               [&](auto element) { run_filtered_forward_as<decltype(element)>(wide); });
 }
 
 inline void run_region_sums(const GpuRegionSums& call) {
   with_element(call.job.images.type,
                [&](auto element) { run_region_sums_as<decltype(element)>(call); });
+  if (!call.job.sampling.antialias) return;
+  with_element(call.job.images.type,
+               [&](auto element) { run_filtered_sums_as<decltype(element)>(call); });
 }
 
 inline void run_region_gradient(const Job& job,
@@ -58,11 +84,20 @@ inline void run_region_gradient(const Job& job,
   for (int64_t n = 0; n < call.count; ++n) gpu::region_gradient_of(call, n);
 }
 
-template <class Real>
+template <class Weights>
 void run_image_gradient_as(const GpuImageGradient& call) {
   for (int64_t unit = 0; unit < call.units; ++unit) {
-    gpu::ImageGradientShared<Real> shared;
-    gpu::image_gradient_block<Real>(gpu::Block{}, call, unit, shared);
+    gpu::ImageGradientShared<Weights> shared;
+    gpu::image_gradient_block(gpu::Block{}, call, unit, shared);
+  }
+}
+
+template <class Real>
+void run_image_gradient_in(const GpuImageGradient& call) {
+  if (call.job.sampling.antialias) {
+    run_image_gradient_as<gpu::FilterWeights<Real>>(call);
+  } else {
+    run_image_gradient_as<gpu::BilinearWeights<Real>>(call);
   }
 }
 
@@ -81,9 +116,9 @@ inline void run_image_gradient(const Job& job, ImageGradient to) {
   }
   const GpuImageGradient call = plan_image_gradient(job, to);
   if (to.type == kFloat64) {
-    run_image_gradient_as<double>(call);
+    run_image_gradient_in<double>(call);
   } else {
-    run_image_gradient_as<float>(call);
+    run_image_gradient_in<float>(call);
   }
 }
 

@@ -70,6 +70,31 @@ void test_logits(Random& random, Problem& p, uint64_t seed) {
         kName, seed, 0);
 }
 
+// Glimpses that need no filter have the bits of a call that asks for none.
+void test_narrow(Problem& p, uint64_t seed) {
+  Job plain = p.job;
+  plain.sampling.antialias = false;
+  Buffer samples(p.glimpse.type, p.glimpse.elements);
+  plain.glimpses.data = samples.data();
+  run_forward(p.job, GpuLogits{});
+  run_forward(plain, GpuLogits{});
+  const size_t row = bytes_of(samples.type);
+  const Glimpses& out = p.job.glimpses;
+  bool same = true;
+  for (int64_t n = 0; n < p.job.regions.count; ++n) {
+    if (gpu::needs_filter(p.job, gpu::read_region(p.job.regions, n))) continue;
+    for (int64_t c = 0; c < p.job.images.channels; ++c) {
+      for (int64_t i = 0; i < out.height * out.width; ++i) {
+        const int64_t at = n * out.stride_n + c * out.stride_c + i / out.width * out.stride_h +
+                           i % out.width * out.stride_w;
+        same = same &&
+               !std::memcmp(samples.bytes.get() + at * row, p.glimpse.bytes.get() + at * row, row);
+      }
+    }
+  }
+  check(same, "bits without the filter", p, kName, seed, 0);
+}
+
 // Indices of no image give NaN, and no image gets a gradient from them; nothing is read outside.
 void test_wrong_index(Random& random, Problem& p, uint64_t seed) {
   if (p.index.empty()) return;
@@ -105,21 +130,25 @@ void test_far_pixels() {
     return;
   }
   unsigned char* pixels = static_cast<unsigned char*>(memory);
-  for (int64_t row = side - 3; row < side; ++row)
-    std::memset(pixels + (row + 1) * side - 3, 255, 3);
-  const float region[3] = {1e-5f, 1, 1};
+  for (int64_t row = side - 12; row < side; ++row)
+    std::memset(pixels + (row + 1) * side - 12, 255, 12);
   const double scale = 1 / 255.0, bias = 0;
   float samples[9];
   Job job{};
   job.images = {pixels, kUInt8, 1, 1, side, side, side * side, side * side, side, 1, nullptr, 0};
+  float region[3] = {0, 1, 1};
   job.regions = {region, kFloat32, 3, 3, 1, nullptr, 1};
   job.glimpses = {samples, kFloat32, 3, 3, 9, 9, 3, 1};
   job.sampling = {&scale, &bias, true, kBorder, false, false};
-  run_forward(job, GpuLogits{});
-  for (float sample : samples) {
-    if (std::fabs(sample - 1) <= 1e-6f) continue;
-    std::printf("%s: a far pixel gives %g\n", kName, static_cast<double>(sample));
-    ++failures;
+  for (const bool antialias : {false, true}) {  // samples half a pixel and five pixels apart
+    region[0] = antialias ? 2e-4f : 2e-5f;
+    job.sampling.antialias = antialias;
+    run_forward(job, GpuLogits{});
+    for (float sample : samples) {
+      if (std::fabs(sample - 1) <= 1e-6f) continue;
+      std::printf("%s: a far pixel gives %g\n", kName, static_cast<double>(sample));
+      ++failures;
+    }
   }
   munmap(memory, static_cast<size_t>(side * side));
 }
@@ -141,16 +170,17 @@ int main(int argc, char** argv) {
     Random random(own);
     Problem p;
     make_problem(random, false, p);
-    if (p.job.images.pool || p.job.sampling.antialias) continue;  // these kernels take neither
+    if (p.job.images.pool) continue;  // these kernels take none
     ++tested;
     test_problem(operations, p, kName, own);
+    if (p.job.sampling.antialias) test_narrow(p, own);
     test_logits(random, p, own);
     test_wrong_index(random, p, own);
     // Odd regions and pixels: what they give is compared, too, by the CPU's tests; here they are
     // run so that a sanitizer sees where they read and write.
     Problem wild;
     make_problem(random, true, wild);
-    if (wild.job.images.pool || wild.job.sampling.antialias) continue;
+    if (wild.job.images.pool) continue;
     operations.forward(wild.job);
     Buffer gradient(wild.job.regions.type, wild.job.regions.count * wild.job.regions.columns);
     operations.backward_region(wild.gradient_job, gradient.data());

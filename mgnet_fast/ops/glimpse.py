@@ -67,7 +67,7 @@ def glimpse(
             that can run (``mgnet_fast.backends()``), "reference" under torch.func's transforms.
             "reference" is plain PyTorch.
         antialias: whether samples more than a pixel apart are averages instead of bilinear ones,
-            as in ``interpolate(antialias=True)``; see below. Not in "cuda".
+            as in ``interpolate(antialias=True)``; see below.
         clamp_to_region: whether samples stay half a pixel inside the region's edges, as if the
             region were cut out and then resized; see below. Not with ``antialias``; changes
             nothing with ``align_corners``, whose samples never leave the region.

@@ -94,8 +94,7 @@ def resolved(
     out_dtype = RESULT_NAMES[output_dtype(image, arguments.dtype)]
     constants = normalization(image, arguments.mean, arguments.std)
     channels_last = is_channels_last(image, arguments.memory_format)
-    needs = backends.Needs(pool=pool is not None, antialias=antialias)
-    backend = _chosen(image, arguments.backend, needs)
+    backend = _chosen(image, arguments.backend, pool is not None)
     if rows.shape[0] == 0 or image.shape[1] == 0:
         backend = "reference"  # nothing to sample; it keeps the graph of autograd
     options = Options(
@@ -144,11 +143,11 @@ def _is_constant(value: Any, kind: type) -> bool:
     return type(value) is tuple and all(type(item) is kind or type(item) is int for item in value)
 
 
-def _chosen(image: Tensor, requested: str | None, needs: backends.Needs) -> str:
+def _chosen(image: Tensor, requested: str | None, pool: bool) -> str:
     # Registered ops do not go through functorch's transforms (vmap, grad); plain PyTorch does.
     if requested is None and under_functorch():
         return "reference"
-    return backends.choose(image.device.type, requested, needs)
+    return backends.choose(image.device.type, requested, pool)
 
 
 def known_constants() -> list[Tensor]:

@@ -107,7 +107,7 @@ def test_a_stream_left_half_way(
 
 
 def test_images_of_different_sizes(device: str, graph_runner: str, model: MGNet) -> None:
-    if backends.choose(device, None, needs=backends.Needs(pool=True)) == "reference":
+    if backends.choose(device, None, pool=True) == "reference":
         pytest.skip(f"the reference reads a pool's table on the host, and nothing else on {device}")
     sizes = [(112, 112), (28, 28), (1, 1), (300, 40), (112, 112), (200, 210)]
     generator = torch.Generator().manual_seed(0)

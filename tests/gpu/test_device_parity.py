@@ -57,8 +57,6 @@ def test_memcheck_layouts_and_dtypes(
 def test_memcheck_antialiased(
     device: str, kernel: str, dtype: torch.dtype, layout: str, padding_mode: str
 ) -> None:
-    if kernel == "cuda":
-        pytest.skip("the CUDA kernels do not antialias")
     options = {"padding_mode": padding_mode, "antialias": True}
     _compare(device, kernel, LAYOUTS[layout](random_image((4, 3, 61, 83), dtype)), 1.0, options)
 

@@ -90,8 +90,10 @@ def test_compiles_without_spills(case: str, capability: int) -> None:
     assert seen >= {"glimpse_kernel", "region_sums_kernel", "logits_gradient_kernel"}
 
 
-@pytest.mark.parametrize("capability", [80, 90, 100])
-@pytest.mark.parametrize("case", ["float32 planes", "camera bytes to bfloat16"])
+@pytest.mark.parametrize(
+    ("case", "capability"),
+    [("float32 planes", 80), ("camera bytes to bfloat16", 90), ("float32 planes", 100)],
+)
 def test_clamped_samples_compile_without_spills(case: str, capability: int) -> None:
     runs = _runs(case, clamp_to_region=True)
     for name in ("glimpse", "region_gradient", "image_gradient"):

@@ -33,7 +33,7 @@ MEAN, STD = (0.4, 0.5, 0.3), (0.2, 0.25, 0.3)
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last", "sliced", "transposed"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.uint8])
 def test_small_glimpses_and_gradients(
-    filter_backend: str, dtype: torch.dtype, layout: str, padding_mode: str, align_corners: bool
+    backend: str, dtype: torch.dtype, layout: str, padding_mode: str, align_corners: bool
 ) -> None:
     image = LAYOUTS[layout](random_image((2, 3, 9, 13), dtype))
     options = {"padding_mode": padding_mode, "align_corners": align_corners, "antialias": True}
@@ -41,7 +41,7 @@ def test_small_glimpses_and_gradients(
     region = REGIONS.clone().requires_grad_()
     got = glimpse(
         pixels, region, (3, 4), image_index=INDEX, mean=MEAN, std=STD, **options,
-        backend=filter_backend,
+        backend=backend,
     )  # fmt: skip
     unit = 255.0 if dtype == torch.uint8 else 1.0
     exact_pixels = image.double().clone().requires_grad_()
@@ -64,13 +64,11 @@ def test_small_glimpses_and_gradients(
         assert_close(pixels.grad, exact_pixels.grad, GRADIENT[dtype], unit=20.0)
 
 
-def test_small_glimpses_from_logits_and_pools(filter_backend: str) -> None:
+def test_small_glimpses_from_logits_and_pools(backend: str) -> None:
     images = [random_image((3, 9, 13), torch.uint8), random_image((3, 12, 7), torch.uint8)]
     logits = random_image((2, 3), torch.float32, seed=4).requires_grad_()
     options = {"scale_range": (0.5, 0.9), "gradient_scale": 1.0, "antialias": True}
-    got, region = glimpse_from_logits(
-        ImagePool(images), logits, 3, **options, backend=filter_backend
-    )
+    got, region = glimpse_from_logits(ImagePool(images), logits, 3, **options, backend=backend)
     got.sum().backward()
     exact = logits.detach().double().requires_grad_()
     for n, image in enumerate(images):
@@ -85,9 +83,9 @@ def test_small_glimpses_from_logits_and_pools(filter_backend: str) -> None:
     assert_close(logits.grad, exact.grad, GRADIENT[torch.float32], unit=20.0)
 
 
-def test_narrow_glimpses_keep_their_bits_beside_wide_ones(filter_backend: str) -> None:
+def test_narrow_glimpses_keep_their_bits_beside_wide_ones(backend: str) -> None:
     image = random_image((2, 3, 9, 13), torch.float32)
-    options = {"image_index": INDEX[:6], "backend": filter_backend}
+    options = {"image_index": INDEX[:6], "backend": backend}
     soft = glimpse(image, REGIONS[:6], (3, 4), antialias=True, **options)
     plain = glimpse(image, REGIONS[:6], (3, 4), **options)
     same = [torch.equal(a, b) for a, b in zip(soft, plain, strict=True)]

@@ -28,6 +28,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"memory_format": "channels_last"}, TypeError, r"memory_format must be .* of type str"),
     ({"padding_mode": 0}, TypeError, r"padding_mode must be one of .*, got 0 of type int"),
     ({"align_corners": "no"}, TypeError, r"align_corners must be a bool, got str"),
+    ({"antialias": "yes"}, TypeError, r"antialias must be a bool, got str"),
     ({"clamp_to_region": "no"}, TypeError, r"clamp_to_region must be a bool, got str"),
     ({"image_index": IMAGE.numpy()}, TypeError, r"image_index must be a Tensor, got numpy.ndarray"),
     ({"backend": 3}, TypeError, r"backend must be one of .*, got 3 of type int"),

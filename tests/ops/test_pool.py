@@ -22,7 +22,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def pool_backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     try:
-        backends.can_run(name, "cpu", raise_error=True, needs=backends.Needs(pool=True))
+        backends.can_run(name, "cpu", raise_error=True, pool=True)
     except ValueError as reason:
         pytest.skip(str(reason))
     return name
@@ -32,7 +32,7 @@ def pool_backend(request: pytest.FixtureRequest) -> str:
 def backend(backend: str) -> str:
     """Each native backend that takes pools."""
     try:
-        backends.can_run(backend, "cpu", raise_error=True, needs=backends.Needs(pool=True))
+        backends.can_run(backend, "cpu", raise_error=True, pool=True)
     except ValueError as reason:
         pytest.skip(str(reason))
     return backend
@@ -186,11 +186,11 @@ def test_a_backend_without_pools_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(backends._ORDER, "cpu", ("other", "reference"))
     monkeypatch.setattr(backends, "_first_choice", {})
     assert backends.choose("cpu", None) == "other"
-    assert backends.choose("cpu", None, needs=backends.Needs(pool=True)) == "reference"
+    assert backends.choose("cpu", None, pool=True) == "reference"
     with pytest.raises(
         ValueError, match=r"'other' cannot run on cpu tensors: it takes no ImagePool"
     ):
-        backends.choose("cpu", "other", needs=backends.Needs(pool=True))
+        backends.choose("cpu", "other", pool=True)
 
 
 def test_empty_places_are_named(pool_backend: str) -> None:

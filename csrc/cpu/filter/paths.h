@@ -13,7 +13,7 @@ enum { kUnitRows = 16 };  // of the glimpse
 // Whether a job, of one glimpse, takes this path.
 static bool filter_takes(const Job& job) {
   if (!job.sampling.antialias) return false;
-  return needs_filter(job, read_region(job.regions, 0), image_source(job.images, 0));
+  return needs_filter(job, read_region(job.regions, 0));
 }
 
 MGNET_INLINE int64_t row_units(const Job& job) {

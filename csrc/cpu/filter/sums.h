@@ -3,8 +3,8 @@
 // product. For bytes both stay in 16 bits, so these sums are exact.
 #pragma once
 
-#include "cpu/filter/axis.h"
 #include "cpu/filter/vectors.h"
+#include "filter_math.h"
 
 namespace mgnet {
 namespace MGNET_ISA {

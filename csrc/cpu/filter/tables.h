@@ -1,26 +1,13 @@
-// Which glimpses need the filter, and what a filtered glimpse needs beside the pixels: the samples
+// What a filtered glimpse needs beside the pixels: the samples
 // of both axes, and the weights of the dot products along a row.
 #pragma once
 
-#include "cpu/filter/axis.h"
 #include "cpu/filter/vectors.h"
 #include "cpu/generic.h"
+#include "filter_math.h"
 
 namespace mgnet {
 namespace MGNET_ISA {
-
-MGNET_INLINE bool axis_is_wide(double scale, int64_t size, int64_t count, bool align) {
-  return pixels_per_sample(scale, size, count, align) > 1.0;
-}
-
-// Whether a glimpse needs the filter; the others have the bits of bilinear ones.
-static bool needs_filter(const Job& job, const Region& region, const Source& source) {
-  if (!job.sampling.antialias || !region.finite) return false;
-  if (job.glimpses.height == 0 || job.glimpses.width == 0) return false;
-  const bool align = job.sampling.align_corners;
-  return (axis_is_wide(region.scale_x, source.width, job.glimpses.width, align) ||
-          axis_is_wide(region.scale_y, source.height, job.glimpses.height, align));
-}
 
 template <class Real>
 MGNET_INLINE bool is_empty(const FilterTap<Real>& tap) {

@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 
@@ -35,20 +34,9 @@ LAUNCHERS: dict[str, native.Launcher | triton.Launcher] = {
     "cuda": cuda.LAUNCHER,
 }
 _TAKES_POOLS = ("cpu", "triton", "reference")
-_ANTIALIASES = ("cpu", "triton", "reference")
 
-
-class Needs(NamedTuple):
-    """What a call needs that not every backend has."""
-
-    pool: bool = False
-    antialias: bool = False
-
-
-_NO_NEEDS = Needs()
-
-# (device, pool, antialias) -> backend, decided once per process
-_first_choice: dict[tuple[str, bool, bool], str] = {}
+# (device, pool) -> backend, decided once per process
+_first_choice: dict[tuple[str, bool], str] = {}
 
 _requested_by_environment = os.environ.get(ENVIRONMENT_VARIABLE) or None
 
@@ -63,8 +51,8 @@ class Backend:
     reason: str
 
 
-def can_run(name: str, device: str, raise_error: bool = False, needs: Needs = _NO_NEEDS) -> bool:
-    """Whether backend ``name`` serves tensors on ``device`` ("cpu", "cuda", ...) as is needed.
+def can_run(name: str, device: str, raise_error: bool = False, pool: bool = False) -> bool:
+    """Whether backend ``name`` serves tensors, or pools, on ``device`` ("cpu", "cuda", ...).
 
     Raises:
         ValueError: the name is no backend, or, with ``raise_error``, why it cannot run.
@@ -77,16 +65,14 @@ def can_run(name: str, device: str, raise_error: bool = False, needs: Needs = _N
     if name not in _REFUSALS:
         raise ValueError(f"backend must be one of {', '.join(_REFUSALS)}, got {name!r}")
     reason = _REFUSALS[name](device)
-    if reason is None and needs.pool and name not in _TAKES_POOLS:
+    if reason is None and pool and name not in _TAKES_POOLS:
         reason = f"it takes no ImagePool; {' and '.join(_TAKES_POOLS)} do"
-    if reason is None and needs.antialias and name not in _ANTIALIASES:
-        reason = f"it does not antialias; {' and '.join(_ANTIALIASES)} do"
     if reason is not None and raise_error:
         raise ValueError(f"backend {name!r} cannot run on {device} tensors: {reason}")
     return reason is None
 
 
-def choose(device: str, requested: str | None, needs: Needs = _NO_NEEDS) -> str:
+def choose(device: str, requested: str | None, pool: bool = False) -> str:
     """The requested backend, else the environment's, else the first of the order that can run.
 
     Raises:
@@ -95,22 +81,20 @@ def choose(device: str, requested: str | None, needs: Needs = _NO_NEEDS) -> str:
     if requested is None or requested == "":
         requested = _requested_by_environment
     if requested is not None:
-        can_run(requested, device, raise_error=True, needs=needs)
+        can_run(requested, device, raise_error=True, pool=pool)
         return requested
-    return _first_that_runs(device, needs.pool, needs.antialias)
+    return _first_that_runs(device, pool)
 
 
-def _first_that_runs(device: str, pool: bool, antialias: bool) -> str:
+def _first_that_runs(device: str, pool: bool) -> str:
     """Chosen once a process. A traced program takes the name and traces none of this: the log
     cannot be traced, and a choice made while tracing would not pass the trace's own guards."""
-    key = (device, pool, antialias)
+    key = (device, pool)
     if key not in _first_choice:
-        needs = Needs(pool, antialias)
         order = _ORDER.get(device, _ORDER_ELSEWHERE)
-        _first_choice[key] = next(name for name in order if can_run(name, device, needs=needs))
-        _log.debug(
-            "glimpses of %s tensors (%s) run in the %s backend", device, needs, _first_choice[key]
-        )
+        _first_choice[key] = next(name for name in order if can_run(name, device, pool=pool))
+        kind = "pools" if pool else "tensors"
+        _log.debug("glimpses of %s %s run in the %s backend", device, kind, _first_choice[key])
     return _first_choice[key]
 
 

@@ -1,10 +1,14 @@
 // The triangle filter of antialiasing along one axis. A triangle is two straight lines: before its
 // sample position, weights rise from pixel to pixel by a constant step, behind it they fall. So is
 // every derivative of a weight. A sample therefore needs two sums of each half: of the pixels, and
-// of the pixels times their number in the half (sums.h), but no weights.
+// of the pixels times their number in the half, but no weights. Shared by host and device code.
 #pragma once
 
-#include "cpu/tables.h"
+#include <cstdint>
+
+#include "glimpse_math.h"
+#include "job.h"
+#include "region.h"
 
 namespace mgnet {
 namespace MGNET_ISA {
@@ -35,6 +39,20 @@ MGNET_INLINE double pixels_per_sample(double scale, int64_t size, int64_t count,
   return (scale < 0.0 ? -scale : scale) * span / steps;
 }
 
+MGNET_INLINE bool axis_is_wide(double scale, int64_t size, int64_t count, bool align) {
+  return pixels_per_sample(scale, size, count, align) > 1.0;
+}
+
+// Whether a glimpse of an image of the job needs the filter; the others have the bits of bilinear
+// ones.
+MGNET_INLINE bool needs_filter(const Job& job, const Region& region) {
+  if (!job.sampling.antialias || !region.finite) return false;
+  if (job.glimpses.height == 0 || job.glimpses.width == 0) return false;
+  const bool align = job.sampling.align_corners;
+  return (axis_is_wide(region.scale_x, job.images.width, job.glimpses.width, align) ||
+          axis_is_wide(region.scale_y, job.images.height, job.glimpses.height, align));
+}
+
 // The sum of a line over the first `count` pixels of a half.
 MGNET_INLINE double sum_of_line(double start, double step, double count) {
   return count * start + step * (0.5 * count * (count - 1.0));
@@ -57,10 +75,9 @@ MGNET_INLINE Line<Real> to_line(double start, double step) {
 
 // scale, shift: of the region; base: of the sample (base_position).
 template <class Real>
-static FilterTap<Real> filter_tap(double base, double scale, double shift, int64_t size,
-                                  int64_t count, bool align, bool border) {
-  FilterTap<Real> tap;
-  __builtin_memset(&tap, 0, sizeof tap);
+MGNET_INLINE FilterTap<Real> filter_tap(double base, double scale, double shift, int64_t size,
+                                        int64_t count, bool align, bool border) {
+  FilterTap<Real> tap = {};
   const double step = pixels_per_sample(scale, size, count, align);
   const double radius = step > 1.0 ? step : 1.0;
   const double per_scale = pixels_per_sample(1.0, size, count, align);

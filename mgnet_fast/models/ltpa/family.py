@@ -8,7 +8,7 @@ from typing import Any
 from ..backbones.by_name import list_backbones
 from ..family import Family
 from .config import LTPAConfig
-from .network import LTPA, VGG_NAMES
+from .network import CIFAR_RESNET, LTPA, VGG_NAMES
 
 CIFAR_MEAN = (0.5071, 0.4867, 0.4408)  # of CIFAR-100's training images
 CIFAR_STD = (0.2675, 0.2565, 0.2761)
@@ -18,6 +18,12 @@ _CIFAR: dict[str, Any] = {
     "glimpse_size": 32,
     "mean": CIFAR_MEAN,
     "std": CIFAR_STD,
+}
+_CIFAR_RESNET: dict[str, Any] = {
+    **_CIFAR,
+    "glimpse_size": None,
+    "levels": 2,
+    "project": "global",
 }
 _DIGITS: dict[str, Any] = {
     "num_classes": 10,
@@ -40,14 +46,15 @@ def ltpa_defaults(backbone: str, overrides: Mapping[str, Any]) -> dict[str, Any]
 
     With ``in_chans`` overridden, mean and std have no default.
     """
-    defaults = dict({"vgg": _CIFAR, "vgg_small": _DIGITS}.get(backbone, _IMAGENET))
+    known = {"vgg": _CIFAR, "vgg_small": _DIGITS, CIFAR_RESNET: _CIFAR_RESNET}
+    defaults = dict(known.get(backbone, _IMAGENET))
     if overrides.get("in_chans", defaults["in_chans"]) != defaults["in_chans"]:
         del defaults["mean"], defaults["std"]
     return defaults
 
 
 def _backbones() -> list[str]:
-    return [*VGG_NAMES, *(name for name in list_backbones() if "resne" in name)]
+    return [*VGG_NAMES, CIFAR_RESNET, *(name for name in list_backbones() if "resne" in name)]
 
 
 LTPA_FAMILY = Family(

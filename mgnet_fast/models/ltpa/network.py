@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...ops.autocast import without_autocast
 from ..backbones.activation_checkpoint import checkpointed
 from ..backbones.by_name import create_backbone
+from ..backbones.preact_resnet import PreActResNet
 from ..backbones.vgg import VGG
 from ..network import GlimpseNetwork, Looks, State, sizes_of
 from .backbone import AttendingBackbone, LevelHeads
@@ -29,7 +30,7 @@ class LTPA(GlimpseNetwork):
 
     Args:
         config: all numbers but the backbone's.
-        backbone: a name ("vgg", "vgg_small" or a ResNet's) or a module that is a
+        backbone: a name ("vgg", "vgg_small", "resnet164" or another ResNet's) or a module that is a
             :class:`mgnet_fast.models.ltpa.backbone.MapNetwork`.
 
     Attributes:
@@ -145,6 +146,8 @@ def _network(name: str, config: LTPAConfig) -> nn.Module:
         )
     if config.attend == "after":
         raise ValueError(f"attend must be 'before' for {name}: no pooling follows its maps")
+    if name == CIFAR_RESNET:
+        return PreActResNet(164, config.in_chans)
     network = create_backbone(name, config.in_chans, config.stem_pool)
     if not hasattr(network, "maps"):
         raise ValueError(f"backbone {name!r} gives no maps to attend to")
@@ -152,3 +155,4 @@ def _network(name: str, config: LTPAConfig) -> nn.Module:
 
 
 VGG_NAMES = ("vgg", "vgg_small")
+CIFAR_RESNET = "resnet164"

@@ -17,6 +17,7 @@ from mgnet_fast.models import (
     load_checkpoint,
     save_checkpoint,
 )
+from mgnet_fast.models.backbones.preact_resnet import PreActResNet
 
 NARROW = {"widths": (2, 3, 4, 5, 6, 6)}
 
@@ -81,6 +82,18 @@ def test_residual_networks_attend_to_their_stages(name: str, widths: Any, projec
     dims = widths if project == "global" else [widths[-1]] * 3
     assert list(model.backbone.dims) == dims
     assert list(output["n_logit"].shape) == [1, 2, 7]
+
+
+def test_the_papers_resnet_attends_to_its_last_two_stages() -> None:
+    model = create_model("ltpa_resnet164").eval()
+    stages = sum(each.numel() for each in model.backbone.network.stages.parameters())
+    # With stem, last norm and a class head for 100: the 1.7 million parameters of the paper.
+    assert 432 + stages + 512 + 25_700 == 1_726_388
+    output = model(images(2, 3, 32, 32))
+    assert [list(each.shape) for each in output["attention"]] == [[2, 16, 16], [2, 8, 8]]
+    assert list(output["n_feature"].shape) == [1, 2, 128 + 256]
+    with pytest.raises(ValueError, match=r"depth must be 9 n \+ 2, such as 164, got 100"):
+        PreActResNet(100)
 
 
 @pytest.mark.parametrize("head", ["concat", "indep"])

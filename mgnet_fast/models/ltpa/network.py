@@ -13,11 +13,12 @@ from ..backbones.by_name import create_backbone
 from ..backbones.preact_resnet import PreActResNet
 from ..backbones.vgg import VGG
 from ..network import GlimpseNetwork, Looks, State, sizes_of
+from ..shared_folder import SharedAsFolder
 from .backbone import AttendingBackbone, LevelHeads
 from .config import LTPAConfig
 
 
-class LTPA(GlimpseNetwork):
+class LTPA(SharedAsFolder, GlimpseNetwork):
     r"""Classifies an image by the vectors that attention sums from maps of a CNN.
 
     With the maps :math:`l^1, ..., l^S` of the CNN and its feature g (:class:`SpatialAttention`)::

@@ -121,6 +121,16 @@ def test_files_keep_everything(tmp_path: Path) -> None:
     assert torch.equal(loaded(batch)["n_logit"], model(batch)["n_logit"])
 
 
+def test_folders_for_the_hub_hold_the_network(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    model = network(levels=1).eval()
+    model.save_pretrained(tmp_path)
+    shared = LTPA.from_pretrained(tmp_path)
+    assert shared.config == model.config
+    batch = images(2, 1, 32, 32)
+    assert torch.equal(shared(batch)["n_logit"], model(batch)["n_logit"])
+
+
 def test_training_reaches_every_parameter_and_may_run_the_backbone_twice() -> None:
     model = network(score="dp").train()
     batch, labels = images(6, 1, 32, 32), torch.arange(6)

@@ -7,6 +7,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "dispatch.h"
 
@@ -49,6 +50,15 @@ class Arguments {
       throw PythonErrorSet{};
     }
     return {name, PySequence_Fast_ITEMS(tuple), PyTuple_GET_SIZE(tuple), expected};
+  }
+  std::vector<PyObject*> objects(const char* name) {
+    PyObject* tuple = object();
+    if (!PyTuple_Check(tuple)) {
+      PyErr_Format(PyExc_TypeError, "%s must be a tuple, got %s", name, Py_TYPE(tuple)->tp_name);
+      throw PythonErrorSet{};
+    }
+    PyObject** items = PySequence_Fast_ITEMS(tuple);
+    return {items, items + PyTuple_GET_SIZE(tuple)};
   }
 
  private:

@@ -248,13 +248,21 @@ PyMethodDef kernel_methods[] = {
      "locate_bias_ptr, epsilon, scale_min, scale_max, logits_ptr (written), following_ptr "
      "(written), threads; float32 and contiguous but for the strides of tokens"},
     {"convolution_plan", as_method(convolution_plan), METH_FASTCALL,
-     "channels, outputs, kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w, height, "
-     "width (of the input), weight type (0 float32, 1 float16, 2 int8), relu (0|1) -> plan"},
+     "CONVOLUTION (channels, outputs, kernel_h, kernel_w, stride_h, stride_w, padding_h, "
+     "padding_w, height, width (of the input), weight type (0 float32, 1 float16, 2 int8), relu "
+     "(0|1)) -> plan"},
     {"convolution", as_method(convolution), METH_FASTCALL,
      "plan, input_ptr ([images, height, width, channels]), images, weight_ptr ([blocks, kernel_h, "
      "kernel_w, channels, 16]), scale_ptr and bias_ptr ([blocks * 16]), other_ptr or 0 (as the "
      "output), output_ptr ([images, out_h, out_w, outputs], written), threads; float32 but for "
      "the weights"},
+    {"backbone_plan", as_method(backbone_plan), METH_FASTCALL,
+     "STEPS (CONVOLUTION or None, weight_ptr, scale_ptr, bias_ptr, POOL (channels, height, width, "
+     "kernel, stride, padding) or None, buffers that it reads, adds (or -1) and writes: 0 is the "
+     "input), BUFFERS (floats of an image, from number 1 on), floats of an input, pixels and "
+     "features of the last map -> plan; the weights must live as long"},
+    {"backbone", as_method(backbone), METH_FASTCALL,
+     "plan, input_ptr, images, output_ptr ([images, features], written), threads"},
     {"attention_pool", as_method(pool_attention), METH_FASTCALL,
      "MAPS, pooled_ptr (contiguous [count, channels], written), weights_ptr (contiguous [count, "
      "positions], written), threads; all float32. MAPS: map_ptr, count, channels, positions, "

@@ -34,6 +34,10 @@ def test_against_the_naive_definition(programs: Path) -> None:
     subprocess.run([programs / "test_glimpse", "--runs", "1000", "--seed", "11"], check=True)
 
 
+def test_backbones_against_their_definition(programs: Path) -> None:
+    subprocess.run([programs / "test_backbone", "--runs", "500", "--seed", "16"], check=True)
+
+
 def test_convolutions_against_their_definition(programs: Path) -> None:
     subprocess.run([programs / "test_convolution", "--runs", "300", "--seed", "15"], check=True)
 

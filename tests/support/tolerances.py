@@ -43,6 +43,8 @@ PUBLISHED_TNET = {"logits": 1e-4, "logits of cub_b1": 2e-2, "probabilities": 1e-
 # A convolution in float32 with the weights as they are stored, in units of the largest output: sums
 # of up to some thousand products of about N(0, 1) / sqrt(count).
 CONVOLUTION = 1e-6
+# The same for the features of a backbone of up to 53 convolutions.
+BACKBONE = 1e-5
 
 
 def assert_close(actual: Tensor, expected: Tensor, tolerance: Tolerance, unit: float = 1.0) -> None:

@@ -1,9 +1,8 @@
-"""Convolutions by this package's own kernels (``csrc/convolution.h``), for small maps at batch 1.
+"""Convolutions by this package's own kernels (``csrc/convolutions/``), made for maps of few pixels.
 
-A map of a glimpse has few pixels: 3 x 3 in the last layers of a ResNet at 96 pixels. General
-libraries compute its zero padding, and read weights no faster than products of so few pixels need
-them. These kernels compute only products with pixels, ask memory for the coming weights, and can
-store weights in 16 or 8 bits.
+In the last layers of a ResNet, a glimpse of 96 pixels is a map of 3 x 3. General libraries multiply
+its zero padding, and wait for the weights, which are used only nine times. These kernels leave the
+padding out, prefetch the weights, and can store them in 16 or 8 bits.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...ops.backends import native
 from .folded_convolution import FoldedConvolution
@@ -37,16 +36,17 @@ class NativeConvolution:
         outputs, inputs, *kernel = folded.weight.shape
         self._weight, self._scale = stored(folded.weight, storage)
         self._bias = padded_channels(folded.bias)
-        self._outputs, self._relu = outputs, int(folded.relu)
-        self._kernel, self._stride, self._padding = kernel, folded.stride, folded.padding
+        self._axes = tuple(zip(kernel, folded.stride, folded.padding, strict=True))
         self._sizes = (inputs, outputs, *kernel, *folded.stride, *folded.padding)
-        self._addresses = tuple(each.data_ptr() for each in (self._weight, self._scale, self._bias))
+        self._form = (_TYPES[self._weight.dtype], int(folded.relu))
+        self.outputs = outputs
+        self.addresses = tuple(each.data_ptr() for each in (self._weight, self._scale, self._bias))
         self._plans: dict[tuple[torch.Size, torch.dtype], tuple[Any, tuple[int, int]]] = {}
 
     def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         plan, size = self._plans.get((x.shape[1:], x.dtype)) or self._plan(x)
         x = x.contiguous(memory_format=torch.channels_last)
-        out = torch.empty((x.shape[0], self._outputs, *size), memory_format=torch.channels_last)
+        out = torch.empty((x.shape[0], self.outputs, *size), memory_format=torch.channels_last)
         at = 0
         if other is not None:
             if other.shape != out.shape or other.dtype != out.dtype:
@@ -57,26 +57,29 @@ class NativeConvolution:
             other = other.contiguous(memory_format=torch.channels_last)
             at = other.data_ptr()
         native.extension.convolution(
-            plan, x.data_ptr(), x.shape[0], *self._addresses, at, out.data_ptr(),
+            plan, x.data_ptr(), x.shape[0], *self.addresses, at, out.data_ptr(),
             torch.get_num_threads(),
         )  # fmt: skip
         return out
 
+    def at(self, height: int, width: int) -> tuple[tuple[int, ...], tuple[int, int]]:
+        """For maps of this size: the extension's description, and the size of the result."""
+        down, across = (
+            (size + 2 * padding - kernel) // stride + 1
+            for size, (kernel, stride, padding) in zip((height, width), self._axes, strict=True)
+        )
+        return (*self._sizes, height, width, *self._form), (down, across)
+
     def _plan(self, x: Tensor) -> tuple[Any, tuple[int, int]]:
-        channels, height, width = x.shape[1:]
-        if channels != self._sizes[0] or x.dtype != torch.float32:
+        if x.shape[1] != self._sizes[0] or x.dtype != torch.float32:
             raise ValueError(
                 f"x must be float32 [B, {self._sizes[0]}, h, w], got {x.dtype} of shape "
                 f"{list(x.shape)}"
             )
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
-        plan = native.extension.convolution_plan(
-            *self._sizes, height, width, _TYPES[self._weight.dtype], self._relu
-        )
-        axes = zip((height, width), self._kernel, self._stride, self._padding, strict=True)
-        size = tuple((n + 2 * pad - kernel) // step + 1 for n, kernel, step, pad in axes)
-        self._plans[x.shape[1:], x.dtype] = made = plan, (size[0], size[1])
+        shape, size = self.at(x.shape[2], x.shape[3])
+        self._plans[x.shape[1:], x.dtype] = made = native.extension.convolution_plan(shape), size
         return made
 
 
@@ -90,11 +93,12 @@ def refusal() -> str | None:
     return None
 
 
-def takes(folded: FoldedConvolution) -> bool:
-    """Whether the kernels compute ``folded``: one group, no dilation, padding within the kernel."""
-    kernel = folded.weight.shape[2:]
+def takes(convolution: FoldedConvolution | nn.Conv2d) -> bool:
+    """Whether the kernels compute it: one group, no dilation, padding smaller than the kernel."""
+    assert not isinstance(convolution.padding, str)
+    sizes = zip(convolution.padding, convolution.weight.shape[2:], strict=True)
     return (
-        folded.groups == 1
-        and all(step == 1 for step in folded.dilation)
-        and all(pad < size for pad, size in zip(folded.padding, kernel, strict=True))
+        convolution.groups == 1
+        and all(step == 1 for step in convolution.dilation)
+        and all(padding < kernel for padding, kernel in sizes)
     )

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from . import backbone_structure
+from . import backbone_structure, native_backbone, native_convolution
+from .native_backbone import NativeBackbone
 from .packed_convolution import PackedArithmetic
 
 
@@ -29,7 +30,7 @@ class PackedBackbone(nn.Module):
 
 def pack(
     backbone: nn.Module, dtype: torch.dtype = torch.float32, weights: str = "fp32"
-) -> PackedBackbone:
+) -> PackedBackbone | NativeBackbone:
     """``backbone`` (on the CPU) in ``dtype``, with batch norm folded and weights packed.
 
     Args:
@@ -40,4 +41,7 @@ def pack(
     Raises:
         TypeError: the structure of the backbone is unknown.
     """
+    has_kernels = dtype == torch.float32 and native_convolution.refusal() is None
+    if has_kernels and backbone_structure.is_known(backbone) and native_backbone.takes(backbone):
+        return NativeBackbone(backbone, weights)
     return PackedBackbone(backbone_structure.features(backbone, PackedArithmetic(dtype, weights)))

@@ -12,7 +12,7 @@
 #include <cstring>
 #include <vector>
 
-#include "convolution.h"
+#include "convolutions/convolution.h"
 #include "dispatch.h"
 
 #if defined(__x86_64__)

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "convolution.h"
+#include "convolutions/convolution.h"
 #include "dispatch.h"
 #include "element.h"
 #include "tests/options.h"

@@ -1,4 +1,4 @@
-#include "convolution.h"
+#include "convolutions/convolution.h"
 
 #include <algorithm>
 #include <stdexcept>

@@ -38,6 +38,10 @@ class ConvolutionPlan {
   // on the number of threads.
   void run(const ConvolutionCall& call, int threads) const;
 
+  // Of one image.
+  int64_t input_floats() const { return shape_.height * shape_.width * shape_.channels; }
+  int64_t output_floats() const { return out_h_ * out_w_ * shape_.outputs; }
+
  private:
   using Range = std::pair<int64_t, int64_t>;  // first, end
 

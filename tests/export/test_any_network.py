@@ -95,3 +95,14 @@ def test_what_only_mgnets_have(
 ) -> None:
     with pytest.raises(TypeError, match=f"model must be an MGNet for {what}, got TNet"):
         export_model(tnet(), tmp_path, kind, options)
+
+
+def test_attention_over_maps_in_standard_operators(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed ([export])")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed ([export])")
+    torch.manual_seed(0)
+    model = create_model("ltpa_vgg_small", widths=(2, 2, 3, 3, 4, 4), head="indep").eval()
+    options = ExportOptions(BatchRange(1, 2, 4), sizes=SizeRange((60, 60), (150, 150), (300, 300)))
+    done = export_model(model, tmp_path, "onnx", options, sample=_sample("float"))
+    assert done.parity.holds, done.parity
+    assert all(each.backend is None for each in model.backbone.attention)  # the copy's changed

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from ...models import GlimpseNetwork
+from ...models import GlimpseNetwork, SpatialAttention
 from ...models.network import sizes_of
 from ..options import ExportOptions
 from .parts import Normalization
@@ -38,6 +38,9 @@ class NetworkLoop(nn.Module):
         if is_plain:
             size = options.glimpse_shape(model.config)
             self.plain = PlainLooks(size, model.sampling_options(torch.empty(0)))
+            for module in self.network.modules():
+                if isinstance(module, SpatialAttention):
+                    module.backend = "reference"
 
     def forward(self, images: Tensor) -> Outputs:
         """``n_logit`` [T, B, K], ``regions`` [sum of looks, B, 3 or 4], ``label`` int64 [B]."""

@@ -41,12 +41,16 @@ class SpatialAttention(nn.Module):
 
     Attributes:
         dim: D, the length of the result.
+        backend: of :func:`mgnet_fast.functional.attention_pool`; "reference" is plain PyTorch, for
+            programs that run without this package. May be changed at any time.
 
     Raises:
         ValueError: an argument is out of range, or the widths differ without a projection.
 
     Source: Jetley et al., "Learn to pay attention", 2018, section 3.
     """
+
+    backend: str | None = None
 
     def __init__(
         self,
@@ -99,7 +103,9 @@ class SpatialAttention(nn.Module):
             )
         query = self._query(global_feature)
         with without_autocast(local.device.type):
-            pooled, weights = functional.attention_pool(local, query.to(local.dtype))
+            pooled, weights = functional.attention_pool(
+                local, query.to(local.dtype), backend=self.backend
+            )
         if self.project == "local" and self.projection is not None:
             pooled = self.projection(pooled)
         return pooled, weights

@@ -110,10 +110,10 @@ class LTPA(SharedAsFolder, GlimpseNetwork):
     def start(self, sizes: Tensor) -> State:
         """(the attended vectors [B, D],): zeros before the look."""
         weight: Tensor = next(self.classifier.parameters())
-        return (weight.new_zeros(len(sizes), self.backbone.num_features),)
+        return (weight.new_zeros(sizes.shape[0], self.backbone.num_features),)
 
     def next_looks(self, state: State) -> Looks:
-        count, device = len(state[0]), state[0].device
+        count, device = state[0].shape[0], state[0].device
         dtype = torch.float64 if state[0].dtype == torch.float64 else torch.float32
         whole = torch.eye(1, 3, dtype=dtype, device=device).repeat(count, 1)
         return Looks(whole, torch.arange(count, device=device))

@@ -20,6 +20,7 @@ DATASETS: dict[str, dict[str, Any]] = {
     "translated-mnist-32": _SMALL,
     "cluttered-mnist-32": {**_SMALL, "clutter": 4, "clutter_size": 7},
     "padded-mnist-32": {"scene_size": 32},
+    "cluttered-mnist-448": {"scene_size": 448, "clutter": 12, "clutter_size": 8},
 }
 """Options of :class:`TranslatedMNIST` by the name of the dataset."""
 
@@ -79,7 +80,8 @@ def load_dataset(
         dataset: a name of ``DATASETS``: digits of 28 pixels in scenes of 112, without noise
             ("translated-mnist") or with noise 0.3 ("noisy-translated-mnist"); in scenes of 32,
             digits of 20 pixels, alone ("translated-mnist-32") or among four pieces of 7x7
-            pixels of other digits ("cluttered-mnist-32"), or of 28 ("padded-mnist-32").
+            pixels of other digits ("cluttered-mnist-32"), or of 28 ("padded-mnist-32"); in scenes
+            of 448, digits of 28 pixels among twelve pieces of 8x8 ("cluttered-mnist-448").
         data_dir: folder with MNIST's IDX files.
         split: "train" or "test".
         seed: default: 0 for "train", that of the fixed test set for "test".

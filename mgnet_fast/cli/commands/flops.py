@@ -89,27 +89,36 @@ def count_model(
 
     from ...models import create_model
     from ...models.multiply_adds import count_multiply_adds
+    from ...models.tnet.family import plain_backbone, usual_image_size
 
     kind, _, backbone = name.partition("_")
-    attends = kind == "ltpa"
+    attends, is_tnet = kind == "ltpa", kind == "tnet"
     classes = {key: value for key, value in overrides.items() if key == "num_classes"}
     with torch.device("meta"):  # shapes are enough: no weights are made
         model = create_model(name, **overrides)
         if attends:
             full_model = create_model(name, levels=0, **overrides)
         else:
-            full_model = create_model(f"ffnet_{backbone}", **classes)
+            twin = plain_backbone(backbone) if is_tnet else backbone
+            full_model = create_model(f"ffnet_{twin}", **classes)
     usual = 112 if backbone == "toy" else 224
+    if is_tnet:
+        usual = usual_image_size(backbone)
     if attends and model.config.glimpse_size is not None:
         usual = max(model.config.glimpse_shape(0))
     side = image_size or usual
     full = count_multiply_adds(full_model, side, convention)
     glimpses = []
-    if kind == "mgnet" or attends:
+    if kind != "ffnet":
         for steps in range(1, model.config.num_glimpses + 1):
             cost = count_multiply_adds(model, side, convention, num_glimpses=steps)
             glimpses.append(
-                {"num_glimpses": steps, "multiply_adds": cost, "share_of_ffnet": cost / full}
+                {
+                    "num_glimpses": steps,
+                    "looks": sum(model.looks_within(steps)),
+                    "multiply_adds": cost,
+                    "share_of_ffnet": cost / full,
+                }
             )
     return {
         "model": name,
@@ -147,9 +156,9 @@ def _table(entry: dict[str, Any]) -> Table:
         )
         return table
     for row in entry["glimpses"]:
-        steps, share = row["num_glimpses"], row["share_of_ffnet"]
+        looks, share = row["looks"], row["share_of_ffnet"]
         table.add_row(
-            f"{steps} glimpse{'s' if steps > 1 else ''} of {height}x{width}",
+            f"{looks} glimpse{'s' if looks > 1 else ''} of {height}x{width}",
             console.multiply_adds(row["multiply_adds"], unit),
             f"{100 * share:.1f} %",
             f"{1 / share:.2f}x",

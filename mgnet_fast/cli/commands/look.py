@@ -194,6 +194,7 @@ def _draw(
         None if None in labels else torch.tensor(labels),
         path,
         confidences=by_step([look.confidences for look in shown]),
+        looks=shown[0].looks or None,
         class_names=names,
         image_names=[_short_name(look.name) for look in shown] if is_files else None,
         title=f"{network}: {count} {what}",

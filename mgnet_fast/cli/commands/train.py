@@ -14,6 +14,8 @@ from ..options import shared as options
 from ..options import train as opts
 
 DEFAULT_MODELS = {"folder": "mgnet_resnet18"}
+DEFAULT_SCENES: dict[str, opts.DataKind] = {"tnet_toy": "cluttered-mnist-448"}
+SHIPPED_WEIGHTS = "mgnet_toy"
 
 
 def train(
@@ -65,11 +67,16 @@ def train(
     """
     if model is not None:
         check_model_name(model, "--model")
+    from ...assets import antialiased_toy_checkpoint_path
     from ...data import told_dataset
     from ...training import ImageOptions, fitting_recipe, get_recipe, run
     from ...training.run.snapshot import FILE_NAME as STATE
 
     kind = dataset or told_dataset(data)
+    if dataset is None and kind != "folder" and model is not None:
+        kind = DEFAULT_SCENES.get(model, kind)
+    if weights == Path(SHIPPED_WEIGHTS) and not weights.exists():
+        weights = antialiased_toy_checkpoint_path()
     name = model or DEFAULT_MODELS.get(kind, "mgnet_toy")
     folder = out or Path("runs") / (data.resolve().name if kind == "folder" else kind)
     recipe_name = fitting_recipe(recipe, kind, data)

@@ -15,6 +15,7 @@ Dataset = Literal[
     "translated-mnist-32",
     "cluttered-mnist-32",
     "padded-mnist-32",
+    "cluttered-mnist-448",
 ]
 """The kinds of scenes made from MNIST's digits."""
 

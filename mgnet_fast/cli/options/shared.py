@@ -67,7 +67,10 @@ TestDigits = Annotated[
 ]
 DatasetName = Annotated[
     Dataset,
-    option("NAME", "[noisy-]translated-mnist, or {translated,cluttered,padded}-mnist-32."),
+    option(
+        "NAME",
+        "[noisy-]translated-mnist, {translated,cluttered,padded}-mnist-32 or cluttered-mnist-448.",
+    ),
 ]
 NoiseStd = Annotated[
     float | None,

@@ -31,6 +31,7 @@ DataKind = Literal[
     "translated-mnist-32",
     "cluttered-mnist-32",
     "padded-mnist-32",
+    "cluttered-mnist-448",
     "folder",
 ]
 """The kinds of training data."""
@@ -82,8 +83,9 @@ Kind = Annotated[
     DataKind | None,
     option(
         "NAME",
-        "[noisy-]translated-mnist, {translated,cluttered,padded}-mnist-32 or folder.",
-        show_default="by the contents of --data",
+        "[noisy-]translated-mnist, {translated,cluttered,padded}-mnist-32, cluttered-mnist-448 "
+        "or folder.",
+        show_default="by the contents of --data; cluttered-mnist-448 for tnet_toy",
     ),
 ]
 Model = Annotated[
@@ -122,7 +124,8 @@ Weights = Annotated[
     Path | None,
     option(
         "FILE",
-        "Start from the weights of this checkpoint; new heads if the classes differ.",
+        "Start from the weights of this checkpoint; new heads if the classes differ; of a network "
+        "of another family only the backbone. Or mgnet_toy, the shipped one.",
         show_default="random weights",
     ),
 ]

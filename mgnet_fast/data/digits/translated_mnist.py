@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mgnet_fast.data.digits.clutter import clutter
+from mgnet_fast.data.digits.clutter import clutter, drawn_pieces
 from mgnet_fast.data.digits.mnist import DIGIT_SIZE, NUM_CLASSES, Digits, load_mnist
 from mgnet_fast.data.labelled_images import Indices, LabelledImages
 from mgnet_fast.data.streams import Purpose, bit_stream, uniform
@@ -123,6 +123,7 @@ class TranslatedMNIST(LabelledImages):
         self._digits = _shrunk(images, digit_size).numpy()
         self._epoch: int | None = None
         self._top_left: npt.NDArray[np.int64] = np.zeros((0, 2), np.int64)
+        self._pieces: npt.NDArray[np.float64] = np.zeros(0)
         self._noise: npt.NDArray[np.float32] = np.zeros(0, np.float32)
         self._noise_start: npt.NDArray[np.int64] = np.zeros(0, np.int64)
 
@@ -148,7 +149,7 @@ class TranslatedMNIST(LabelledImages):
         self._draw(epoch)
         scenes = place(self._digits[chosen], self._top_left[chosen], self.scene_size)
         if self.clutter:
-            scenes = torch.maximum(scenes, self._clutter(chosen, epoch))
+            scenes = torch.maximum(scenes, self._clutter(chosen))
         return self._add_noise(scenes, chosen) if self.noise_std else scenes
 
     def masks(self, indices: npt.NDArray[np.int64] | Tensor, epoch: int = 0) -> Tensor:
@@ -168,6 +169,8 @@ class TranslatedMNIST(LabelledImages):
         margin = (self.scene_size - self.digit_size) // 2
         where = uniform(bit_stream(self.seed, Purpose.PLACE, epoch), 2 * len(self)).reshape(-1, 2)
         self._top_left = np.rint((2 * where - 1) * margin).astype(np.int64) + margin
+        if self.clutter:
+            self._pieces = drawn_pieces(len(self), self.clutter, self.seed, epoch)
         if self.noise_std:
             # Drawing 12,544 normals per scene would cost more than the training step. Each scene
             # instead reads a part of one table, new in each epoch, from its own start.
@@ -178,16 +181,9 @@ class TranslatedMNIST(LabelledImages):
             self._noise_start = (starts * (_NOISE_TABLE - self.scene_size**2)).astype(np.int64)
         self._epoch = epoch
 
-    def _clutter(self, chosen: npt.NDArray[np.int64], epoch: int) -> Tensor:
-        pieces = clutter(
-            self._digits,
-            chosen,
-            self.scene_size,
-            self.clutter,
-            self.clutter_size,
-            seed=self.seed,
-            epoch=epoch,
-        )
+    def _clutter(self, chosen: npt.NDArray[np.int64]) -> Tensor:
+        drawn = self._pieces[chosen]
+        pieces = clutter(self._digits, drawn, self.scene_size, self.clutter_size)
         return torch.from_numpy(pieces)[:, None]
 
     def _add_noise(self, scenes: Tensor, chosen: npt.NDArray[np.int64]) -> Tensor:

@@ -69,6 +69,18 @@ _GRIDS = {
 _B0_GRID = GridSource(stage=3, block=0, first=2, end=12, step=2)  # B0's stage 2 is too narrow
 
 
+def usual_image_size(name: str) -> int:
+    """Side in pixels of the images that a network of this name is for."""
+    if name.startswith("efficientnet"):
+        return 896 if name.endswith("896") else 448
+    return 224 if name == "bagnet77" else 448
+
+
+def plain_backbone(name: str) -> str:
+    """The backbone of a name without its data set, as FF-Nets call it."""
+    return name.removesuffix("_fmow448").removesuffix("_fmow896")
+
+
 def tnet_defaults(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of :class:`TNetConfig` that a name sets.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from mgnet_fast.models import GlimpseNetwork
 from mgnet_fast.models.files.checkpoints import load_checkpoint
 from mgnet_fast.models.files.weights import load_weights
+from mgnet_fast.models.tnet.located import LocatedBackbone
 
 _HEADS = ("global_fc.", "glimpse_fc.", "classifier.")
 
@@ -28,7 +29,8 @@ def load_start_weights(path: Path, network: GlimpseNetwork) -> str:
     """Copy a checkpoint's weights into `network`.
 
     Class heads for another number of classes, or missing from the checkpoint, keep their random
-    weights. Everything else must fit.
+    weights. Everything else must fit. Of a checkpoint of another family only the backbone is
+    taken, which must fit.
 
     Returns:
         A description of what was done.
@@ -38,6 +40,12 @@ def load_start_weights(path: Path, network: GlimpseNetwork) -> str:
         ValueError: it is not a checkpoint, or belongs to another network.
     """
     start = load_checkpoint(path)
+    if type(start) is not type(network):
+        backbone = network.backbone
+        if isinstance(backbone, LocatedBackbone):
+            backbone = backbone.network
+        load_weights(backbone, start.backbone.state_dict(), f"the backbone of checkpoint {path}")
+        return f"starting from the backbone of {path}"
     mine, weights = network.state_dict(), start.state_dict()
     before, wanted = start.config.num_classes, network.config.num_classes
     fitting = {

@@ -80,6 +80,19 @@ def test_a_glimpse_head_on_one_side_alone(tmp_path: Path, has: bool) -> None:
         assert name.startswith("glimpse_fc.") or torch.equal(value, before[name])
 
 
+def test_a_network_of_another_family_gives_its_backbone(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "start.safetensors")
+    network = create_model("tnet_toy")
+    first = network.position.linear.weight.clone()
+    assert "from the backbone of" in load_start_weights(path, network)
+    wanted = load_checkpoint(path).backbone.state_dict()
+    for name, value in network.backbone.network.state_dict().items():
+        assert torch.equal(value, wanted[name]), name
+    assert torch.equal(network.position.linear.weight, first)
+    with pytest.raises(ValueError, match=r"the backbone of checkpoint .* does not fit"):
+        load_start_weights(path, create_model("tnet_bagnet77"))
+
+
 def test_what_cannot_be_started_from_ends_before_the_first_step(
     mnist_folder: Path, tmp_path: Path
 ) -> None:

@@ -13,25 +13,18 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from . import launching
 from .axis import image_of, read_region, rounded
 from .filter_axis import filter_radius, filter_samples, triangle
-from .glimpse_backward_image import POSITIONS, SAMPLES, UNSPECIALIZED, glimpses_by_image
-from .source import geometry, index_stride
-from .tiles import WARPS, is_interleaved, next_power_of_2, offset_type, real_type, tiling
-
-
-@triton.jit(
-    do_not_specialize=[
-        "images",
-        "image_height",
-        "image_width",
-        "height",
-        "width",
-        "blocks_y",
-        "blocks",
-    ]
+from .glimpse_backward_image import (
+    GATHER_SIZES,
+    TABLE_SIZES,
+    launch_gather,
+    launch_tables,
+    new_pixel_table,
 )
+
+
+@triton.jit(do_not_specialize=TABLE_SIZES)
 def reach_tables_kernel(
     regions, index, places, reached,
     images, image_height, image_width, height, width, blocks_y, blocks,
@@ -96,7 +89,7 @@ def reach_tables_kernel(
     tl.store(to_pixel + 1, tl.where(usable, reaching, 0), mask=position < size)
 
 
-@triton.jit(do_not_specialize=UNSPECIALIZED)
+@triton.jit(do_not_specialize=GATHER_SIZES)
 def filtered_image_gradient_kernel(
     grad, normalization, places, reached, order, starts, gradient,
     channels, image_height, image_width, height, width, tiles, tiles_across, groups,
@@ -193,36 +186,8 @@ def run_filtered_image_gradient(
     gradient: Tensor, grad: Tensor, sampling: Any, regions: Tensor
 ) -> None:
     """Write the whole gradient [B, C, H, W]."""
-    _, index, normalization, _, options, _ = sampling
-    images, channels, image_height, image_width = gradient.shape
     count, _, height, width = grad.shape
-    real = real_type(gradient)
     places = regions.new_empty((count, height + width, 3), dtype=torch.float64)
-    reached = regions.new_empty((count, image_height + image_width, 2), dtype=torch.int32)
-    blocks_y, blocks_x = -(-image_height // POSITIONS), -(-image_width // POSITIONS)
-    arguments: tuple[Any, ...] = (
-        regions, index, places, reached,
-        images, image_height, image_width, height, width, blocks_y, blocks_y + blocks_x,
-        *regions.stride(), index_stride(index),
-    )  # fmt: skip
-    constants = {
-        **geometry(options, regions),
-        "REAL": real,
-        "POSITIONS": POSITIONS,
-        "SAMPLES": min(next_power_of_2(max(height, width)), SAMPLES),
-    }
-    programs = count * (blocks_y + blocks_x)
-    launching.launch(reach_tables_kernel, programs, grad.device, arguments, constants, WARPS)
-
-    order, starts = glimpses_by_image(index, images)
-    cut = tiling(image_height, image_width, channels, is_interleaved(gradient), most_steps=1)
-    arguments = (
-        grad, normalization, places, reached, order, starts, gradient,
-        channels, image_height, image_width, height, width,
-        cut.tiles, cut.tiles_across, cut.groups, *grad.stride(), *gradient.stride(),
-    )  # fmt: skip
-    constants = {"OFFSET": offset_type(gradient, grad), "REAL": real, **cut.constants}
-    programs = images * cut.programs
-    launching.launch(
-        filtered_image_gradient_kernel, programs, grad.device, arguments, constants, WARPS
-    )
+    tables = (places, new_pixel_table(gradient, grad))
+    launch_tables(reach_tables_kernel, tables, gradient, grad, sampling, regions, {})
+    launch_gather(filtered_image_gradient_kernel, tables, gradient, grad, sampling)

@@ -14,9 +14,7 @@ from torch import Tensor
 from . import launching
 from .axis import picked_image, read_region, tile_samples
 from .filter_axis import filter_radius, filter_samples, filter_slopes, triangle
-from .filtered_glimpse import UNSPECIALIZED
-from .source import Source, geometry, index_stride
-from .tiles import WARPS, real_type, tiling
+from .glimpse_backward_region import sum_tiles
 
 
 @triton.jit
@@ -35,14 +33,14 @@ def weights_at(k, taps, p, radius, middle, low, own, norm, spread, REAL: tl.cons
     )
 
 
-@triton.jit(do_not_specialize=UNSPECIALIZED)
+@triton.jit(do_not_specialize=launching.UNSPECIALIZED)
 def filtered_sums_kernel(
     grad, image, regions, index, pool, normalization, sums,
     images, elements, channels, image_height, image_width, height, width,
     tiles, tiles_across, groups,
-    grad_stride_n, grad_stride_c, grad_stride_h, grad_stride_w,
     image_stride_n, image_stride_c, image_stride_h, image_stride_w,
     region_stride_n, region_stride_k, index_stride,
+    grad_stride_n, grad_stride_c, grad_stride_h, grad_stride_w,
     NUMBERS: tl.constexpr, ALIGN: tl.constexpr, BORDER: tl.constexpr,
     OFFSET: tl.constexpr, REAL: tl.constexpr,
     INTERLEAVED: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr, STEPS: tl.constexpr,
@@ -159,21 +157,8 @@ def filtered_sums_kernel(
 
 def run_filtered_sums(sums: Tensor, grad: Tensor, sampling: Any, regions: Tensor) -> None:
     """Overwrite the partial sums [N, tiles, 4] of those regions that need the filter."""
-    image, index, normalization, pool, options, _ = sampling
-    count, channels, height, width = grad.shape
-    source = Source.of(image, pool)
-    cut = tiling(height, width, channels, source.interleaved, most_steps=4)
-    arguments: tuple[Any, ...] = (
-        grad, image, regions, index, pool, normalization, sums,
-        source.images, source.elements, channels, source.height, source.width, height, width,
-        cut.tiles, cut.tiles_across, cut.groups,
-        *grad.stride(), *source.strides, *regions.stride(), index_stride(index),
-    )  # fmt: skip
-    constants = {
-        **geometry(options, regions),
-        "OFFSET": source.offset_type(grad),
-        "REAL": real_type(image),
-        **cut.constants,
-    }
-    programs = count * cut.programs
-    launching.launch(filtered_sums_kernel, programs, image.device, arguments, constants, WARPS)
+    image, index, normalization, pool, _, _ = sampling
+    tensors = (grad, image, regions, index, pool, normalization, sums)
+    launching.launch_on_glimpses(
+        filtered_sums_kernel, tensors, sampling, regions, grad, sum_tiles(grad, sampling)
+    )

@@ -15,16 +15,9 @@ from torch import Tensor
 from . import launching
 from .axis import picked_image, read_region, rounded, tile_samples
 from .filter_axis import filter_radius, filter_samples, triangle
-from .source import Source, geometry, index_stride
-from .tiles import WARPS, real_type, tiling
-
-UNSPECIALIZED = [
-    "images", "elements", "channels", "image_height", "image_width", "height", "width", "tiles",
-    "tiles_across", "groups",
-]  # fmt: skip
 
 
-@triton.jit(do_not_specialize=UNSPECIALIZED)
+@triton.jit(do_not_specialize=launching.UNSPECIALIZED)
 def filtered_glimpse_kernel(
     image, regions, index, pool, normalization, samples,
     images, elements, channels, image_height, image_width, height, width,
@@ -115,22 +108,8 @@ def filtered_glimpse_kernel(
 
 def run_filtered_glimpse(samples: Tensor, sampling: Any, regions: Tensor) -> None:
     """Overwrite the samples [N, C, h, w] of those regions that need the filter."""
-    image, index, normalization, pool, options, _ = sampling
-    count, channels, height, width = samples.shape
-    source = Source.of(image, pool)
+    image, index, normalization, pool, _, _ = sampling
+    tensors = (image, regions, index, pool, normalization, samples)
     # A plane a program: the weights are little work beside the pixels, and fewer registers do.
-    cut = tiling(height, width, channels, source.interleaved, most_steps=1)
-    arguments: tuple[Any, ...] = (
-        image, regions, index, pool, normalization, samples,
-        source.images, source.elements, channels, source.height, source.width, height, width,
-        cut.tiles, cut.tiles_across, cut.groups,
-        *source.strides, *regions.stride(), index_stride(index), *samples.stride(),
-    )  # fmt: skip
-    constants = {
-        **geometry(options, regions),
-        "OFFSET": source.offset_type(samples),
-        "REAL": real_type(image),
-        **cut.constants,
-    }
-    programs = count * cut.programs
-    launching.launch(filtered_glimpse_kernel, programs, image.device, arguments, constants, WARPS)
+    cut = launching.tiles_of(samples, sampling, most_steps=1)
+    launching.launch_on_glimpses(filtered_glimpse_kernel, tensors, sampling, regions, samples, cut)

@@ -20,16 +20,9 @@ from .axis import (
     usable_region,
     weights_inside,
 )
-from .source import Source, geometry, index_stride
-from .tiles import WARPS, real_type, tiling
-
-UNSPECIALIZED = [
-    "images", "elements", "channels", "image_height", "image_width", "height", "width", "tiles",
-    "tiles_across", "groups",
-]  # fmt: skip
 
 
-@triton.jit(do_not_specialize=UNSPECIALIZED)
+@triton.jit(do_not_specialize=launching.UNSPECIALIZED)
 def glimpse_kernel(
     image, regions, region_result, index, pool, normalization, samples,
     images, elements, channels, image_height, image_width, height, width,
@@ -139,22 +132,10 @@ def run_glimpse(
     """Write the samples [N, C, h, w]. With ``region_result`` [N, 3], ``regions`` are logits, and
     the region is written as well."""
     image, index, normalization, pool, options, _ = sampling
-    count, channels, height, width = samples.shape
-    source = Source.of(image, pool)
-    cut = tiling(height, width, channels, source.interleaved, most_steps=4)
+    tensors = (image, regions, region_result, index, pool, normalization, samples)
     scale_range = (0.0, 0.0) if range_map is None else range_map[:2]
-    arguments: tuple[Any, ...] = (
-        image, regions, region_result, index, pool, normalization, samples,
-        source.images, source.elements, channels, source.height, source.width, height, width,
-        cut.tiles, cut.tiles_across, cut.groups,
-        *source.strides, *regions.stride(), index_stride(index), *samples.stride(), *scale_range,
+    launching.launch_on_glimpses(
+        glimpse_kernel, tensors, sampling, regions, samples,
+        launching.tiles_of(samples, sampling, most_steps=4), scale_range,
+        CLAMP=options.clamp_to_region,
     )  # fmt: skip
-    constants = {
-        **geometry(options, regions),
-        "CLAMP": options.clamp_to_region,
-        "OFFSET": source.offset_type(samples),
-        "REAL": real_type(image),
-        **cut.constants,
-    }
-    programs = count * cut.programs
-    launching.launch(glimpse_kernel, programs, image.device, arguments, constants, WARPS)

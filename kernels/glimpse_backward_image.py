@@ -24,23 +24,15 @@ from .tiles import WARPS, is_interleaved, next_power_of_2, offset_type, real_typ
 
 POSITIONS = 64  # pixels of an axis per program of the first kernel
 SAMPLES = 64  # at a time, at most
-UNSPECIALIZED = [
-    "images", "channels", "image_height", "image_width", "height", "width", "blocks_y", "blocks",
-    "tiles", "tiles_across", "groups",
+TABLE_SIZES = [
+    "images", "image_height", "image_width", "height", "width", "blocks_y", "blocks",
+]  # fmt: skip
+GATHER_SIZES = [
+    "channels", "image_height", "image_width", "height", "width", "tiles", "tiles_across", "groups",
 ]  # fmt: skip
 
 
-@triton.jit(
-    do_not_specialize=[
-        "images",
-        "image_height",
-        "image_width",
-        "height",
-        "width",
-        "blocks_y",
-        "blocks",
-    ]
-)
+@triton.jit(do_not_specialize=TABLE_SIZES)
 def touch_tables_kernel(
     regions, index, cells, fractions, touched,
     images, image_height, image_width, height, width, blocks_y, blocks,
@@ -95,7 +87,7 @@ def touch_tables_kernel(
     tl.store(to + 1, tl.where(usable, touching, 0), mask=position < size)
 
 
-@triton.jit(do_not_specialize=UNSPECIALIZED)
+@triton.jit(do_not_specialize=GATHER_SIZES)
 def image_gradient_kernel(
     grad, normalization, cells, fractions, touched, order, starts, gradient,
     channels, image_height, image_width, height, width, tiles, tiles_across, groups,
@@ -191,41 +183,71 @@ def image_gradient_kernel(
 
 def run_image_gradient(gradient: Tensor, grad: Tensor, sampling: Any, regions: Tensor) -> None:
     """Write the whole gradient [B, C, H, W]."""
-    _, index, normalization, _, options, _ = sampling
-    images, channels, image_height, image_width = gradient.shape
     count, _, height, width = grad.shape
-    real = real_type(gradient)
     cells = regions.new_empty((count, height + width), dtype=torch.int32)
-    fractions = torch.empty_like(
-        cells, dtype=torch.float64 if real == tl.float64 else torch.float32
-    )
-    touched = cells.new_empty((count, image_height + image_width, 2))
+    exact = real_type(gradient) == tl.float64
+    fractions = torch.empty_like(cells, dtype=torch.float64 if exact else torch.float32)
+    tables = (cells, fractions, new_pixel_table(gradient, grad))
+    clamp = {"CLAMP": sampling.options.clamp_to_region}
+    launch_tables(touch_tables_kernel, tables, gradient, grad, sampling, regions, clamp)
+    launch_gather(image_gradient_kernel, tables, gradient, grad, sampling)
+
+
+def new_pixel_table(gradient: Tensor, grad: Tensor) -> Tensor:
+    """For the rows, then the columns of pixels: the first sample that touches each, and how many
+    do [N, H + W, 2]."""
+    sides = gradient.shape[2] + gradient.shape[3]
+    return torch.empty((grad.shape[0], sides, 2), dtype=torch.int32, device=grad.device)
+
+
+def launch_tables(
+    kernel: Any,
+    tables: tuple[Tensor, ...],
+    gradient: Tensor,
+    grad: Tensor,
+    sampling: Any,
+    regions: Tensor,
+    constants: dict[str, Any],
+) -> None:
+    """Have the tables of samples and pixels written, a block of pixels of an axis per program."""
+    _, index, _, _, options, _ = sampling
+    images, _, image_height, image_width = gradient.shape
+    count, _, height, width = grad.shape
     blocks_y, blocks_x = -(-image_height // POSITIONS), -(-image_width // POSITIONS)
-    arguments: tuple[Any, ...] = (
-        regions, index, cells, fractions, touched,
+    arguments = (
+        regions, index, *tables,
         images, image_height, image_width, height, width, blocks_y, blocks_y + blocks_x,
         *regions.stride(), index_stride(index),
     )  # fmt: skip
     constants = {
         **geometry(options, regions),
-        "CLAMP": options.clamp_to_region,
-        "REAL": real,
+        **constants,
+        "REAL": real_type(gradient),
         "POSITIONS": POSITIONS,
         "SAMPLES": min(next_power_of_2(max(height, width)), SAMPLES),
     }
     programs = count * (blocks_y + blocks_x)
-    launching.launch(touch_tables_kernel, programs, grad.device, arguments, constants, WARPS)
+    launching.launch(kernel, programs, grad.device, arguments, constants, WARPS)
 
-    order, starts = glimpses_by_image(index, images)
+
+def launch_gather(
+    kernel: Any, tables: tuple[Tensor, ...], gradient: Tensor, grad: Tensor, sampling: Any
+) -> None:
+    """Have the gradient of the images gathered by means of the tables."""
+    images, channels, image_height, image_width = gradient.shape
+    order, starts = glimpses_by_image(sampling.image_index, images)
     cut = tiling(image_height, image_width, channels, is_interleaved(gradient), most_steps=1)
     arguments = (
-        grad, normalization, cells, fractions, touched, order, starts, gradient,
-        channels, image_height, image_width, height, width,
+        grad, sampling.normalization, *tables, order, starts, gradient,
+        channels, image_height, image_width, *grad.shape[2:],
         cut.tiles, cut.tiles_across, cut.groups, *grad.stride(), *gradient.stride(),
     )  # fmt: skip
-    constants = {"OFFSET": offset_type(gradient, grad), "REAL": real, **cut.constants}
-    programs = images * cut.programs
-    launching.launch(image_gradient_kernel, programs, grad.device, arguments, constants, WARPS)
+    constants = {
+        "OFFSET": offset_type(gradient, grad),
+        "REAL": real_type(gradient),
+        **cut.constants,
+    }
+    launching.launch(kernel, images * cut.programs, grad.device, arguments, constants, WARPS)
 
 
 def glimpses_by_image(

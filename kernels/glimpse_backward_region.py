@@ -22,24 +22,19 @@ from .axis import (
     tile_samples,
     weights_inside,
 )
-from .source import Source, geometry, index_stride
-from .tiles import WARPS, real_type, tiling
+from .tiles import Tiling
 
 SUMS = 4  # sums per tile: d / d scale_x, d / d scale_y, d / d x, d / d y, in float64
-UNSPECIALIZED = [
-    "images", "elements", "channels", "image_height", "image_width", "height", "width", "tiles",
-    "tiles_across", "groups",
-]  # fmt: skip
 
 
-@triton.jit(do_not_specialize=UNSPECIALIZED)
+@triton.jit(do_not_specialize=launching.UNSPECIALIZED)
 def region_sums_kernel(
     grad, image, regions, index, pool, normalization, sums,
     images, elements, channels, image_height, image_width, height, width,
     tiles, tiles_across, groups,
-    grad_stride_n, grad_stride_c, grad_stride_h, grad_stride_w,
     image_stride_n, image_stride_c, image_stride_h, image_stride_w,
     region_stride_n, region_stride_k, index_stride,
+    grad_stride_n, grad_stride_c, grad_stride_h, grad_stride_w,
     NUMBERS: tl.constexpr, ALIGN: tl.constexpr, BORDER: tl.constexpr, CLAMP: tl.constexpr,
     OFFSET: tl.constexpr, REAL: tl.constexpr,
     INTERLEAVED: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr, STEPS: tl.constexpr,
@@ -182,26 +177,18 @@ def region_gradient_kernel(
 def run_region_sums(grad: Tensor, sampling: Any, regions: Tensor) -> Tensor:
     """Partial sums [N, tiles, 4] of d loss / d (scale_x, scale_y, x, y), float64."""
     image, index, normalization, pool, options, _ = sampling
-    count, channels, height, width = grad.shape
-    source = Source.of(image, pool)
-    cut = tiling(height, width, channels, source.interleaved, most_steps=4)
-    sums = image.new_empty((count, cut.programs, SUMS), dtype=torch.float64)
-    arguments: tuple[Any, ...] = (
-        grad, image, regions, index, pool, normalization, sums,
-        source.images, source.elements, channels, source.height, source.width, height, width,
-        cut.tiles, cut.tiles_across, cut.groups,
-        *grad.stride(), *source.strides, *regions.stride(), index_stride(index),
-    )  # fmt: skip
-    constants = {
-        **geometry(options, regions),
-        "CLAMP": options.clamp_to_region,
-        "OFFSET": source.offset_type(grad),
-        "REAL": real_type(image),
-        **cut.constants,
-    }
-    programs = count * cut.programs
-    launching.launch(region_sums_kernel, programs, image.device, arguments, constants, WARPS)
+    cut = sum_tiles(grad, sampling)
+    sums = image.new_empty((grad.shape[0], cut.programs, SUMS), dtype=torch.float64)
+    tensors = (grad, image, regions, index, pool, normalization, sums)
+    launching.launch_on_glimpses(
+        region_sums_kernel, tensors, sampling, regions, grad, cut, CLAMP=options.clamp_to_region
+    )
     return sums
+
+
+def sum_tiles(grad: Tensor, sampling: Any) -> Tiling:
+    """The tiles of partial sums."""
+    return launching.tiles_of(grad, sampling, most_steps=4)
 
 
 def run_region_gradient(gradient: Tensor, sums: Tensor) -> None:

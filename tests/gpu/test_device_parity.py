@@ -182,13 +182,15 @@ def test_memcheck_gradients(device: str, kernel: str, layout: str, dtype: torch.
     assert_close(ours_image.grad.cpu(), exact_image.grad, OUTPUT[dtype], unit=terms**0.5)
 
 
-def test_same_bits_every_time(device: str, kernel: str) -> None:
+@pytest.mark.parametrize("antialias", [False, True])
+def test_same_bits_every_time(device: str, kernel: str, antialias: bool) -> None:
     image = random_image((8, 3, 64, 64), torch.float32).to(device)
     grad = random_image((8, 3, 32, 32), torch.float32, seed=3).to(device)
 
     def gradients() -> tuple[Tensor, ...]:
         inputs = (image.clone().requires_grad_(), random_region(8).to(device).requires_grad_())
-        return torch.autograd.grad(glimpse(*inputs, 32, backend=kernel), inputs, grad)
+        samples = glimpse(*inputs, 32, backend=kernel, antialias=antialias)
+        return torch.autograd.grad(samples, inputs, grad)
 
     first = gradients()
     for _ in range(5):
@@ -196,20 +198,21 @@ def test_same_bits_every_time(device: str, kernel: str) -> None:
             assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_memcheck_logits(device: str, kernel: str, dtype: torch.dtype) -> None:
+def test_memcheck_logits(device: str, kernel: str, dtype: torch.dtype, antialias: bool) -> None:
     image = random_image((4, 3, 50, 45), torch.float32).to(dtype)
     logits = random_image((4, 3), torch.float64, seed=7).to(dtype)
-    grad = random_image((4, 3, 21, 21), dtype, seed=8)
+    grad = random_image((4, 3, 11, 21), dtype, seed=8)
     exact = logits.double().clone().requires_grad_()
     p = torch.sigmoid(exact)
     scale = p[:, :1] * 0.3 + 0.2
     expected_region = torch.cat([scale, (2 * p[:, 1:] - 1) * (1 - scale)], dim=1)
-    expected = expected_glimpse(image, expected_region, (21, 21))
+    expected = expected_glimpse(image, expected_region, (11, 21), antialias=antialias)
     expected.backward(grad.double())
     ours = logits.to(device).requires_grad_()
     samples, region = glimpse_from_logits(
-        image.to(device), ours, 21, gradient_scale=0.02, backend=kernel
+        image.to(device), ours, (11, 21), gradient_scale=0.02, backend=kernel, antialias=antialias
     )
     assert_close(region.cpu(), expected_region.detach(), OUTPUT[dtype])
     # The region is rounded to its dtype before it is sampled at: half a unit of it, times slopes.

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from .export_table import export_table
+from .peers_table import peers_section
 from .rows import RESULTS
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS, README = ROOT / "BENCHMARKS.md", ROOT / "README.md"
 DEPLOYMENT = ROOT / "docs" / "deployment.md"
 IMAGES = ROOT / "docs" / "images.md"
+PEERS = RESULTS / "peers"
 LAZY_READING = RESULTS / "streams" / "lazy_reading.json"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 NEVER_ON_A_GPU = (
@@ -235,6 +237,8 @@ def benchmarks_page(results: list[Result]) -> str:
             f"{', '.join(map(str, threads))} thread(s)",
             *tables(result),
         ]
+    for path in sorted(PEERS.glob("*.json")):
+        lines += peers_section(json.loads(path.read_text(encoding="utf-8")))
     return "\n".join(lines) + "\n"
 
 

@@ -15,7 +15,7 @@ from .ops.backends import choice, cpu
 
 _PACKAGES = (
     "triton", "numpy", "safetensors", "matplotlib", "rich", "typer", "tensorboard",
-    "torchvision", "timm", "kornia", "opencv-python-headless",
+    "torchvision", "timm", "kornia", "opencv-python-headless", "onnxruntime", "openvino", "nncf",
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ FLOORS = (
     ("data",),
     ("engine",),
     ("training", "evaluation", "export", "pictures", "env"),
-    ("demo", "engine_speed", "large_demo", "large_scene", "reproduction"),
+    ("demo", "engine_speed", "engine_peers", "large_demo", "large_scene", "reproduction"),
     ("cli", "__main__"),
 )
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from .. import console
 from ..options import shared as options
 from ..options.engine import Precision
-from ..options.option import option
+from ..options.option import option, switch
 
 if TYPE_CHECKING:
+    from ...engine_peers import Peer
     from ...engine_speed import ExitSpeed
 
 bench = typer.Typer(
@@ -37,12 +39,19 @@ def bench_engine(
     ] = 500,
     budget: Annotated[float, option("N", "Seconds the measurement may take.", min=0)] = 20.0,
     precision: Precision = "fp32",
+    compiled: Annotated[
+        bool, switch("Also time torch.compile, which compiles for minutes.", "--compiled")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Time the engine against the published algorithm, and measure what early exit saves."""
+    """Time the engine against the published algorithm and other runtimes, and early exit.
+
+    The other runtimes are those that are installed: OpenVINO and ONNX Runtime.
+    """
     screen = console.output()
     with screen.status("loading"):
         from ... import demo as show
+        from ...engine_peers import compare_with_runtimes
         from ...engine_speed import compare_engine, deviation, measure_exits
         from ...threads import fixed_threads
         from .demo import machine, speed_table
@@ -54,9 +63,13 @@ def bench_engine(
         off = None
         if precision != "fp32":
             off = deviation(model, scenes, slots, precision)
-        for row in compare_engine(model, scenes, slots, budget * 2 / 3, precision):
+        for row in compare_engine(model, scenes, slots, budget / 3, precision):
             rows.append(row)
             status.update(f"measuring: {row.case} done")
+        peers = {}
+        for case, found in compare_with_runtimes(budget / 3, precision, compiled=compiled):
+            peers[case] = found
+            status.update(f"measuring: {case}, other runtimes done")
         exits = measure_exits(model, scenes, slots, budget / 3, precision)
     if as_json:
         console.print_json(
@@ -64,6 +77,7 @@ def bench_engine(
                 "precision": precision,
                 "deviation": off and asdict(off),
                 "cases": [asdict(row) for row in rows],
+                "peers": {case: [asdict(peer) for peer in found] for case, found in peers.items()},
                 "exits": [asdict(row) for row in exits],
             }
         )
@@ -71,6 +85,8 @@ def bench_engine(
         screen.print(speed_table(rows, threads, *machine()))
         if off is not None:
             screen.print(f"toy network in {precision} against float32 {off}")
+        for case, found in peers.items():
+            screen.print(peers_table(case, found, threads, precision))
         screen.print(_exit_table(exits, slots))
     disagreeing = [row.case for row in rows if not row.agrees]
     if disagreeing:
@@ -78,6 +94,35 @@ def bench_engine(
             "results must agree with the published algorithm before speed is measured; "
             f"they do not in: {'; '.join(disagreeing)}"
         )
+
+
+def peers_table(case: str, peers: list[Peer], threads: int, precision: str) -> Table:
+    """Latencies of a network in every runner, and their ratios."""
+    table = console.new_table(
+        f"{case}, {precision}, {threads} thread{'s' if threads > 1 else ''}: other runtimes",
+        caption="one step and backbone alone: a glimpse of each image\n"
+        "of best: time divided by that of the fastest FF-Net, or, for a step and its backbone, "
+        "of the fastest library's backbone alone; median of the rounds",
+    )
+    for name in ("what", "runner"):
+        table.add_column(name, no_wrap=True)
+    for name in ("50 %", "90 %", "99 %", "of best", "of eager"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for peer in peers:
+        if peer.refusal is not None:
+            table.add_row("-", peer.runner, peer.refusal)
+            continue
+        if not peer.seconds:
+            table.add_row(
+                peer.what, peer.runner, Text(f"off by {peer.difference:.0e}", style="red")
+            )
+            continue
+        times = [console.duration(peer.seconds[name]) for name in ("p50", "p90", "p99")]
+        best = peer.against.get("best FF-Net") or peer.against.get("best library")
+        eager = peer.against.get("eager")
+        ratios = [f"{each['p50']:.2f}" if each else "-" for each in (best, eager)]
+        table.add_row(peer.what, peer.runner, *times, *ratios)
+    return table
 
 
 def _exit_table(rows: list[ExitSpeed], slots: int) -> Table:

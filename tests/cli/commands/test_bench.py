@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet_fast import demo, engine_speed
+from mgnet_fast import create_model, demo, engine_peers, engine_speed
 from mgnet_fast.demo import Comparison, load_model, load_scenes
 from mgnet_fast.engine.convolutions import quantized_convolution
+from mgnet_fast.engine_peers import Peer, compare_peers
 from mgnet_fast.engine_speed import THRESHOLDS, compare_engine, measure_exits
 
 
@@ -47,6 +48,37 @@ def test_exits_are_measured_against_never() -> None:
     assert all(0 < row.accuracy <= 1 and row.images_per_second > 0 for row in rows)
 
 
+def test_peers_are_compared_before_they_are_timed() -> None:
+    """Every form in every runner, and its ratios to the best rival."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        glimpses, large = (create_model(name).eval() for name in ("mgnet_toy", "ffnet_toy"))
+        images = torch.randn(2, 1, 112, 112)
+    found = compare_peers(glimpses, large, images, 0.0, runners=("packed", "cudagraph"))
+    *timed, refused = found
+    assert refused.runner == "cudagraph"
+    assert refused.refusal is not None
+    assert [(peer.what, peer.runner) for peer in timed] == [
+        (what, runner)
+        for runner in (engine_peers.EAGER, "packed")
+        for what in ("MGNet, T = 3", "FF-Net", "one step", "backbone alone")
+    ]
+    for peer in timed:
+        assert peer.difference <= peer.agreement
+        assert peer.rounds >= engine_peers.LEAST_ROUNDS
+        assert peer.seconds["p20"] <= peer.seconds["p50"] <= peer.seconds["p99"]
+        assert set(peer.against) <= {"best FF-Net", "eager"}
+    best = min((peer for peer in timed if peer.what == "FF-Net"), key=lambda p: p.seconds["p50"])
+    assert best.against["best FF-Net"] == dict.fromkeys(best.seconds, 1.0)
+
+
+def test_a_peer_with_other_results_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, large = (create_model(name).eval() for name in ("mgnet_toy", "ffnet_toy"))
+    monkeypatch.setitem(engine_speed.AGREEMENTS, "fp32", -1.0)
+    found = compare_peers(model, large, torch.randn(1, 1, 112, 112), 0.0, runners=())
+    assert all(peer.seconds == {} and peer.rounds == 0 for peer in found)
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comparisons are made up; the streams with exit rules run."""
@@ -54,7 +86,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     def made_up(*_: object) -> Iterator[Comparison]:
         yield Comparison("toy, 8 slots", 1e-5, 2.0, 1.0, 2.0, 1.9, 2.1, 5)
 
+    def peers(*_: object, compiled: bool) -> Iterator[tuple[str, list[Peer]]]:
+        seconds = {"p50": 0.25, "p90": 0.5, "p99": 0.75}
+        ratios = {"best FF-Net": {"p50": 0.8}, "eager": {"p50": 0.4}}
+        timed = Peer("MGNet, T = 4", "packed", 1e-6, 1e-3, seconds, ratios, 5)
+        wrong = Peer("FF-Net", "packed", 0.5, 1e-3)
+        yield "ResNet-18, 1 image", [timed, wrong, Peer("", "openvino", refusal="not installed")]
+
     monkeypatch.setattr(engine_speed, "compare_engine", made_up)
+    monkeypatch.setattr(engine_peers, "compare_with_runtimes", peers)
 
 
 def test_tables(command, quick: None) -> None:
@@ -63,6 +103,11 @@ def test_tables(command, quick: None) -> None:
     assert "2.0x" in result.out
     assert "early exit, toy network, 8 slots" in result.out
     assert "never" in result.out
+    lines = [line.split() for line in result.out.splitlines()]
+    timed = "MGNet, T = 4 packed 250 ms 500 ms 750 ms 0.80 0.40"
+    assert timed.split() in lines
+    assert ["FF-Net", "packed", "off", "by", "5e-01"] in lines
+    assert ["-", "openvino", "not", "installed"] in lines
 
 
 def test_json(command, quick: None) -> None:
@@ -71,6 +116,7 @@ def test_json(command, quick: None) -> None:
     assert found["cases"][0]["ratio"] == 2.0
     assert len(found["exits"]) == 1 + len(THRESHOLDS)
     assert (found["precision"], found["deviation"]) == ("fp32", None)
+    assert found["peers"]["ResNet-18, 1 image"][0]["seconds"]["p99"] == 0.75
 
 
 @pytest.mark.skipif(
@@ -101,6 +147,7 @@ def test_int8_agrees_well_enough_to_be_measured(monkeypatch: pytest.MonkeyPatch)
 def test_disagreement_is_an_error(command, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Comparison("toy, 8 slots", 1.0)
     monkeypatch.setattr(engine_speed, "compare_engine", lambda *_: iter([wrong]))
+    monkeypatch.setattr(engine_peers, "compare_with_runtimes", lambda *_, **__: iter([]))
     result = command("bench", "engine", "--images", 5, "--slots", 2, "--budget", 0)
     assert result.code == 1
     assert "they do not in: toy, 8 slots" in result.err

@@ -11,8 +11,8 @@ namespace mgnet {
 namespace {
 
 constexpr double kMicrosecondsPerProduct = 2e-5;
-constexpr int64_t kPixelsTogether = 288;  // their sums stay in the first-level cache
-constexpr int64_t kShortRow = 64;
+constexpr int64_t kPixelsTogether = 288;    // their sums stay in the first-level cache
+constexpr int64_t kShortRow = 192;          // inputs
 constexpr int64_t kNearBytes = 512 * 1024;  // stay in the second-level cache
 constexpr int64_t kLargestSize = 1 << 20;
 constexpr double kMostElements = INT32_MAX;

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mgnet_fast.engine.convolutions.folded_convolution import FoldedConvolution
 from mgnet_fast.engine.convolutions.native_convolution import NativeConvolution, takes
-from mgnet_fast.engine.convolutions.weight_storage import LANES, STORAGES, stored
+from mgnet_fast.engine.convolutions.weight_storage import LANES, STORAGES, WeightMemory, stored
 
 # Channels, outputs, kernel, stride, padding, height, width: layers of ResNets and of the toy CNN,
 # maps of one pixel, outputs that do not fill a block, and maps of several strips.
@@ -49,7 +49,7 @@ def maps(layer: tuple[int, ...], count: int) -> Tensor:
 
 def exact(of: FoldedConvolution, storage: str, x: Tensor) -> Tensor:
     """The sums in float64, with the weights as they are stored."""
-    values, scale = stored(of.weight, storage)
+    values, scale = stored(of.weight, storage, WeightMemory())
     blocks, height, width, inputs, lanes = values.shape
     weight = values.double().permute(0, 4, 3, 1, 2).reshape(blocks * lanes, inputs, height, width)
     weight = weight * scale.double().view(-1, 1, 1, 1)
@@ -157,7 +157,7 @@ def test_stored_weights_are_rounded_once(storage: str, rounding: float) -> None:
     weight[0] *= 1e9
     weight[1] *= 1e-9
     weight[2] = 0
-    values, scale = stored(weight, storage)
+    values, scale = stored(weight, storage, WeightMemory())
     assert values.shape == (2, 3, 3, 6, LANES)
     rows = values.permute(0, 4, 3, 1, 2).reshape(32, 6, 3, 3).double()
     found = rows * scale.double().view(-1, 1, 1, 1)
@@ -169,7 +169,7 @@ def test_stored_weights_are_rounded_once(storage: str, rounding: float) -> None:
 def test_weights_in_bytes_are_within_half_a_step() -> None:
     weight = folded((6, 20, 3, 1, 1, 6, 6)).weight
     weight[2] = 0
-    values, scale = stored(weight, "int8")
+    values, scale = stored(weight, "int8", WeightMemory())
     rows = values.permute(0, 4, 3, 1, 2).reshape(32, 6, 3, 3).double()[:20]
     step = scale.double()[:20].view(-1, 1, 1, 1)
     assert bool(((rows * step - weight).abs() <= 0.50001 * step).all())

@@ -18,6 +18,7 @@ from ...ops.backends import native
 from . import backbone_structure, native_convolution
 from .folded_convolution import FoldedConvolution
 from .native_convolution import NativeConvolution
+from .weight_storage import WeightMemory
 
 _MOST_PLANS = 4  # input sizes whose plans are kept
 
@@ -133,7 +134,7 @@ class _Recorder:
     """Records what is computed; see :class:`.backbone_structure.Arithmetic`."""
 
     def __init__(self, weights: str) -> None:
-        self._weights = weights
+        self._weights, self._memory = weights, WeightMemory()
         self._recording = _Recording(_Map(0, 1, 1, 1))
 
     def record(self, features: Callable[[_Map], _Map], source: _Map) -> _Recording:
@@ -142,7 +143,7 @@ class _Recorder:
         return self._recording
 
     def convolution(self, folded: FoldedConvolution) -> Callable[..., _Map]:
-        convolution = NativeConvolution(folded, self._weights)
+        convolution = NativeConvolution(folded, self._weights, self._memory)
 
         def run(x: _Map, other: _Map | None = None) -> _Map:
             recording = self._recording

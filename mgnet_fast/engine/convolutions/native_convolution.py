@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...ops.backends import native
 from .folded_convolution import FoldedConvolution
-from .weight_storage import padded_channels, stored
+from .weight_storage import WeightMemory, padded_channels, stored
 
 _MOST_PLANS = 4  # map sizes whose plans are kept
 _TYPES = {torch.float32: 0, torch.float16: 1, torch.int8: 2}
@@ -30,11 +30,17 @@ class NativeConvolution:
     Args:
         folded: the convolution; :func:`takes` must be True for it.
         storage: of the weights: "fp32", "fp16" or "int8". The arithmetic is float32.
+        memory: where to put them, by default on their own.
     """
 
-    def __init__(self, folded: FoldedConvolution, storage: str = "fp32") -> None:
+    def __init__(
+        self,
+        folded: FoldedConvolution,
+        storage: str = "fp32",
+        memory: WeightMemory | None = None,
+    ) -> None:
         outputs, inputs, *kernel = folded.weight.shape
-        self._weight, self._scale = stored(folded.weight, storage)
+        self._weight, self._scale = stored(folded.weight, storage, memory or WeightMemory())
         self._bias = padded_channels(folded.bias)
         self._axes = tuple(zip(kernel, folded.stride, folded.padding, strict=True))
         self._sizes = (inputs, outputs, *kernel, *folded.stride, *folded.padding)

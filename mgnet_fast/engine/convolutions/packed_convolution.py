@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from . import native_convolution
 from .folded_convolution import FoldedConvolution
 from .native_convolution import NativeConvolution
+from .weight_storage import WeightMemory
 
 _MOST_PACKED = 2  # image sizes kept; each needs a copy of the weights
 # Bounds for sums of some hundred products of about N(0, 1), in another order or rounded.
@@ -79,12 +80,12 @@ class PackedArithmetic:
     """
 
     def __init__(self, dtype: torch.dtype = torch.float32, weights: str = "fp32") -> None:
-        self._dtype, self._weights = dtype, weights
+        self._dtype, self._weights, self._memory = dtype, weights, WeightMemory()
         self._has_kernels = dtype == torch.float32 and native_convolution.refusal() is None
 
     def convolution(self, folded: FoldedConvolution) -> PackedConvolution | NativeConvolution:
         if self._has_kernels and native_convolution.takes(folded):
-            return NativeConvolution(folded, self._weights)
+            return NativeConvolution(folded, self._weights, self._memory)
         return PackedConvolution(folded, self._dtype)
 
     def max_pool(self, x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:

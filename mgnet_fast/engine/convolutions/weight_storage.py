@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -12,6 +13,37 @@ from torch import Tensor
 
 LANES = 16  # output channels of a block, side by side
 _HUGE_PAGE = 1 << 21
+_CHUNK = 1 << 26  # of address space: what is not used costs nothing
+
+
+class WeightMemory:
+    """Places the weights of a backbone one after the other, in the order in which they are read.
+
+    The kernels ask for what lies after the weights at hand, which is the next layer. The memory has
+    pages of 2 MB where the system gives them, which are read 1.1 to 1.4 times as fast as pages of
+    4 KB. It is freed with the last tensor in it.
+    """
+
+    def __init__(self) -> None:
+        self._free = torch.empty(0, dtype=torch.uint8)
+
+    def take(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Memory for a contiguous tensor."""
+        size = math.prod(shape) * dtype.itemsize
+        if size > len(self._free):
+            self._free = _large_pages(max(size, _CHUNK))
+        taken, self._free = self._free[:size], self._free[-(-size // 64) * 64 :]
+        return taken.view(dtype).view(shape)
+
+
+def _large_pages(size: int) -> Tensor:
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.empty(size, dtype=torch.uint8)
+    memory = mmap.mmap(-1, size + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):  # a system without them
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    whole = torch.frombuffer(memory, dtype=torch.uint8)
+    return whole[-whole.data_ptr() % _HUGE_PAGE :]
 
 
 class StoredWeight(NamedTuple):
@@ -26,7 +58,7 @@ class StoredWeight(NamedTuple):
     scale: Tensor
 
 
-def stored(weight: Tensor, storage: str) -> StoredWeight:
+def stored(weight: Tensor, storage: str, memory: WeightMemory) -> StoredWeight:
     """``weight`` (float64 [O, I, h, w]) rounded once, in the order that the kernels read it.
 
     - "fp32": to float32, scale 1.
@@ -41,7 +73,7 @@ def stored(weight: Tensor, storage: str) -> StoredWeight:
     padded = values.new_zeros(blocks * LANES, inputs, height, width)
     padded[:outputs] = values
     order = padded.view(blocks, LANES, inputs, height, width).permute(0, 3, 4, 2, 1)
-    in_order = _in_large_pages(order.shape, order.dtype).copy_(order)
+    in_order = memory.take(order.shape, order.dtype).copy_(order)
     return StoredWeight(in_order, padded_channels(scale))
 
 
@@ -78,18 +110,3 @@ _ROUNDED: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "int8": _bytes,
 }
 STORAGES = tuple(_ROUNDED)
-
-
-def _in_large_pages(shape: torch.Size, dtype: torch.dtype) -> Tensor:
-    """Memory in pages of 2 MB where the system gives them: large weights are read 1.1 to 1.4 times
-    as fast as from pages of 4 KB."""
-    count = shape.numel()
-    size = count * dtype.itemsize
-    if size < _HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return torch.empty(shape, dtype=dtype)
-    memory = mmap.mmap(-1, size + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with suppress(OSError):  # a system without them
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    whole = torch.frombuffer(memory, dtype=torch.uint8)
-    start = -whole.data_ptr() % _HUGE_PAGE
-    return whole[start : start + size].view(dtype).view(shape)

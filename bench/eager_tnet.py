@@ -17,9 +17,12 @@ def eager_tnet(model: TNet, images: Tensor) -> Tensor:
     All cells of every image or crop are cut out before the best ones are gathered.
     """
     config = model.config
-    mean, std = (torch.tensor(each).view(-1, 1, 1) for each in (config.mean, config.std))
+    mean, std = (
+        torch.tensor(each, device=images.device).view(-1, 1, 1)
+        for each in (config.mean, config.std)
+    )
     crops = images.float().div(255).sub(mean).div(std)[:, None]  # [B, R, C, p, q]
-    cell = torch.zeros(len(images), 1, 2, dtype=torch.int64)
+    cell = torch.zeros(len(images), 1, 2, dtype=torch.int64, device=images.device)
     features = []
     for level in range(config.num_glimpses):
         seen = _looked_at(model, crops.flatten(0, 1))
@@ -54,7 +57,7 @@ def _gathered(crops: Tensor, chosen: Tensor, grid: int, overlap: float) -> Tenso
     cells = padded.unfold(2, high, down).unfold(3, wide, right)  # [B R, C, n, n, p, q]
     cells = cells.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)
     index = chosen.flatten(0, 1)
-    picked = cells[torch.arange(len(cells))[:, None], index]
+    picked = cells[torch.arange(len(cells), device=index.device)[:, None], index]
     return picked.view(len(crops), -1, *picked.shape[2:])
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-MEASURING = ("latency", "engine", "glimpse", "tensorrt")
+MEASURING = ("latency", "engine", "glimpse", "tnet", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def parts(
     if device == "cuda" and sanitizer:
         memcheck = (sanitizer, "--tool", "memcheck", "--error-exitcode", "9")
         yield Part("memcheck", 60, (*memcheck, *pytest, "-k", "memcheck"), on_device)
-    for name, seconds in (("latency", 40), ("engine", 130), ("glimpse", 150)):
+    for name, seconds in (("latency", 40), ("engine", 130), ("glimpse", 130), ("tnet", 30)):
         yield Part(name, seconds, (*program, *dry, "--measure", name), environment)
 
 
@@ -161,6 +161,7 @@ def measure(what: str, device: str, out: Path) -> int:
     from . import glimpse as gpu_glimpse
     from . import latency as gpu_latency
     from . import tensorrt as gpu_tensorrt
+    from . import tnet as gpu_tnet
     from .device_time import DeviceClock
 
     clock = DeviceClock(device)
@@ -175,6 +176,7 @@ def measure(what: str, device: str, out: Path) -> int:
         "engine": lambda: gpu_engine.rows(
             clock, gpu_engine.TINY if is_dry else gpu_engine.CASES, seconds
         ),
+        "tnet": lambda: gpu_tnet.rows(clock, gpu_tnet.TINY if is_dry else gpu_tnet.CASES, seconds),
         "tensorrt": lambda: gpu_tensorrt.rows(clock, seconds, out),
     }
     for item in sources[what]():

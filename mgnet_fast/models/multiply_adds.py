@@ -62,7 +62,8 @@ def count_multiply_adds(
     steps = model.checked_steps(num_glimpses)
     looks = sum(model.looks_within(steps))
     glimpse = (model.config.in_chans, *model.config.glimpse_shape(image_shape))
-    with evaluation_mode(model), torch.no_grad():
+    # In inference mode the counter would see convolutions under another name.
+    with torch.inference_mode(False), torch.no_grad(), evaluation_mode(model):
         costs, dim = _backbone_costs(model, glimpse)
         others = model.published_multiply_adds(steps, convention)
         if others is None:

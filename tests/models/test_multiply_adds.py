@@ -87,6 +87,14 @@ class Mixture(nn.Module):
         return nn.functional.linear(self.fc(self.up(x).mean(dim=(2, 3))), self.extra)
 
 
+def test_inference_mode_counts_the_same() -> None:
+    model = create_model("mgnet_toy")
+    expected = count_multiply_adds(model, 112)
+    with torch.inference_mode():
+        assert count_multiply_adds(model, 112) == expected
+        assert count_multiply_adds(create_model("mgnet_toy"), 112) == expected
+
+
 def test_a_foreign_backbone_is_counted_by_what_it_does() -> None:
     model = MGNet(MGNetConfig(num_classes=2, num_glimpses=1, glimpse_size=6), Mixture())
     backbone = 3 * 36 * 4 * 4 + 4 * 5 + 5 * 5

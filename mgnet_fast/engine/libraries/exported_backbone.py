@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from ...models import GlimpseNetwork
+from ...models.network import has_own_glimpse_size
 from .library import CannotRun
 from .silence import silence
 
 _ROWS = 2  # of the example: an example of one row would fix the number of rows
-_IMAGES = ((224, 224), (208, 240))  # sides: the glimpses of both tell whether theirs are open
+_IMAGE = (208, 240)  # of the example: the exporter may take two equal open sides for one number
 
 
 def exported_backbone(network: GlimpseNetwork) -> ExportedProgram:
@@ -27,7 +28,7 @@ def exported_backbone(network: GlimpseNetwork) -> ExportedProgram:
         CannotRun: torch cannot export it, or only for one number of glimpses.
     """
     shape: dict[int, Any] = {0: Dim("glimpses", min=1)}
-    if _has_open_sides(network):
+    if not has_own_glimpse_size(network.config):
         shape |= {2: Dim.AUTO, 3: Dim.AUTO}
     name = type(network.backbone).__name__
     with torch.inference_mode(False), torch.no_grad(), silence():
@@ -43,13 +44,6 @@ def exported_backbone(network: GlimpseNetwork) -> ExportedProgram:
 
 def example_glimpses(network: GlimpseNetwork, count: int) -> Tensor:
     """Noise N(0, 1) in a shape that the backbone takes, float32 [count, C, h, w]."""
-    # The exporter takes two open sides of the same length for one number.
-    image = _IMAGES[1] if _has_open_sides(network) else _IMAGES[0]
-    sides = network.config.glimpse_shape(image)
+    sides = network.config.glimpse_shape(_IMAGE)
     generator = torch.Generator().manual_seed(0)
     return torch.randn(count, network.config.in_chans, *sides, generator=generator)
-
-
-def _has_open_sides(network: GlimpseNetwork) -> bool:
-    first, second = (network.config.glimpse_shape(image) for image in _IMAGES)
-    return bool(first != second)

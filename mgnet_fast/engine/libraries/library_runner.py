@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from ..runners.eager import runner_of
 from ..runners.kind import RunnerRequest
@@ -28,7 +29,9 @@ def library_runner(request: RunnerRequest, open_program: Callable[[int], Program
     network = request.network()
     with torch.inference_mode():
         noise = example_glimpses(network, _ROWS)
-        expected = network.backbone(noise).float()
+        expected = network.backbone(noise)
+        if not isinstance(expected, Tensor):
+            raise CannotRun(f"a backbone must return a Tensor, got {type(expected).__name__}")
         network.backbone = LibraryBackbone(network.backbone, open_program)
         try:
             found = network.backbone(noise)

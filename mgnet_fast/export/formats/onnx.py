@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
 import os
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ from torch import Tensor, nn
 
 from ...engine.artefacts.onnx_session import open_session, require
 from ...engine.artefacts.step_artefact import METADATA_KEY, STEP_INPUTS, STEP_OUTPUTS
+from ...engine.libraries.silence import silence
 from ...models import GlimpseNetwork, MGNet
 from ..graphs.loop import INPUT_NAME, PlainLoop, build_loop, output_names
 from ..graphs.names import shorten_names
@@ -59,7 +56,7 @@ def write_onnx(
     else:
         module = build_loop(PlainLoop, model, options)
     program = exported_program(module, model, options)
-    with _silence():
+    with silence():
         converted = torch.onnx.export(
             program,
             (),
@@ -79,20 +76,6 @@ def write_onnx(
             raise ValueError("calibration must be images for precision int8, got None")
         assert isinstance(model, MGNet)
         quantize(Path(path), model, options, calibration, symmetric=symmetric)
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Silence the exporter's progress, its deprecation warnings and a note about torchvision."""
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(before)
 
 
 def describe_onnx(path: Path, manifest: Mapping[str, Any]) -> None:

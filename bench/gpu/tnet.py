@@ -12,9 +12,9 @@ from torch import Tensor
 
 from mgnet_fast import Engine, Never, create_model
 
-from ..eager_tnet import eager_tnet
 from ..interleaved import compare
 from ..rows import Row
+from ..tnet.by_hand import eager_tnet
 from .device_time import DeviceClock
 
 TOLERANCE = 1e-3  # relative to the largest logit, where both look at the same cells

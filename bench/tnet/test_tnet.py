@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.conftest import Versus
 from bench.cpu.engine_cases import slots_in_words
-from bench.eager_tnet import eager_tnet
+from bench.tnet.by_hand import eager_tnet
 from mgnet_fast import Engine, Never, TNet, create_model
 from mgnet_fast.models import GlimpseNetwork
 

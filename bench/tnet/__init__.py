@@ -1,0 +1,1 @@
+"""TNet: the network written by hand, and the benchmarks on a CPU."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mgnet_fast.engine_peers import HALF_WEIGHTS
+
 Row = dict[str, Any]
 
 # The goals: a sentence, the largest ratio, and which row against which rival. Of several rows the
-# fastest counts: the engine may run in any of its runners.
+# fastest counts, because the engine may run in any of its runners; its weights are float32 unless
+# the goal names others.
 GOALS: tuple[tuple[str, float, Row, str], ...] = (
     (
         "a step of the engine against the best library's backbone alone, ResNet-18, batch 1",
@@ -17,7 +20,13 @@ GOALS: tuple[tuple[str, float, Row, str], ...] = (
         "best library",
     ),
     (
-        "the same, ResNet-50",
+        "the same with weights in float16",
+        0.80,
+        {"network": "ResNet-18", "batch": 1, "what": "one step", "runner": HALF_WEIGHTS},
+        "best library",
+    ),
+    (
+        "a step in float32 against the best library's backbone alone, ResNet-50, batch 1",
         1.0,
         {"network": "ResNet-50", "batch": 1, "what": "one step", "runner": "packed"},
         "best library",
@@ -68,6 +77,8 @@ def goal_rows(rows: list[Row]) -> Iterator[tuple[str, float, Row | None, str]]:
     for sentence, bar, wanted, rival in GOALS:
         fields = {**wanted, "threads": 1, "precision": "fp32"}
         found = [row for row in rows if fields.items() <= row.items() and rival in row["against"]]
+        if "runner" not in wanted:
+            found = [row for row in found if row["runner"] != HALF_WEIGHTS]
         best = min(found, key=lambda row: row["against"][rival]["p50"], default=None)
         yield sentence, bar, best, rival
 

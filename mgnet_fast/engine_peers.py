@@ -12,6 +12,7 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -30,6 +31,9 @@ EAGER = "PyTorch, eager"
 
 RUNNERS = ("packed", "openvino", "onnxruntime")
 LIBRARIES = ("openvino", "onnxruntime")
+HALF_WEIGHTS = "packed, fp16 weights"
+"""The runner that stores the weights of a float32 backbone in float16; it is no rival of others."""
+
 LEAST_ROUNDS = 5
 _PERCENTILES = (20, 50, 80, 90, 99)
 
@@ -134,9 +138,12 @@ def compare_peers(
             found += _contestants(runner, glimpses, large, images, expected, settings)
         except ValueError as reason:
             refused.append(Peer("", runner, refusal=str(reason)))
+    if precision == "fp32" and "packed" in runners:
+        found += _with_half_weights(glimpses, images, expected)
     agreeing, peers = [], []
     for each in found:
-        difference, agreement = _difference(each.run(), each.expected), AGREEMENTS[precision]
+        difference = _difference(each.run(), each.expected)
+        agreement = AGREEMENTS["fp16" if each.runner == HALF_WEIGHTS else precision]
         peer = Peer(each.what, each.runner, difference, agreement)
         if difference <= agreement:
             agreeing.append((each, peer))
@@ -186,6 +193,18 @@ def _contestants(
     if runner != "compiled":  # which has no backbone of its own
         runs["backbone alone"] = _backbone_alone(small, images)
     return [_Contestant(what, runner, run, expected[what]) for what, run in runs.items()]
+
+
+def _with_half_weights(
+    glimpses: MGNet, images: Tensor, expected: dict[str, Tensor]
+) -> Iterator[_Contestant]:
+    try:
+        engine = Engine(glimpses, runner="packed", slots=len(images), exit=Never(), weights="fp16")
+    except ValueError:  # this processor has no kernels for them
+        return
+    first = engine.with_exit(Never(max_glimpses=1))
+    for what, each in ((_title(glimpses), engine), ("one step", first)):
+        yield _Contestant(what, HALF_WEIGHTS, partial(_logits, each, images), expected[what])
 
 
 def _backbone_alone(engine: Engine, images: Tensor) -> Callable[[], Tensor]:

@@ -13,7 +13,8 @@
 namespace mgnet {
 namespace MGNET_ISA {
 
-#if defined(MGNET_ISA_AVX512)
+// Emulated AVX-512 takes the registers that are there: the emulation lacks some conversions.
+#if defined(MGNET_ISA_AVX512) && !defined(MGNET_EMULATED)
 
 struct SumLanes {
   using Floats = __m512;
@@ -36,7 +37,7 @@ struct SumLanes {
   MGNET_INLINE Floats relu(Floats v) { return _mm512_max_ps(_mm512_setzero_ps(), v); }
 };
 
-#elif defined(MGNET_ISA_AVX2)
+#elif defined(MGNET_ISA_AVX512) || defined(MGNET_ISA_AVX2)
 
 struct SumLanes {
   struct Floats {

@@ -16,6 +16,7 @@ from .mgnet.family import FFNET, MGNET
 from .network import GlimpseNetwork
 from .stored_config import StoredConfig
 from .tnet.family import TNET
+from .tnet.network import TNet
 
 # A new family is a folder beside mgnet/ and an entry here. If two families share a class, files
 # name the first.
@@ -35,8 +36,8 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> Any:
             ``timm:<name>`` or ``torchvision:<name>``. ``ffnet_*`` is the feed-forward twin:
             T = 1 and glimpses of the image's own size. ``tnet_*`` attends to cells, scale by
             scale; ``ltpa_*`` attends to its own maps.
-        pretrained: load the weights that the package contains (``mgnet_toy`` only; with
-            ``antialias=True`` those that were trained so).
+        pretrained: load the weights that the package contains: ``mgnet_toy`` (with
+            ``antialias=True`` those that were trained so) and ``tnet_toy``.
         **overrides: fields of the network's config (such as :class:`MGNetConfig`)
             that replace the defaults of the name. With ``in_chans`` overridden, mean and std have
             no default (uint8 is only divided by 255). With ``down_factor`` given,
@@ -106,6 +107,8 @@ def _split(name: str) -> tuple[Family, str]:
 
 def _load_shipped(model: GlimpseNetwork, family: Family, name: str) -> None:
     kind = "_antialias" if model.antialias else ""  # trained for the look that they will have
+    if not kind and isinstance(model, TNet):
+        raise ValueError(f"pretrained weights of {name} are for antialias = True, got False")
     weights = load_file(asset_path(f"{name}{kind}.safetensors"))
     wanted = model.state_dict()
     for key in list(weights):

@@ -235,5 +235,5 @@ def test_shipped_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert torch.equal(single.global_fc.fc.weight, model.global_fc.fc.weight)
     with pytest.raises(ValueError, match=r"pretrained mgnet_toy does not fit.*global_fc\.fc\.bias"):
         create_model("mgnet_toy", pretrained=True, num_classes=3)
-    with pytest.raises(ValueError, match="shipped for mgnet_toy only, got 'ffnet_toy'"):
+    with pytest.raises(ValueError, match="shipped for mgnet_toy, tnet_toy only, got 'ffnet_toy'"):
         create_model("ffnet_toy", pretrained=True)

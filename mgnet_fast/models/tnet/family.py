@@ -37,7 +37,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "base_size": 56,
         "grid": 6,
         "overlap": 0.2232,
-        "locations": (3,),
+        "locations": (4,),
         "design": "bagnet",
         "mean": (0.1307,),
         "std": (0.3081,),
@@ -140,4 +140,5 @@ TNET = Family(
     backbones=lambda: list(_SETTINGS),
     defaults=tnet_defaults,
     build=build_tnet,
+    shipped=("tnet_toy",),
 )

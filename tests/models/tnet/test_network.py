@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mgnet_fast.assets import digit_paths
+from mgnet_fast.data import DATASETS, TEST_SEED, TranslatedMNIST, read_digits
 from mgnet_fast.models import GlimpseNetwork, count_multiply_adds, create_model
 from mgnet_fast.models.network import sizes_of
 from mgnet_fast.models.tnet.config import TNetConfig
@@ -195,6 +197,21 @@ def test_bad_arguments() -> None:
 def test_bad_configs(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TNetConfig(**options)
+
+
+def test_the_shipped_weights_find_digits_in_large_scenes() -> None:
+    """The first look cannot tell the digit; four looks can: 26.5 and 98.3 % of 10,000 scenes."""
+    model = create_model("tnet_toy", pretrained=True).eval()
+    digits = read_digits(*digit_paths())
+    scenes = TranslatedMNIST(digits, seed=TEST_SEED, **DATASETS["cluttered-mnist-448"])
+    chosen = torch.arange(0, 500, 5)
+    with torch.no_grad():
+        logits = model(scenes.scenes(chosen))["n_logit"]
+    right = (logits.argmax(2) == scenes.labels[chosen]).float().mean(1)
+    assert float(right[0]) < 0.5
+    assert float(right[1]) > 0.93
+    with pytest.raises(ValueError, match="are for antialias = True, got False"):
+        create_model("tnet_toy", pretrained=True, antialias=False)
 
 
 def test_small_images_are_enlarged_like_any_crop() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mgnet_fast.export import BatchRange, ExportOptions, SizeRange, export_model
+from mgnet_fast.export import BatchRange, ExportOptions, SizeRange, export_model, write_aot
 from mgnet_fast.export.graphs.plain_looks import PlainLooks
 from mgnet_fast.functional import glimpse
 from mgnet_fast.models import GlimpseNetwork, create_model
@@ -94,7 +94,13 @@ def test_what_only_mgnets_have(
     kind: str, options: ExportOptions, what: str, tmp_path: Path
 ) -> None:
     with pytest.raises(TypeError, match=f"model must be an MGNet for {what}, got TNet"):
-        export_model(tnet(), tmp_path, kind, options)
+        export_model(tnet(), tmp_path / "out", kind, options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_step_for_other_networks(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="model must be an MGNet for what = step, got TNet"):
+        write_aot(tnet(), tmp_path / "step.pt2", ExportOptions(what="step"))
 
 
 def test_attention_over_maps_in_standard_operators(tmp_path: Path) -> None:

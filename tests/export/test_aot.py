@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.four_quarters import FourQuarters
 
 from mgnet_fast.export import (
     BatchRange,
@@ -44,15 +43,6 @@ def test_a_missing_compiler_is_named_with_its_remedy(toy, tmp_path: Path, monkey
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler, but 'g\+\+' is not on PATH"):
         aot.write_aot(toy, tmp_path / "loop.pt2", ExportOptions())
-
-
-def test_other_networks_than_mgnet_are_refused(tmp_path: Path) -> None:
-    network = FourQuarters()
-    with pytest.raises(TypeError, match="model must be an MGNet to be exported, got FourQuarters"):
-        export_model(network, tmp_path / "out", "onnx")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="model must be an MGNet to be exported, got FourQuarters"):
-        aot.write_aot(network, tmp_path / "loop.pt2", ExportOptions())  # type: ignore[arg-type]
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_package_that_is_not_there(tmp_path: Path) -> None:

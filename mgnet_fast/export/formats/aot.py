@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ... import functional
 from ...models import GlimpseNetwork, MGNet
 from ..graphs.loop import OpLoop, build_loop
+from ..graphs.parts import check_exportable
 from ..graphs.program import exported_program
 from ..graphs.step import OpStep
 from ..options import ExportOptions
@@ -32,7 +33,9 @@ def write_aot(model: GlimpseNetwork, path: str | os.PathLike[str], options: Expo
     Raises:
         RuntimeError: there is no C++ compiler.
         ValueError: the options do not fit the network.
+        TypeError: only MGNets have this form.
     """
+    check_exportable(model, "aot", options)
     compiler = os.environ.get("CXX") or "g++"
     if shutil.which(compiler.split()[0]) is None and shutil.which("clang++") is None:
         raise RuntimeError(

@@ -17,6 +17,7 @@ from ...engine.libraries.silence import silence
 from ...models import GlimpseNetwork, MGNet
 from ..graphs.loop import INPUT_NAME, PlainLoop, build_loop, output_names
 from ..graphs.names import shorten_names
+from ..graphs.parts import check_exportable
 from ..graphs.program import exported_program
 from ..graphs.quantization import quantize
 from ..graphs.step import PlainStep
@@ -45,8 +46,10 @@ def write_onnx(
     Raises:
         ImportError: onnx or onnxscript is not installed; for int8, onnxruntime.
         ValueError: the options do not fit the network, or int8 has no calibration.
+        TypeError: only MGNets have this form.
     """
     require("onnx", "onnxscript")
+    check_exportable(model, "onnx", options)
     import onnx
 
     is_step = options.what == "step"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -25,7 +25,8 @@ class Family:
         build: from config, backbone (name or module) and the backbone's number of features (None:
             found from the backbone) to a network with random weights.
         takes_foreign: whether ``timm:<name>`` and ``torchvision:<name>`` may follow the prefix.
-        shipped: full names whose trained weights the package contains.
+        shipped: full names whose trained weights the package contains, and for which values of
+            ``antialias`` it does.
         training_only: prefixes of parameters that a network for inference may lack.
     """
 
@@ -36,7 +37,7 @@ class Family:
     defaults: Callable[[str, Mapping[str, Any]], dict[str, Any]]
     build: Callable[[Any, nn.Module | str, int | None], GlimpseNetwork]
     takes_foreign: bool = False
-    shipped: tuple[str, ...] = ()
+    shipped: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
     training_only: tuple[str, ...] = ()
 
     @property

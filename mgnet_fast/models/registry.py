@@ -16,7 +16,6 @@ from .mgnet.family import FFNET, MGNET
 from .network import GlimpseNetwork
 from .stored_config import StoredConfig
 from .tnet.family import TNET
-from .tnet.network import TNet
 
 # A new family is a folder beside mgnet/ and an entry here. If two families share a class, files
 # name the first.
@@ -107,8 +106,11 @@ def _split(name: str) -> tuple[Family, str]:
 
 def _load_shipped(model: GlimpseNetwork, family: Family, name: str) -> None:
     kind = "_antialias" if model.antialias else ""  # trained for the look that they will have
-    if not kind and isinstance(model, TNet):
-        raise ValueError(f"pretrained weights of {name} are for antialias = True, got False")
+    if model.antialias not in family.shipped[name]:
+        there = " or ".join(map(str, family.shipped[name]))
+        raise ValueError(
+            f"pretrained weights of {name} are for antialias = {there}, got {model.antialias}"
+        )
     weights = load_file(asset_path(f"{name}{kind}.safetensors"))
     wanted = model.state_dict()
     for key in list(weights):

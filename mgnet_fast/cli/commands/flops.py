@@ -37,7 +37,10 @@ def flops(
     image_size: Annotated[
         int | None,
         option(
-            "N", "Side of the images in pixels.", min=1, show_default="toy 112, vgg 32, others 224"
+            "N",
+            "Side of the images in pixels.",
+            min=1,
+            show_default="toy 112, vgg 32, tnet as published, others 224",
         ),
     ] = None,
     glimpse_size: Annotated[

@@ -15,7 +15,7 @@ from PIL import Image
 from .errors import MOST_PIXELS, reasons
 from .jpeg import is_jpeg
 from .jpeg_source import JpegSource
-from .levels import Piece, Source, View, chosen_level, piece_of
+from .levels import Piece, Source, View, chosen_level, four_numbers, piece_of
 from .options import ReadOptions
 from .orientation import AS_STORED, Box, Orientation, orientation_of
 from .picture_source import PictureSource
@@ -234,5 +234,4 @@ def _open_data(data: bytes, name: str, options: ReadOptions) -> FileImage:
 
 
 def _view(region: Sequence[float], size: tuple[int, int]) -> View:
-    scale_x, scale_y, x, y = region if len(region) == 4 else (region[0], *region)
-    return View(float(scale_x), float(scale_y), float(x), float(y), *size)
+    return View(*four_numbers(region), *size)

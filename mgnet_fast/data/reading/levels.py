@@ -80,6 +80,12 @@ class View(NamedTuple):
         return down / max(self.height - 1, 1), across / max(self.width - 1, 1)
 
 
+def four_numbers(region: Sequence[float]) -> tuple[float, float, float, float]:
+    """(s_x, s_y, x, y) of a region, which may be (s, x, y)."""
+    scale_x, scale_y, x, y = region if len(region) == 4 else (region[0], *region)
+    return float(scale_x), float(scale_y), float(x), float(y)
+
+
 class Piece(NamedTuple):
     """Pixels [h, w, C] and the region (s_x, s_y, x, y) of them that a view of the image is."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...data.reading.file_image import FileImage
+from ...data.reading.levels import four_numbers
 from ...functional import glimpse
 from ...models.network import sizes_of
 from ...ops.images.image_pool import ImagePool
@@ -61,7 +61,7 @@ class FileImages:
         places = range(len(rows)) if image_index is None else image_index.tolist()
         has_corners = options.get("align_corners", True)
         pieces = [
-            self._piece(place, _four_numbers(row), size, has_corners)
+            self._piece(place, four_numbers(row), size, has_corners)
             for place, row in zip(places, rows, strict=True)
         ]
         pool = ImagePool([pixels for pixels, _ in pieces], device=self.device)
@@ -89,11 +89,6 @@ class FileImages:
         if file is None:
             raise ValueError(f"image_index must name a place with an image, got {place}")
         return file
-
-
-def _four_numbers(row: Sequence[float]) -> Region:
-    scale_x, scale_y, x, y = row if len(row) == 4 else (row[0], *row)
-    return scale_x, scale_y, x, y
 
 
 def _to_corners(region: Region, pixels: tuple[int, ...], samples: tuple[int, int]) -> Region:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-_SHOWN = 8  # most names per kind of difference in the error
+from ..differences import in_words
 
 
 def load_weights(
@@ -24,26 +24,20 @@ def load_weights(
         ValueError: names are missing or unexpected, or shapes differ; the message names them.
     """
     wanted = model.state_dict()
-    differences = [
-        _listed("missing", [name for name in wanted if name not in weights]),
-        _listed("unexpected", [name for name in weights if name not in wanted]),
-        _listed(
-            "of another shape",
-            [
-                f"{name} (want {list(wanted[name].shape)}, got {list(weights[name].shape)})"
-                for name in wanted
-                if name in weights and wanted[name].shape != weights[name].shape
-            ],
-        ),
-    ]
-    found = [difference for difference in differences if difference]
+    found = in_words(
+        [
+            ("missing", [name for name in wanted if name not in weights]),
+            ("unexpected", [name for name in weights if name not in wanted]),
+            (
+                "of another shape",
+                [
+                    f"{name} (want {list(wanted[name].shape)}, got {list(weights[name].shape)})"
+                    for name in wanted
+                    if name in weights and wanted[name].shape != weights[name].shape
+                ],
+            ),
+        ]
+    )
     if found:
-        raise ValueError(f"{source} does not fit the model's configuration: {'; '.join(found)}")
+        raise ValueError(f"{source} does not fit the model's configuration: {found}")
     model.load_state_dict(dict(weights), assign=share)
-
-
-def _listed(kind: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{kind}: {', '.join(names[:_SHOWN])}{more}"

@@ -60,7 +60,7 @@ MGNET = Family(
     defaults=mgnet_defaults,
     build=MGNet,
     takes_foreign=True,
-    shipped=("mgnet_toy",),
+    shipped={"mgnet_toy": (False, True)},
     training_only=("glimpse_fc.",),
 )
 FFNET = Family(

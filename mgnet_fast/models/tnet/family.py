@@ -140,5 +140,5 @@ TNET = Family(
     backbones=lambda: list(_SETTINGS),
     defaults=tnet_defaults,
     build=build_tnet,
-    shipped=("tnet_toy",),
+    shipped={"tnet_toy": (True,)},
 )

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from ..backbones.bagnet import BagNet77
 from ..backbones.efficientnet import EfficientNet, SqueezeExcite
+from ..differences import in_words
 from .features import AddedPosition, ClassHead, ConcatenatedPosition
 from .locations import ContextLocations, GatedLocations
 
 _BACKBONE = "feature_extraction"
-_SHOWN = 8  # most names per kind of difference in the error
 
 
 class Parts(NamedTuple):
@@ -63,25 +63,31 @@ def load_variables(parts: Parts, values: Mapping[str, Any]) -> None:
     """See :meth:`.network.TNet.load_variables`."""
     wanted = published_variables(parts)
     arrays = {name: np.asarray(value) for name, value in values.items()}
-    differences = [
-        _listed("missing", [name for name in wanted if name not in arrays]),
-        _listed("unexpected", [name for name in arrays if name not in wanted]),
-        _listed(
-            "of another shape",
-            [
-                f"{name} (want {list(variable.published_shape)}, got {list(arrays[name].shape)})"
-                for name, variable in wanted.items()
-                if name in arrays and arrays[name].shape != variable.published_shape
-            ],
-        ),
-        _listed(
-            "not made of real numbers",
-            [name for name in wanted if name in arrays and arrays[name].dtype.kind not in "fiu"],
-        ),
-    ]
-    found = [difference for difference in differences if difference]
+    found = in_words(
+        [
+            ("missing", [name for name in wanted if name not in arrays]),
+            ("unexpected", [name for name in arrays if name not in wanted]),
+            (
+                "of another shape",
+                [
+                    f"{name} (want {list(variable.published_shape)}, "
+                    f"got {list(arrays[name].shape)})"
+                    for name, variable in wanted.items()
+                    if name in arrays and arrays[name].shape != variable.published_shape
+                ],
+            ),
+            (
+                "not made of real numbers",
+                [
+                    name
+                    for name in wanted
+                    if name in arrays and arrays[name].dtype.kind not in "fiu"
+                ],
+            ),
+        ]
+    )
     if found:
-        raise ValueError(f"variables do not fit the model's configuration: {'; '.join(found)}")
+        raise ValueError(f"variables do not fit the model's configuration: {found}")
     with torch.no_grad():
         for name, variable in wanted.items():
             array = arrays[name]
@@ -181,10 +187,3 @@ def _convolution_and_norm(name: str, layer: Any) -> Iterator[tuple[str, Variable
     assert norm.running_var is not None
     yield f"{name}/batch_norm/moving_mean", Variable(norm.running_mean, None)
     yield f"{name}/batch_norm/moving_variance", Variable(norm.running_var, None)
-
-
-def _listed(kind: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{kind}: {', '.join(names[:_SHOWN])}{more}"

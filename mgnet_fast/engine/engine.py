@@ -28,8 +28,9 @@ from .schedule.every_glimpse import every_glimpse
 from .schedule.file_places import FilePlaces, FirstDecides, decoded, prepared
 from .schedule.image_batches import calibration_batches, check_batch
 from .schedule.image_places import BatchPlaces, Places, StreamPlaces
+from .schedule.open_stream import OpenStream
 from .schedule.read_ahead import ReadAhead, Source
-from .schedule.slots import SlotLoop
+from .schedule.slot_loop import SlotLoop
 
 
 class Engine:
@@ -213,6 +214,26 @@ class Engine:
             images = prepared(images, config.glimpse_shape((0, 0)), smallest_look(config))
         source = partial(ReadAhead, images, read_ahead) if read_ahead else partial(Source, images)
         return self._run(source, lambda: self._new_places(one_size))
+
+    @contextmanager
+    def open_stream(self) -> Iterator[OpenStream]:
+        """A stream whose images enter one by one when a slot is free, and leave in any order.
+
+        Raises:
+            RuntimeError: another stream of this engine is unfinished.
+            ValueError: the runner "cudagraph" decides on the device and has no such streams.
+        """
+        if isinstance(self._runner, CudaGraphRunner):
+            raise ValueError("the runner cudagraph has no open streams; name another runner")
+        one_size = not has_own_glimpse_size(self._runner.config)
+        with self._claimed():
+            yield OpenStream(
+                self._runner,
+                self._decision,
+                self.slots,
+                lambda: self._new_places(one_size),
+                one_size=one_size,
+            )
 
     def predict(
         self, batch: Tensor | Iterable[Tensor | np.ndarray | FileImage]

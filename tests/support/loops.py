@@ -16,7 +16,7 @@ from mgnet_fast.engine.device_loop.step import GraphStep
 from mgnet_fast.engine.exits import ExitDecision
 from mgnet_fast.engine.schedule.image_places import BatchPlaces, StreamPlaces
 from mgnet_fast.engine.schedule.read_ahead import Source
-from mgnet_fast.engine.schedule.slots import SlotLoop
+from mgnet_fast.engine.schedule.slot_loop import SlotLoop
 
 Loop = Callable[..., Iterator[Prediction]]
 

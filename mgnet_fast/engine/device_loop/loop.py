@@ -19,7 +19,7 @@ from ..exits import ExitDecision
 from ..prediction import Prediction, predictions
 from ..schedule.intake import Intake
 from ..schedule.read_ahead import Source
-from ..schedule.slots import look_at_one
+from ..schedule.slot_loop import look_at_one
 from .state import GraphState
 from .step import TURNS
 

@@ -1,6 +1,6 @@
 """A step that decides on the device which images enter and leave.
 
-:class:`~mgnet_fast.engine.schedule.slots.SlotLoop` decides on the host after every step, so the
+:class:`~mgnet_fast.engine.schedule.slot_loop.SlotLoop` decides on the host after every step, so the
 device waits for the host and the host for the device. This step needs no host: it admits waiting
 images, takes a glimpse of each slot's image, and frees the slots of images that leave. Shapes and
 addresses never change, so it can be captured in a CUDA graph.

@@ -1,13 +1,10 @@
 """Iteration-level scheduling: images at different glimpses share every step.
 
-Each slot holds one image in flight. After each step, finished images leave and the next ones of the
-stream take their slots. Results are returned in the order of the images.
+Each slot holds one image in flight. After each step, finished images leave and others may take
+their slots.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +14,14 @@ from ..exits import ExitDecision
 from ..prediction import Prediction, predictions
 from ..runners.runner import Runner, StepInput
 from ..runners.stepwise import StepwiseRunner
-from .image_places import BatchPlaces, Places
-from .intake import Intake
-from .read_ahead import Source
+from .image_places import Places
 
 # rows of a step are rounded up to multiples of slots / 8, to limit the number of shapes
 _SHAPES = 8
 
 
-class SlotLoop:
-    """Sends one stream through the slots.
+class Slots:
+    """The images in flight, by number.
 
     Rows 0..active-1 hold images when a step begins. Rows beyond only round up the number of rows:
     they read another row's image, and their results are ignored.
@@ -34,86 +29,94 @@ class SlotLoop:
     Args:
         runner: takes the glimpses.
         decision: when an image leaves.
-        slots: largest number of images in flight.
-        source: the images.
+        count: largest number of images in flight.
         places: their storage.
     """
 
-    def __init__(
-        self,
-        runner: Runner,
-        decision: ExitDecision,
-        slots: int,
-        source: Source[Any],
-        places: Places,
-    ) -> None:
+    def __init__(self, runner: Runner, decision: ExitDecision, count: int, places: Places) -> None:
         self._runner = runner
         self._decision = decision
-        self._slots = slots
-        self._intake = Intake(source, places.put)
+        self._count = count
         self._places = places
-        self._granule = -(-slots // _SHAPES)
+        self._granule = -(-count // _SHAPES)
         self._device = runner.device
         self._active = 0
         self._holes: list[int] = []  # active rows whose image has left
-        self._number = [0] * slots  # the stream position of each row's image
-        self._finished: dict[int, Prediction] = {}  # results that wait for an earlier image
+        self._number = [-1] * count  # of each row's image
+        self._answers: dict[int, list[Tensor]] = {}  # logits after each glimpse, where asked for
         with torch.inference_mode(False):
-            self._tokens = runner.new_tokens(slots)
+            self._tokens = runner.new_tokens(count)
             first = runner.initial_regions(1).cpu().numpy()[0]
         # The host decides which images leave and enter, so it keeps the small numbers. On a CPU
         # these arrays are the tensors of a step.
         self._first_region = first
-        self._region = np.tile(first, (slots, *[1] * first.ndim))
-        self._length = np.ones(slots, np.int64)
-        self._place = np.zeros(slots, np.int64)
-        self._seen = np.zeros((slots, decision.steps, *first.shape), np.float32)
+        self._region = np.tile(first, (count, *[1] * first.ndim))
+        self._length = np.ones(count, np.int64)
+        self._place = np.zeros(count, np.int64)
+        self._seen = np.zeros((count, decision.steps, *first.shape), np.float32)
         # The regions taken by networks with several looks per step.
         self._looks = runner.looks if isinstance(runner, StepwiseRunner) else None
-        self._row = np.arange(slots)
+        self._row = np.arange(count)
         self._views: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
-    def predictions(self) -> Iterator[Prediction]:
-        """Yield the results in the order of the images.
+    @property
+    def in_flight(self) -> int:
+        """Number of images in slots."""
+        return self._active - len(self._holes)
 
-        An error of the source is raised after the results of all earlier images.
-        """
-        following = 0
-        while True:
-            self._refill()
-            if self._active:
-                self._finished.update(self._step())
-            while following in self._finished:
-                yield self._finished.pop(following)
-                following += 1
-            if self._intake.is_ended and self._active == len(self._holes):
-                break
-        if self._intake.error is not None:
-            raise self._intake.error
+    @property
+    def has_room(self) -> bool:
+        """Whether a slot is free."""
+        return bool(self._holes) or self._active < self._count
 
-    def _refill(self) -> None:
-        """Fill free rows with the next images; wait only if there is none to process."""
-        intake = self._intake
-        while (self._holes or self._active < self._slots) and not intake.is_ended:
-            if self._active > len(self._holes) and not intake.is_ready():
-                break
-            image = intake.take()
-            if image is None:
-                break
-            number, place = image
-            if isinstance(place, Tensor):
-                self._finished[number] = look_at_one(self._runner, self._decision, place)
-                break
-            if self._holes:
-                row = self._holes.pop()
-            else:
-                row = self._active
-                self._active += 1
-            self._number[row] = number
-            self._region[row] = self._first_region
-            self._length[row] = 1
-            self._place[row] = place
+    def enter(self, number: int, place: int, answers: list[Tensor] | None = None) -> None:
+        """Give a free slot to the image ``number`` in ``place``; ``answers`` receives its logits
+        [K] after each glimpse."""
+        if self._holes:
+            row = self._holes.pop()
+        else:
+            row = self._active
+            self._active += 1
+        self._number[row] = number
+        self._region[row] = self._first_region
+        self._length[row] = 1
+        self._place[row] = place
+        if answers is not None:
+            self._answers[number] = answers
+
+    def drop(self, number: int) -> None:
+        """Free the slot of an image in flight, without a result."""
+        self._free(self._number.index(number, 0, self._active))
+
+    def step(self) -> list[tuple[int, Prediction]]:
+        """Take one glimpse of every image in flight, of which there must be one; return those that
+        leave, by number."""
         self._close_holes()
+        active = self._active
+        with torch.inference_mode():
+            logits, following, length = self._glimpses()
+            leaves = self._leaving(logits, length).cpu().numpy()
+        self._seen[self._row[:active], self._length[:active] - 1] = self._region[:active]
+        if self._answers:
+            self._keep_answers(logits)
+        leaving = leaves[:active].nonzero()[0]
+        done = self._results(leaving, logits) if len(leaving) else []
+        self._region[:active] = following.cpu().numpy()[:active]
+        self._length[:active] += 1
+        for row in leaving.tolist():
+            self._free(row)
+        return done
+
+    def _free(self, row: int) -> None:
+        self._places.release(int(self._place[row]))
+        self._holes.append(row)
+        self._answers.pop(self._number[row], None)
+
+    def _keep_answers(self, logits: Tensor) -> None:
+        for row in range(self._active):
+            answers = self._answers.get(self._number[row])
+            if answers is not None:
+                answers.append(torch.tensor(logits[row].tolist()))
 
     def _close_holes(self) -> None:
         """Move the last rows into the holes."""
@@ -128,22 +131,6 @@ class SlotLoop:
             self._number[row] = self._number[last]
         self._holes.clear()
 
-    def _step(self) -> list[tuple[int, Prediction]]:
-        """Take one glimpse of every image in flight; return those that leave, by number."""
-        active = self._active
-        with torch.inference_mode():
-            logits, following, length = self._glimpses()
-            leaves = self._leaving(logits, length).cpu().numpy()
-        self._seen[self._row[:active], self._length[:active] - 1] = self._region[:active]
-        leaving = leaves[:active].nonzero()[0]
-        done = self._results(leaving, logits) if len(leaving) else []
-        self._region[:active] = following.cpu().numpy()[:active]
-        self._length[:active] += 1
-        for row in leaving.tolist():
-            self._places.release(int(self._place[row]))
-            self._holes.append(row)
-        return done
-
     def _leaving(self, logits: Tensor, length: Tensor) -> Tensor:
         leaves = self._decision(logits, length)
         if isinstance(self._runner, StepwiseRunner):
@@ -154,7 +141,7 @@ class SlotLoop:
     def _glimpses(self) -> tuple[Tensor, Tensor, Tensor]:
         """Logits and next regions of at least the active rows, and their numbers of glimpses."""
         active = self._active
-        rows = min(-(-active // self._granule) * self._granule, self._slots)
+        rows = min(-(-active // self._granule) * self._granule, self._count)
         if active < rows:
             # Any valid image will do: use the first row's.
             self._place[active:rows] = self._place[0]
@@ -186,8 +173,3 @@ class SlotLoop:
         seen = torch.from_numpy(self._seen[leaving])
         done = predictions(chosen, seen, self._length[leaving].tolist(), self._looks)
         return [(self._number[row], done[n]) for n, row in enumerate(leaving.tolist())]
-
-
-def look_at_one(runner: Runner, decision: ExitDecision, image: Tensor) -> Prediction:
-    """All glimpses of an image [1, C, H, W] that is too large for a place."""
-    return next(SlotLoop(runner, decision, 1, Source(range(1)), BatchPlaces(image)).predictions())

@@ -62,7 +62,7 @@ def run_large_demo(screen: Console, out: Path, checkpoint: Path | None, megapixe
     console.print_next(
         screen,
         ("mgnet-fast predict FILES --decode lazy", "your own photographs and slides"),
-        ("mgnet-fast train --data DIR --antialias", "a network that is trained to look so"),
+        ("mgnet-fast train --data DIR", "a network that is trained to look so"),
     )
 
 

@@ -25,7 +25,7 @@ class PlannedRun:
 
     Attributes:
         name: of its folder.
-        dataset, noise_std, model, num_glimpses, recipe, seed, network_fields: see
+        dataset, noise_std, model, num_glimpses, recipe, seed, network_fields, antialias: see
             `mgnet_fast.training.run`.
     """
 
@@ -37,6 +37,7 @@ class PlannedRun:
     seed: int = 0
     noise_std: float | None = None
     network_fields: Mapping[str, Any] = field(default_factory=dict)
+    antialias: bool | None = None
 
 
 class RunRecord:
@@ -154,6 +155,7 @@ def make_runs(
                 recipe=plan.recipe,
                 num_glimpses=plan.num_glimpses,
                 network_fields=plan.network_fields,
+                antialias=plan.antialias,
                 noise_std=plan.noise_std,
                 seed=plan.seed,
                 resume=resume,

@@ -44,6 +44,7 @@ def test_a_run_for_each_row_and_seed() -> None:
     ]  # fmt: skip
     assert [run.recipe.epochs for run in runs[:2]] == [5, 30]
     assert runs[1].noise_std == 0.5
+    assert [run.antialias for run in table_runs(["mgnet", "mgnet-antialias"], [0])] == [False, True]
     assert table_runs(["ffnet"], [0], epochs=2)[0].recipe.epochs == 2
     with pytest.raises(ValueError, match=r"rows must be of ffnet, mgnet, .* got 'tnet'"):
         table_runs(["tnet"], [0])
@@ -65,6 +66,9 @@ def test_a_log_of_another_run_under_a_rows_name_is_refused(tmp_path: Path) -> No
     write_log(tmp_path, "mgnet-seed0", 2, 1, [0.5] * 3, num_glimpses=2)
     with pytest.raises(ValueError, match=r"must be of a run with .*'num_glimpses': 3"):
         found_runs(tmp_path)
+    write_log(tmp_path / "soft", "mgnet-seed0", 2, 1, [0.5] * 3, antialias=True)
+    with pytest.raises(ValueError, match=r"must be of a run with .*'antialias': False"):
+        found_runs(tmp_path / "soft")
 
 
 def test_time_left_by_the_pace_of_the_same_network(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def train(
     recipe: opts.RecipeChoice = "default",
     num_glimpses: opts.NumGlimpses = None,
     glimpse_loss: opts.GlimpseLossChoice = "reference",
-    antialias: opts.Antialias = False,
+    antialias: opts.Antialias = None,
     noise_std: options.NoiseStd = None,
     seed: opts.Seed = 0,
     weights: opts.Weights = None,
@@ -67,19 +67,22 @@ def train(
     """
     if model is not None:
         check_model_name(model, "--model")
-    from ...assets import antialiased_toy_checkpoint_path
+    from ...assets import antialiased_toy_checkpoint_path, toy_checkpoint_path
     from ...data import told_dataset
-    from ...training import ImageOptions, fitting_recipe, get_recipe, run
+    from ...training import ImageOptions, antialiases, fitting_recipe, get_recipe, run
     from ...training.run.snapshot import FILE_NAME as STATE
 
     kind = dataset or told_dataset(data)
     if dataset is None and kind != "folder" and model is not None:
         kind = DEFAULT_SCENES.get(model, kind)
-    if weights == Path(SHIPPED_WEIGHTS) and not weights.exists():
-        weights = antialiased_toy_checkpoint_path()
     name = model or DEFAULT_MODELS.get(kind, "mgnet_toy")
     folder = out or Path("runs") / (data.resolve().name if kind == "folder" else kind)
     recipe_name = fitting_recipe(recipe, kind, data)
+    if antialias is None and not resume:
+        antialias = antialiases(recipe_name, name)
+    if weights == Path(SHIPPED_WEIGHTS) and not weights.exists():
+        is_published = antialias is False or (antialias is None and name == SHIPPED_WEIGHTS)
+        weights = toy_checkpoint_path() if is_published else antialiased_toy_checkpoint_path()
     images = ImageOptions(
         preset=recipe_name if kind == "folder" else None,
         image_size=image_size,

@@ -117,7 +117,12 @@ GlimpseLossChoice = Annotated[
     option("NAME", "Glimpses classified alone as well: 2..T (reference) or 1..T (paper)."),
 ]
 Antialias = Annotated[
-    bool, switch("Glimpses average the pixels between their samples.", "--antialias")
+    bool | None,
+    switch(
+        "Glimpses average the pixels between their samples.",
+        "--antialias/--no-antialias",
+        show_default="the model's; on for mgnet_toy by the default recipe",
+    ),
 ]
 Seed = Annotated[int, option("N", "Seed of the initial weights and of the images.", min=0)]
 Weights = Annotated[

@@ -14,7 +14,7 @@ from mgnet_fast.data import told_dataset
 from mgnet_fast.evaluation.accuracy import Accuracy
 from mgnet_fast.threads import fixed_threads
 from mgnet_fast.training.distributed import device_for, joined_workers
-from mgnet_fast.training.recipe import Recipe, get_recipe
+from mgnet_fast.training.recipe import Recipe, antialiases, get_recipe
 from mgnet_fast.training.run.data import LeftOut, MnistData, RunData
 from mgnet_fast.training.run.folder import (
     MODEL_NAME,
@@ -62,7 +62,7 @@ def run(
     batch_size: int | None = None,
     num_glimpses: int | None = None,
     glimpse_loss: str = "reference",
-    antialias: bool = False,
+    antialias: bool | None = None,
     network_fields: Mapping[str, Any] | None = None,
     noise_std: float | None = None,
     seed: int = 0,
@@ -100,7 +100,8 @@ def run(
         num_glimpses: overrides the model's; None keeps it.
         glimpse_loss: "reference" (glimpses 2..T) or "paper" (1..T).
         antialias: glimpses average the pixels between their samples, in training and ever after:
-            see `MGNetConfig`.
+            see `MGNetConfig`. None: that of the run to resume, or that of the recipe if it is
+            given by name (MGNets do by "default"), or the network's own.
         network_fields: further fields of the network's config, such as ``{"levels": 2}``.
         noise_std: overrides the dataset's.
         seed: of the initial weights and of the training scenes. The test scenes are fixed.
@@ -123,13 +124,17 @@ def run(
         TrainingDivergedError: the loss is no longer finite.
     """
     kind = told_dataset(data_dir) if dataset is None else dataset
+    saved = saved_run(Path(out), resume)
     if isinstance(recipe, str):
         recipe = fitting_recipe(recipe, kind, data_dir)
+        if antialias is None and saved is None:
+            antialias = antialiases(recipe, model)
+    if antialias is None and saved is not None:
+        antialias = saved["facts"].get("antialias")
     chosen = get_recipe(recipe, epochs=epochs, batch_size=batch_size)
     folder = Path(out)
     if seed < 0:
         raise ValueError(f"seed must be at least 0, got {seed}")
-    saved = saved_run(folder, resume)
     if saved is not None and kind == FOLDER:
         images = _with_saved_library(images or ImageOptions(), saved["facts"])
     data = _data(kind, data_dir, model, num_glimpses, noise_std, seed, images, recipe)
@@ -151,7 +156,7 @@ def run(
             "precision": precision,
         }
         if antialias or (saved is not None and "antialias" in saved["facts"]):
-            facts["antialias"] = antialias  # runs without it may be older than the option
+            facts["antialias"] = network.antialias  # runs without it may be older than the option
         if network_fields:
             facts["network_fields"] = dict(network_fields)
         left_out: LeftOut | None = None

@@ -23,7 +23,7 @@ def new_network(
     num_glimpses: int | None,
     glimpse_loss: str,
     seed: int,
-    antialias: bool = False,
+    antialias: bool | None = None,
     network_fields: Mapping[str, Any] | None = None,
 ) -> GlimpseNetwork:
     """The network of a run with its initial weights, on the CPU, in channels_last.
@@ -35,7 +35,7 @@ def new_network(
         num_glimpses: None keeps that of the data or the name.
         glimpse_loss: "reference" or "paper".
         seed: of the weights.
-        antialias: see `MGNetConfig`.
+        antialias: see `MGNetConfig`; None keeps that of the name.
         network_fields: further fields of the network's config.
 
     What the recipe says about parts that only some networks have applies to those alone.
@@ -52,8 +52,8 @@ def new_network(
         overrides["glimpse_loss"] = glimpse_loss
     if num_glimpses is not None:
         overrides["num_glimpses"] = num_glimpses
-    if antialias:
-        overrides["antialias"] = True
+    if antialias is not None:
+        overrides["antialias"] = antialias
     overrides |= network_fields or {}
     torch.manual_seed(seed)
     network: GlimpseNetwork = create_model(name, **overrides)

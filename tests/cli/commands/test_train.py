@@ -112,11 +112,28 @@ def test_the_default_recipe_is_the_default(command, calls: list[dict[str, Any]])
     assert command("train", "--data", "d").code == 0
     (options,) = calls
     assert options["recipe"] == get_recipe("default")
+    assert options["antialias"]
     assert options["out"] == Path("runs/translated-mnist")
     assert options["epochs"] is None
     assert options["precision"] == "fp32"
     assert options["progress"]
     assert options["tensorboard"]
+
+
+@pytest.mark.parametrize(
+    ("words", "antialias"),
+    [
+        ("--recipe paper", None),
+        ("--no-antialias", False),
+        ("--model tnet_toy", None),
+        ("--resume", None),
+    ],
+)
+def test_mgnets_antialias_by_the_default_recipe_alone(
+    command, calls: list[dict[str, Any]], words: str, antialias: bool | None
+) -> None:
+    assert command("train", "--data", "d", *words.split()).code == 0
+    assert calls[0]["antialias"] is antialias
 
 
 def test_only_the_first_of_several_processes_reports(

@@ -147,8 +147,9 @@ def test_antialias_is_kept_with_the_weights_and_when_resumed(
     summary = start(tmp_path / "run", mnist_folder, antialias=True, **options)
     assert load_checkpoint(summary.checkpoint).config.antialias
     assert read_log(summary.log)[0]["antialias"] is True
+    start(tmp_path / "run", mnist_folder, resume=True, **options)
     with pytest.raises(ValueError, match="antialias: True -> False"):
-        start(tmp_path / "run", mnist_folder, resume=True, **options)
+        start(tmp_path / "run", mnist_folder, resume=True, antialias=False, **options)
 
 
 def test_does_not_overwrite_a_run(finished: RunSummary, mnist_folder: Path) -> None:

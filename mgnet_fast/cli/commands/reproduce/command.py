@@ -40,14 +40,15 @@ def table4(
         list[str] | None,
         option(
             "ROW",
-            "ffnet, mgnet, noisy-ffnet, noisy-mgnet or noisier-mgnet. Repeat for several.",
+            "ffnet, mgnet, noisy-ffnet, noisy-mgnet, noisier-mgnet, mgnet-antialias or "
+            "noisy-mgnet-antialias. Repeat for several.",
             show_default="all",
         ),
     ] = None,
     seeds: Seeds = "0",
     epochs: Annotated[
         int | None,
-        option("N", "Epochs of each run.", min=1, show_default="52; 30 with noise; 5 for FF-Net"),
+        option("N", "Epochs of each run.", min=1, show_default="5 (FF-Net) to 52"),
     ] = None,
     threads: options.Threads = None,
     device: options.Device = "cpu",

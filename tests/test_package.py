@@ -23,7 +23,7 @@ FLOORS = (
     ("models",),
     ("data",),
     ("engine",),
-    ("training", "evaluation", "export", "pictures", "env"),
+    ("training", "evaluation", "export", "pictures", "env", "serving"),
     ("demo", "engine_speed", "engine_peers", "large_demo", "large_scene", "reproduction"),
     ("cli", "__main__"),
 )

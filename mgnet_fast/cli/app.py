@@ -28,6 +28,7 @@ from .commands.imagenet100 import imagenet100
 from .commands.look import look
 from .commands.predict import predict
 from .commands.reproduce.command import reproduce
+from .commands.serve import serve
 from .commands.serve_repo import serve_repo
 from .commands.train import train
 from .options.option import switch
@@ -57,6 +58,7 @@ app.command()(attack)
 app.command()(corrupt)
 app.command()(budget)
 app.command()(export)
+app.command()(serve)
 app.command("serve-repo")(serve_repo)
 app.command()(flops)
 app.add_typer(bench, name="bench")

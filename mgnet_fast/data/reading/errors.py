@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 MOST_PIXELS = 1 << 30  # to decode at once; Pillow by itself refuses images of 179 megapixels
 
@@ -21,6 +21,8 @@ def reasons(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
+    except UnidentifiedImageError:  # says where in memory the file was
+        raise ValueError("cannot identify image file") from None
     except MemoryError:
         raise ValueError("it does not fit into memory") from None
     except Exception as error:  # decoders raise many types

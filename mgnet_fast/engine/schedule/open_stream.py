@@ -32,6 +32,13 @@ class Left(NamedTuple):
     answers: Tensor | None
 
 
+class Failed(NamedTuple):
+    """An image that has left because the network failed on it."""
+
+    number: int
+    error: Exception
+
+
 class OpenStream:
     """Images enter when a slot is free, and their results come as they leave.
 
@@ -112,17 +119,33 @@ class OpenStream:
         self._answers.pop(number, None)
         self._alone = [each for each in self._alone if each.in_flight]
 
-    def step(self) -> list[Left]:
-        """Take one glimpse of every image in flight; those that leave."""
-        left = []
+    def step(self) -> list[Left | Failed]:
+        """Take one glimpse of every image in flight; those that leave.
+
+        If the network fails on the images of one form, these leave as :class:`Failed`.
+        """
+        left: list[Left | Failed] = []
         for slots in (*(slots for slots, _ in self._forms.values()), *self._alone):
-            for number, prediction in slots.step() if slots.in_flight else ():
+            if not slots.in_flight:
+                continue
+            try:
+                done = slots.step()
+            except Exception as error:
+                left += self._failed(slots, error)
+                continue
+            for number, prediction in done:
                 del self._slots_of[number]
                 answers = self._answers.pop(number, None)
                 kept = None if answers is None else torch.stack(answers)
                 left.append(Left(number, prediction, kept))
         self._alone = [each for each in self._alone if each.in_flight]
         return left
+
+    def _failed(self, slots: Slots, error: Exception) -> list[Failed]:
+        numbers = [number for number, its in self._slots_of.items() if its is slots]
+        for number in numbers:
+            self.drop(number)
+        return [Failed(number, error) for number in numbers]
 
     def _form(self, image: Tensor | np.ndarray | FileImage) -> tuple[Slots, Places]:
         """Slots and places of the images like this one."""

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol v2 with its binary-data extension: bytes to arrays and back."""

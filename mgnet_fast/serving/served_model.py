@@ -1,0 +1,103 @@
+"""What the service tells about its network: names, inputs, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from ..models import GlimpseNetwork
+from ..models.network import has_own_glimpse_size
+from ..models.regions import smallest_look
+from .protocol.tensors import BYTES
+
+VERSION = "1"
+FILES, PIXELS, IMAGES = "files", "pixels", "images"  # the inputs, of which a request has one
+CLASS_NAME, EVERY_ANSWER = "class_name", "logits_after_each"
+
+
+class Described(NamedTuple):
+    """An input or output; -1 stands for any length."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class ServedModel:
+    """A network and its names.
+
+    Args:
+        name: in the addresses of the service.
+        network: in evaluation mode.
+        classes: their names, if known.
+        lazy: whether files are decoded as the network looks at them, if it has a glimpse size.
+
+    Attributes:
+        inputs: alternatives to each other.
+        outputs: what a request may ask for.
+        looks: number of looks of each glimpse.
+        channels: of the images.
+
+    Raises:
+        ValueError: the name cannot be part of an address, or there is not one class name for each
+            class.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: GlimpseNetwork,
+        classes: Sequence[str] | None = None,
+        lazy: bool = False,
+    ) -> None:
+        config = network.config
+        if not name or not all(each.isalnum() or each in "_-." for each in name):
+            raise ValueError(f"name must be letters, digits, '_', '-' and '.', got {name!r}")
+        if classes is not None and len(classes) != config.num_classes:
+            raise ValueError(
+                f"classes must have one name for each of {config.num_classes}, got {len(classes)}"
+            )
+        self.name, self.classes = name, classes
+        self.looks, self.channels = network.looks, config.in_chans
+        self.decodes_as_it_looks = lazy and has_own_glimpse_size(config)
+        self._first_look = None
+        if self.decodes_as_it_looks:
+            self._first_look = smallest_look(config), config.glimpse_shape((0, 0))
+        with torch.no_grad():
+            unseen = network.start(torch.ones(1, 2, dtype=torch.int64))
+            region = network.next_looks(unseen).region.shape[-1]
+        channels, count = config.in_chans, config.num_classes
+        self.inputs = (
+            Described(FILES, BYTES, (-1,)),
+            Described(PIXELS, "UINT8", (-1, -1, -1, channels)),
+            Described(IMAGES, "FP32", (-1, channels, -1, -1)),
+        )
+        self.outputs = (
+            Described("label", "INT64", (-1,)),
+            *(() if classes is None else (Described(CLASS_NAME, BYTES, (-1,)),)),
+            Described("confidence", "FP32", (-1,)),
+            Described("glimpses", "INT64", (-1,)),
+            Described("logits", "FP32", (-1, count)),
+            Described("regions", "FP32", (-1, -1, region)),
+            Described("glimpse_of_region", "INT64", (-1, -1)),
+            Described(EVERY_ANSWER, "FP32", (-1, -1, count)),
+        )
+        self.output_names = tuple(each.name for each in self.outputs)
+
+    def first_look(self) -> tuple[tuple[float, float, float], tuple[int, int]]:
+        """What a file that is decoded lazily must be ready for: the smallest region that is looked
+        at, and the size of a glimpse."""
+        assert self._first_look is not None
+        return self._first_look
+
+    def metadata(self) -> dict[str, Any]:
+        """The protocol's model metadata."""
+        return {
+            "name": self.name,
+            "versions": [VERSION],
+            "platform": "mgnet_fast",
+            "inputs": [each._asdict() for each in self.inputs],
+            "outputs": [each._asdict() for each in self.outputs],
+        }

@@ -54,7 +54,7 @@ class HTTPServer(uvicorn.Server):
     def __init__(self, app: Starlette, limits: Limits, is_up: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
-            log_level="warning",
+            log_level="error",  # a warning for every malformed request would fill a disk
             access_log=False,
             server_header=False,
             lifespan="on",

@@ -16,6 +16,15 @@ from .served_model import FILES, IMAGES, PIXELS, Described, ServedModel
 
 Image = torch.Tensor | FileImage
 
+# Pillow knows many more formats, some of which run other programs; strangers send these files.
+_FORMATS = {
+    "JPEG": (0, b"\xff\xd8\xff"),
+    "PNG": (0, b"\x89PNG\r\n\x1a\n"),
+    "WebP": (8, b"WEBP"),
+    "GIF": (0, b"GIF8"),
+    "BMP": (0, b"BM"),
+}
+
 
 def the_input(inputs: Sequence[Tensor], model: ServedModel) -> Tensor:
     """The one input of a request, checked by name, datatype and shape.
@@ -64,6 +73,10 @@ def _opened(content: bytes, number: int, model: ServedModel, most_pixels: int) -
     Raises:
         RequestError: it is no image file, or its image is too large.
     """
+    if not any(content.startswith(start, place) for place, start in _FORMATS.values()):
+        raise RequestError(
+            BAD_REQUEST, f"element {number} of input {FILES!r} is none of {', '.join(_FORMATS)}"
+        )
     try:
         file = open_image(content, model.channels)
     except ValueError as error:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from mgnet_fast import Engine, Prediction
+from mgnet_fast import Engine, Never, Prediction, create_model, open_image
+from mgnet_fast.serving.limits import Limits
 
 client = pytest.importorskip(
     "tritonclient.http", reason="the client of these tests: pip install 'tritonclient[http]'"
@@ -77,6 +78,28 @@ def test_files(triton, scenes: Tensor, alone: list[Prediction]) -> None:
     files = np.array([encoded(each) for each in scenes], dtype=object)
     given = client.InferInput("files", [len(files)], "BYTES").set_data_from_numpy(files)
     check(triton.infer("toy", [given]), alone)
+
+
+def test_files_decoded_as_they_are_looked_at(services, scenes: Tensor) -> None:
+    """The way of networks trained with antialiasing; a file that breaks off is found, too."""
+    model = create_model("mgnet_toy", antialias=True).eval()
+    engine = Engine(model, slots=2, runner="packed", exit=Never())
+    files = [encoded(each, form) for each, form in zip(scenes, ("png", "jpeg"), strict=False)]
+    expected = engine.predict([open_image(each, 1) for each in files])
+    from mgnet_fast.serving.served_model import ServedModel
+    from mgnet_fast.serving.service import service
+
+    app = service(ServedModel("toy", model, lazy=True), engine)
+    raw = {"Inference-Header-Content-Length": "0"}
+    with services.running(app, Limits()) as running:
+        for file, wanted in zip(files, expected, strict=True):
+            status, _, answer = running.ask("POST", PATH, file, raw)
+            outputs = {each["name"]: each["data"] for each in json.loads(answer)["outputs"]}
+            assert status == 200
+            assert outputs["logits"] == wanted.logits.tolist()
+            status, _, answer = running.ask("POST", PATH, file[: len(file) // 2], raw)
+            assert status == 400
+            assert "element 0 of input 'files'" in json.loads(answer)["error"]
 
 
 def test_normalised_images(triton, engine: Engine, scenes: Tensor) -> None:

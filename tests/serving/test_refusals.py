@@ -64,8 +64,9 @@ def test_wrong_json(served, content: Any, sentence: str) -> None:
         (file_request(4), b"\xff\xff\xff\xff", "is cut off"),
         (file_request(2), b"\x00\x00", "is cut off"),
         (file_request(8), element(b"") * 2, "needs 1 elements, got 2"),
-        (file_request(4), element(b""), "element 0 of input 'files' cannot be read as an image"),
-        (file_request(12), element(b"no image"), "element 0 of input 'files' cannot be read"),
+        (file_request(4), element(b""), "element 0 of input 'files' is none of JPEG, PNG, WebP"),
+        (file_request(12), element(b"%!PS-Ado"), "element 0 of input 'files' is none of JPEG"),
+        (file_request(12), element(b"BMBMBMBM"), "element 0 of input 'files' cannot be read as an"),
         (
             binary(16, name="images", shape=[1, 1, 2, 2], datatype="FP32"),
             np.array([0, 1, 2, np.nan], "<f4").tobytes(),
@@ -119,3 +120,9 @@ def test_wrong_addresses(served, method: str, path: str, status: int, sentence: 
 def test_bodies_that_are_compressed(served) -> None:
     status, answer = served.infer(request(), **{"Content-Encoding": "gzip"})
     assert (status, "must not be compressed" in answer["error"]) == (415, True)
+
+
+def test_large_tensors_have_to_be_binary(served) -> None:
+    """Reading megabytes of JSON would keep everybody waiting."""
+    status, answer = served.infer(b" " * ((4 << 20) + 1))
+    assert (status, "send tensors as binary data" in answer["error"]) == (413, True)

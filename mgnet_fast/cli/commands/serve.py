@@ -88,6 +88,7 @@ def serve(
     """Answer requests over HTTP in the Open Inference Protocol v2; see docs/serving.md."""
     _check_libraries()
     network = options.one_network(checkpoint, former)
+    from ...data.reading.errors import large_images
     from ...engine import Engine
     from ...models.files.checkpoints import load_checkpoint
     from ...models.files.trained_on import read_trained_on
@@ -113,6 +114,7 @@ def serve(
     rule = exit_rule(leave, threshold)
     with ExitStack() as stack:
         stack.enter_context(fixed_threads(threads))
+        stack.enter_context(large_images())  # up to --max-pixels
         engine = Engine(
             model,
             device_for(device, Workers()),

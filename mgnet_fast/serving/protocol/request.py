@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..errors import BAD_REQUEST, RequestError
+from ..errors import BAD_REQUEST, TOO_LARGE, RequestError
 from .messages import ALL_BINARY, BINARY_OUTPUT, TIMEOUT, InferRequest, OutputTensor, read_header
 from .tensors import BYTES, Tensor, binary_size, read_tensor
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+MOST_JSON = 4 << 20  # bytes; reading them keeps other requests waiting
 _REFUSED = ("classification", "shared_memory_region")
 
 
@@ -51,6 +52,12 @@ def read_request(
     if header_length is not None and length == 0:
         files = Tensor(single_file, BYTES, (1,), [bytes(view)])
         return Asked(None, [files], tuple(outputs), frozenset(), None)
+    if length > MOST_JSON:
+        raise RequestError(
+            TOO_LARGE,
+            f"the JSON part of a request may have {MOST_JSON:,} bytes, got {length:,}; "
+            "send tensors as binary data",
+        )
     request = read_header(view[:length])
     return Asked(
         request.id,

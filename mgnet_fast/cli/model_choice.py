@@ -31,6 +31,16 @@ def check_model_name(name: str, option: str) -> None:
     )
 
 
+def numbers(text: str, option: str) -> list[float]:
+    """Numbers separated by commas."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"wanted numbers separated by commas, got {text!r}", param_hint=option
+        ) from None
+
+
 def config_fields(given: list[str]) -> dict[str, Any]:
     """Fields of a config from ``name=value``, where a value is JSON or else a string."""
     found: dict[str, Any] = {}

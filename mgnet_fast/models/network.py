@@ -206,6 +206,12 @@ class GlimpseNetwork(nn.Module, ABC):
         return torch.float32
 
     @property
+    def bare_backbone(self) -> nn.Module:
+        """The backbone without what a family adds to it, such as attention to its maps."""
+        backbone: nn.Module = self.backbone
+        return backbone
+
+    @property
     def localization(self) -> Localization | None:
         """The gradient's way to the regions; None if the regions are not learned by gradient."""
         return None

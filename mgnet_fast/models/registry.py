@@ -9,6 +9,7 @@ from typing import Any
 from safetensors.torch import load_file
 
 from ..assets import asset_path
+from .backbones.foreign import is_foreign
 from .family import Family
 from .files.weights import load_weights
 from .ltpa.family import LTPA_FAMILY
@@ -56,7 +57,7 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> Any:
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a str such as 'mgnet_toy', got {type(name).__name__}")
-    family, backbone = _split(name)
+    family, backbone = family_and_backbone(name)
     known = [field.name for field in fields(family.config)]
     unknown = sorted(set(overrides) - set(known))
     if unknown:
@@ -79,7 +80,7 @@ def config_class(name: str) -> type[StoredConfig]:
     Raises:
         ValueError: the name is unknown.
     """
-    return _split(name)[0].config
+    return family_and_backbone(name)[0].config
 
 
 def family_of(model: GlimpseNetwork) -> Family | None:
@@ -92,13 +93,18 @@ def family_named(prefix: str) -> Family | None:
     return next((family for family in FAMILIES if family.prefix == prefix), None)
 
 
-def _split(name: str) -> tuple[Family, str]:
+def family_and_backbone(name: str) -> tuple[Family, str]:
+    """The family of the network with this name, and the name without its prefix.
+
+    Raises:
+        ValueError: the name is unknown; the message proposes close ones.
+    """
     prefix, _, backbone = name.partition("_")
     family = family_named(prefix)
-    if family is not None:
-        is_foreign = backbone.startswith(("timm:", "torchvision:"))
-        if backbone in family.backbones() or (family.takes_foreign and is_foreign):
-            return family, backbone
+    if family is not None and (
+        backbone in family.backbones() or (family.takes_foreign and is_foreign(backbone))
+    ):
+        return family, backbone
     close = difflib.get_close_matches(name, list_models(), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise ValueError(f"model {name!r} is unknown: {hint}known are {', '.join(list_models())}")

@@ -37,6 +37,9 @@ class Recipe:
             limit.
         adaptive_gradient_share: if above 0, ``gradient_scale`` is only the initial factor, see
             :class:`GradientFactor`.
+        layer_decay: factor on the learning rate from each layer of the backbone to the one before
+            it, see :func:`parameter_groups`. 1: all layers learn alike.
+        frozen_epochs: number of epochs, from the first, in which the backbone stays as it is.
         optimizer: "sgd", or "adamw", whose first beta replaces the momentum.
 
     Raises:
@@ -61,6 +64,8 @@ class Recipe:
     gradient_scale_warmup: float = 0.0
     gradient_clip: float = 0.0
     adaptive_gradient_share: float = 0.0
+    layer_decay: float = 1.0
+    frozen_epochs: int = 0
     optimizer: str = "sgd"
 
     def __post_init__(self) -> None:
@@ -71,7 +76,7 @@ class Recipe:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         at_least_0 = ("weight_decay", "size_weight", "gradient_clip", "adaptive_gradient_share")
-        for name in at_least_0:
+        for name in (*at_least_0, "frozen_epochs"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         for name in ("pct_start", "alpha", "gradient_scale_warmup"):
@@ -80,6 +85,8 @@ class Recipe:
         for name in ("base_momentum", "max_momentum", "label_smoothing", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay must be in (0, 1], got {self.layer_decay}")
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(
                 f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}"
@@ -130,6 +137,21 @@ RECIPES: dict[str, Recipe] = {
     ),
     # As published for ImageNet100. gradient_scale is the network's: 0.02 for ResNet-18, else 0.01.
     "imagenet100": Recipe(epochs=400, gradient_scale=None, size_weight=0.0),
+    # For a few hundred or thousand photographs, and for backbones that somebody has trained: their
+    # first layers change least. Usual numbers, not tuned on photographs; without label smoothing,
+    # which would keep probabilities from the thresholds of exits.
+    "fine-tune": Recipe(
+        epochs=20,
+        batch_size=32,
+        peak_lr=1e-3,
+        weight_decay=0.05,
+        div_factor=10.0,
+        gradient_scale=None,
+        size_weight=0.0,
+        average_decay=0.99,
+        layer_decay=0.9,
+        optimizer="adamw",
+    ),
     # The number of epochs is not published, only that it is larger than that of its peers.
     "tiny-imagenet": Recipe(epochs=400, gradient_scale=None, size_weight=0.0),
 }
@@ -138,10 +160,10 @@ RECIPES: dict[str, Recipe] = {
 def antialiases(recipe: str, model: str) -> bool | None:
     """Whether networks of this name average the pixels between their samples by this recipe.
 
-    MGNets do by "default": at the same multiply-adds the first look is worth ten points more. The
-    published ones do not. None: the network's own.
+    MGNets do by "default" and "fine-tune": at the same multiply-adds the first look is worth ten
+    points more. The published ones do not. None: the network's own.
     """
-    return True if recipe == "default" and model.startswith("mgnet_") else None
+    return True if recipe in ("default", "fine-tune") and model.startswith("mgnet_") else None
 
 
 def get_recipe(recipe: str | Recipe, **changes: Any) -> Recipe:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from mgnet_fast.training.layer_rates import parameter_groups
 from mgnet_fast.training.recipe import Recipe
 
 
@@ -48,10 +49,13 @@ class OneCycle:
         )
 
     def apply(self, optimizer: torch.optim.Optimizer, step: int) -> float:
-        """Sets learning rate and momentum of ``step``; returns the learning rate."""
+        """Sets learning rate and momentum of ``step``; returns the learning rate.
+
+        A group's rate is ``lr_factor`` times that, if the group has one.
+        """
         lr, momentum = self.at(step)
         for group in optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_factor", 1.0)
             if "betas" in group:
                 group["betas"] = (momentum, group["betas"][1])
             else:
@@ -62,17 +66,20 @@ class OneCycle:
 def new_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW, with weight decay on every parameter.
 
+    Groups: see :func:`parameter_groups`.
+
     :class:`OneCycle` sets learning rate and momentum (AdamW: the first beta) before every step.
     """
+    groups = parameter_groups(model, recipe.layer_decay)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(
-            model.parameters(),
+            groups,
             lr=recipe.peak_lr,
             betas=(recipe.max_momentum, 0.999),
             weight_decay=recipe.weight_decay,
         )
     return torch.optim.SGD(
-        model.parameters(),
+        groups,
         lr=recipe.peak_lr,
         momentum=recipe.max_momentum,
         weight_decay=recipe.weight_decay,

@@ -18,6 +18,7 @@ from mgnet_fast.evaluation.accuracy import Accuracy, check_fit, evaluate
 from mgnet_fast.models import GlimpseNetwork
 from mgnet_fast.training.averaging import WeightAverage
 from mgnet_fast.training.distributed import Workers
+from mgnet_fast.training.frozen_start import FrozenStart
 from mgnet_fast.training.gradient_factor import GradientFactor
 from mgnet_fast.training.gradient_ratio import GradientRatio
 from mgnet_fast.training.loss_sums import LossSums
@@ -93,7 +94,10 @@ class Trainer:
         self.average = WeightAverage(model, recipe.average_decay)
         self.epochs_done = 0
         model.checkpoint_glimpses = checkpoint_glimpses
-        self._forward = self._wrapped(compiled)
+        self._compiled = compiled
+        self._frozen_start = FrozenStart(model, recipe.frozen_epochs)
+        self._frozen_start.begin(0)
+        self._forward = self._wrapped()
 
     def fit(
         self, folder: Path, log: RunLog | None, progress: Progress, facts: dict[str, Any]
@@ -179,9 +183,9 @@ class Trainer:
         self.epochs_done = state["epochs_done"]
         torch.set_rng_state(state["rng"])
 
-    def _wrapped(self, compiled: bool) -> nn.Module:
+    def _wrapped(self) -> nn.Module:
         forward: nn.Module = self.model
-        if compiled:
+        if self._compiled:
             # On a GPU, reduce-overhead captures forward and backward pass in one CUDA graph each.
             mode = "reduce-overhead" if self.device.type == "cuda" else None
             forward = torch.compile(forward, fullgraph=True, mode=mode)  # type: ignore[assignment]
@@ -197,6 +201,8 @@ class Trainer:
     def _epoch(self, progress: Progress) -> EpochReport:
         start = time.perf_counter()
         self.model.train()
+        if self._frozen_start.begin(self.epochs_done):
+            self._forward = self._wrapped()  # a wrapper knows which parameters get gradients
         losses = LossSums(len(PARTS))
         step = self.epochs_done * self.steps_per_epoch
         lr = 0.0

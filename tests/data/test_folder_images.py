@@ -118,7 +118,7 @@ def test_crop_of_an_image_that_no_crop_fits(
 
 
 def test_half_of_the_training_images_are_flipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_transform, "random_box", lambda size, draws: (0, 0, *size))
+    monkeypatch.setattr(image_transform, "random_box", lambda size, draws, least: (0, 0, *size))
     picture = draw(5, (32, 32))
     mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).tobytes()
     seen = [SMALL.train(picture, 0, 0, index).tobytes() for index in range(200)]

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from support.four_quarters import FourQuarters, QuartersConfig
 
 from mgnet_fast.models import MGNet, create_model, load_checkpoint, registry, save_checkpoint
-from mgnet_fast.models.family import Family
+from mgnet_fast.models.family import Family, feed_forward_twin
 from mgnet_fast.models.files import checkpoints
 
 
@@ -32,6 +32,8 @@ QUARTERS = Family(
     backbones=lambda: ["small"],
     defaults=lambda backbone, overrides: {"num_classes": 7},
     build=_build,
+    usual_image_size=lambda backbone, config: 32,
+    twin=feed_forward_twin,
 )
 
 

@@ -11,7 +11,6 @@ from torch import nn
 
 from mgnet_fast.models import MGNet, MGNetConfig, create_model, list_models
 from mgnet_fast.models.backbones.by_name import create_backbone, list_backbones
-from mgnet_fast.models.backbones.foreign import without_classifier
 
 
 def on_meta(name: str, **overrides: Any) -> MGNet:
@@ -242,45 +241,3 @@ def test_any_module_is_a_backbone(attribute: str | None) -> None:
     model = MGNet(config, backbone, None if attribute else 3)
     assert model(torch.randn(2, 3, 20, 20))["n_feature"].shape == (4, 2, 3)
     assert model.backbone_name is None
-
-
-@pytest.mark.parametrize("library", ["timm", "torchvision"])
-def test_a_missing_library_is_named_with_its_command(
-    library: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(__import__("sys").modules, library, None)
-    with pytest.raises(ImportError, match=rf"needs {library}.*pip install {library}"):
-        create_model(f"mgnet_{library}:convnext_tiny")
-
-
-def test_a_network_of_timm_is_asked_for_without_its_classifier(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class FakeTimm:
-        __version__ = "1"
-
-        @staticmethod
-        def is_model(name: str) -> bool:
-            return name == "average"
-
-        @staticmethod
-        def create_model(name: str, num_classes: int, in_chans: int) -> nn.Module:
-            assert num_classes == 0
-            backbone = Average()
-            backbone.num_features = in_chans
-            return backbone
-
-    monkeypatch.setitem(__import__("sys").modules, "timm", FakeTimm)
-    assert create_model("mgnet_timm:average", in_chans=2).dim == 2
-    with pytest.raises(ValueError, match="unknown to timm 1"):
-        create_model("mgnet_timm:averege")
-
-
-@pytest.mark.parametrize("part", ["fc", "classifier", "heads"])
-def test_a_classifier_of_torchvision_is_taken_off(part: str) -> None:
-    network = nn.Module()
-    setattr(network, part, nn.Sequential(nn.Dropout(), nn.Linear(7, 3)))
-    assert without_classifier(network, "net").num_features == 7
-    assert isinstance(getattr(network, part), nn.Identity)
-    with pytest.raises(ValueError, match="has no classifier named"):
-        without_classifier(nn.Module(), "net")

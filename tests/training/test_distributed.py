@@ -20,9 +20,18 @@ SCRIPT = """
 import sys
 from mgnet_fast.training import Recipe, run
 run(data_dir=sys.argv[1], out=sys.argv[2], threads=1, progress=False, tensorboard=False,
-    recipe=Recipe(epochs=2, batch_size=20, peak_lr=0.02, size_weight=1.0, average_decay=0.9))
+    recipe=Recipe(epochs=2, batch_size=20, peak_lr=0.02, size_weight=1.0, average_decay=0.9,
+                  frozen_epochs=1, layer_decay=0.7))
 """
-RECIPE = Recipe(epochs=2, batch_size=20, peak_lr=0.02, size_weight=1.0, average_decay=0.9)
+RECIPE = Recipe(
+    epochs=2,
+    batch_size=20,
+    peak_lr=0.02,
+    size_weight=1.0,
+    average_decay=0.9,
+    frozen_epochs=1,
+    layer_decay=0.7,
+)
 
 
 NORMED = """

@@ -34,7 +34,9 @@ def test_differences_name_fields_that_one_side_lacks() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(ValueError, match="recipe must be one of paper, default, imagenet100, tiny"):
+    with pytest.raises(
+        ValueError, match="recipe must be one of paper, default, imagenet100, fine-tune, tiny"
+    ):
         get_recipe("best")
     with pytest.raises(ValueError, match="got 'learning_rate'"):
         get_recipe("paper", learning_rate=1.0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import console
+from ..eval_folder import folder_images, holds_images
 from ..model_choice import network_title
 from ..options import shared as options
 from ..options.option import option
@@ -17,6 +18,7 @@ from ..waiting import waiting_bar
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ...data import LabelledImages
     from ...evaluation.budgets import BudgetPoint
 
 
@@ -44,7 +46,7 @@ def budget(
     ] = 1,
     rounds: Annotated[int, option("N", "Number of timings of each setting.", min=1)] = 5,
     images: options.MostImages = None,
-    data: options.TestDigits = None,
+    data: options.TestDigitsOrImages = None,
     dataset: options.DatasetName = "translated-mnist",
     noise_std: options.NoiseStd = None,
     table_file: Annotated[
@@ -55,6 +57,7 @@ def budget(
     device: options.Device = "cpu",
 ) -> None:
     """Measure the cost and the accuracy of each number of glimpses and of early exits."""
+    import numpy as np
     import torch
 
     from ...evaluation.accuracy import check_fit
@@ -63,26 +66,30 @@ def budget(
     from ...threads import fixed_threads
     from ...training.distributed import Workers, device_for
 
-    scenes = fixed_scenes(data, dataset, noise_std)
-    count = images or len(scenes)
-    if count > len(scenes):
-        raise typer.BadParameter(
-            f"there are {len(scenes)} scenes, got {count}", param_hint="--images"
-        )
     place = device_for(device, Workers())
     paths = options.networks(checkpoints, former)
     networks = [(network_title(path), load_checkpoint(path)) for path in paths]
+    if data is not None and holds_images(data):
+        scenes: LabelledImages = folder_images(networks[0][1], paths[0], data, None, 0)
+        what, name = "images", str(data)
+    else:
+        scenes, what, name = fixed_scenes(data, dataset, noise_std), "scenes", dataset
+    count = images or len(scenes)
+    if count > len(scenes):
+        raise typer.BadParameter(
+            f"there are {len(scenes)} {what}, got {count}", param_hint="--images"
+        )
     for _, model in networks:
         check_fit(model, scenes)
     thresholds = threshold or THRESHOLDS
-    indices = torch.arange(count)
+    tensor, labels = next(scenes.load([np.arange(count)]))
     runs = count_runs([model for _, model in networks], thresholds, rounds)
     with fixed_threads(threads), waiting_bar(runs) as show:
         show("measuring", 0)
         points = measure_budgets(
             networks,
-            scenes.scenes(indices),
-            scenes.labels[indices],
+            tensor,
+            labels,
             thresholds=thresholds,
             slots=slots,
             rounds=rounds,
@@ -91,7 +98,7 @@ def budget(
         )
         used = torch.get_num_threads()
     noun = "thread" if used == 1 else "threads"
-    title = f"{count:,} scenes of {dataset}, {slots} in flight, {used} {noun}"
+    title = f"{count:,} {what} of {name}, {slots} in flight, {used} {noun}"
     if table_file is not None:
         write_budgets(points, table_file)
     if plot is not None:

@@ -33,15 +33,7 @@ def _of_folders(help_text: str, default: str | bool, **limits: Any) -> Any:
 def evaluate(
     former: options.FormerCheckpoint = None,
     checkpoint: options.Checkpoint = None,
-    data: Annotated[
-        Path | None,
-        option(
-            "DIR",
-            "Folder with MNIST's t10k-*-ubyte files, or with one folder of images per class "
-            "(val/ is used if it exists).",
-            show_default="the 500 shipped test digits",
-        ),
-    ] = None,
+    data: options.TestDigitsOrImages = None,
     dataset: options.DatasetName = "translated-mnist",
     noise_std: options.NoiseStd = None,
     num_glimpses: Annotated[

@@ -86,33 +86,22 @@ def flops(
 def count_model(
     name: str, image_size: int | None, convention: Convention, overrides: dict[str, Any]
 ) -> dict[str, Any]:
-    """Multiply-adds of a model for T = 1 .. num_glimpses and of its feed-forward twin: FF-Net, or
-    the same network without attention to its maps."""
+    """Multiply-adds of a model for T = 1 .. num_glimpses and of its twin without glimpses."""
     import torch
 
     from ...models import create_model
     from ...models.multiply_adds import count_multiply_adds
-    from ...models.tnet.family import plain_backbone, usual_image_size
+    from ...models.registry import family_and_backbone
 
-    kind, _, backbone = name.partition("_")
-    attends, is_tnet = kind == "ltpa", kind == "tnet"
-    classes = {key: value for key, value in overrides.items() if key == "num_classes"}
+    family, backbone = family_and_backbone(name)
+    twin = family.twin(backbone, overrides)
     with torch.device("meta"):  # shapes are enough: no weights are made
         model = create_model(name, **overrides)
-        if attends:
-            full_model = create_model(name, levels=0, **overrides)
-        else:
-            twin = plain_backbone(backbone) if is_tnet else backbone
-            full_model = create_model(f"ffnet_{twin}", **classes)
-    usual = 112 if backbone == "toy" else 224
-    if is_tnet:
-        usual = usual_image_size(backbone)
-    if attends and model.config.glimpse_size is not None:
-        usual = max(model.config.glimpse_shape(0))
-    side = image_size or usual
+        full_model = create_model(twin.name, **twin.overrides)
+    side = image_size or family.usual_image_size(backbone, model.config)
     full = count_multiply_adds(full_model, side, convention)
     glimpses = []
-    if kind != "ffnet":
+    if name != twin.name or twin.instead is not None:  # else it is its own twin
         for steps in range(1, model.config.num_glimpses + 1):
             cost = count_multiply_adds(model, side, convention, num_glimpses=steps)
             glimpses.append(
@@ -135,39 +124,33 @@ def count_model(
 
 
 def _table(entry: dict[str, Any]) -> Table:
+    from ...models.registry import family_and_backbone
+
+    family, backbone = family_and_backbone(entry["model"])
+    twin = family.twin(backbone, {})
     side, (height, width) = entry["image_size"], entry["glimpse_size"]
     unit = 10**9 if entry["ffnet"] >= 10**9 else 10**6
     table = console.new_table(f"{entry['model']}, {entry['num_classes']} classes")
     table.add_column("looks at", min_width=30)
     table.add_column("multiply-adds", justify="right", min_width=16)
-    table.add_column(f"of {_twin(entry['model'])}", justify="right")
+    table.add_column(f"of {twin.title}", justify="right")
     table.add_column("fewer", justify="right")
     table.add_row(
-        f"{_twin(entry['model'])}: the image, {side}x{side}",
+        f"{twin.title}: the image, {side}x{side}",
         console.multiply_adds(entry["ffnet"], unit),
         "100.0 %",
         "",
         end_section=True,
     )
-    if entry["model"].startswith("ltpa"):
-        (row,) = entry["glimpses"]
-        table.add_row(
-            f"attention to maps, {height}x{width}",
-            console.multiply_adds(row["multiply_adds"], unit),
-            f"{100 * row['share_of_ffnet']:.1f} %",
-            "",
-        )
-        return table
     for row in entry["glimpses"]:
         looks, share = row["looks"], row["share_of_ffnet"]
+        what = f"{looks} glimpse{'s' if looks > 1 else ''} of {height}x{width}"
+        if twin.instead is not None:
+            what = f"{twin.instead}, {height}x{width}"
         table.add_row(
-            f"{looks} glimpse{'s' if looks > 1 else ''} of {height}x{width}",
+            what,
             console.multiply_adds(row["multiply_adds"], unit),
             f"{100 * share:.1f} %",
-            f"{1 / share:.2f}x",
+            "" if twin.instead else f"{1 / share:.2f}x",
         )
     return table
-
-
-def _twin(model: str) -> str:
-    return "no attention" if model.startswith("ltpa") else "FF-Net"

@@ -9,7 +9,7 @@ import typer
 
 from .. import console
 from ..accuracy_table import accuracy_table
-from ..model_choice import check_model_name, config_fields
+from ..model_choice import check_model_name, config_fields, numbers
 from ..options import shared as options
 from ..options import train as opts
 
@@ -23,6 +23,9 @@ def train(
     out: opts.Out = None,
     dataset: opts.Kind = None,
     model: opts.Model = None,
+    backbone: opts.Backbone = None,
+    mean: opts.Mean = None,
+    std: opts.Std = None,
     network_fields: opts.Fields = None,
     recipe: opts.RecipeChoice = "default",
     num_glimpses: opts.NumGlimpses = None,
@@ -31,6 +34,7 @@ def train(
     noise_std: options.NoiseStd = None,
     seed: opts.Seed = 0,
     weights: opts.Weights = None,
+    backbone_weights: opts.BackboneWeights = None,
     resume: opts.Resume = False,
     epochs: opts.Epochs = None,
     batch_size: opts.BatchSize = None,
@@ -41,6 +45,8 @@ def train(
     gradient_scale_warmup: opts.GradientScaleWarmup = None,
     adaptive_gradient_share: opts.AdaptiveGradientShare = None,
     gradient_clip: opts.GradientClip = None,
+    layer_decay: opts.LayerDecay = None,
+    frozen_epochs: opts.FrozenEpochs = None,
     optimizer: opts.Optimizer = None,
     size_weight: opts.SizeWeight = None,
     label_smoothing: opts.LabelSmoothing = None,
@@ -48,6 +54,7 @@ def train(
     image_size: opts.ImageSize = None,
     glimpse_size: opts.GlimpseSize = None,
     auto_augment: opts.AutoAugment = "auto",
+    smallest_crop: opts.SmallestCrop = None,
     workers: opts.Workers = None,
     max_unreadable: opts.MaxUnreadable = opts.MAX_UNREADABLE,
     no_check: opts.NoCheck = False,
@@ -65,8 +72,17 @@ def train(
 
     With several processes: torchrun --nproc-per-node 2 -m mgnet_fast train ...
     """
+    if model is not None and backbone is not None:
+        raise typer.BadParameter("give --model or --backbone, not both", param_hint="--backbone")
     if model is not None:
         check_model_name(model, "--model")
+    if backbone is not None:
+        model = f"mgnet_{backbone}"
+        check_model_name(model, "--backbone")
+    given_fields = config_fields(network_fields or [])
+    for field, text in (("mean", mean), ("std", std)):
+        if text is not None:
+            given_fields[field] = numbers(text, f"--{field}")
     from ...assets import antialiased_toy_checkpoint_path, toy_checkpoint_path
     from ...data import told_dataset
     from ...training import ImageOptions, antialiases, fitting_recipe, get_recipe, run
@@ -88,6 +104,7 @@ def train(
         image_size=image_size,
         glimpse_size=glimpse_size,
         auto_augment=auto_augment,
+        smallest_crop=smallest_crop,
         workers=workers,
         max_unreadable=max_unreadable,
         check=not no_check,
@@ -102,6 +119,8 @@ def train(
         gradient_scale_warmup=gradient_scale_warmup,
         adaptive_gradient_share=adaptive_gradient_share,
         gradient_clip=gradient_clip,
+        layer_decay=layer_decay,
+        frozen_epochs=frozen_epochs,
         optimizer=optimizer,
         size_weight=size_weight,
         label_smoothing=label_smoothing,
@@ -119,7 +138,7 @@ def train(
             num_glimpses=num_glimpses,
             glimpse_loss=glimpse_loss,
             antialias=antialias,
-            network_fields=config_fields(network_fields or []),
+            network_fields=given_fields,
             noise_std=noise_std,
             seed=seed,
             threads=threads,
@@ -131,6 +150,7 @@ def train(
             # The default says nothing, so that a run on digits refuses what it would not use.
             images=None if images == ImageOptions() else images,
             weights=weights,
+            backbone_weights=backbone_weights,
             resume=resume,
             progress=not quiet,
             tensorboard=not no_tensorboard,

@@ -57,6 +57,15 @@ def _named_twice(paths: list[Path]) -> typer.BadParameter:
     )
 
 
+TestDigitsOrImages = Annotated[
+    Path | None,
+    option(
+        "DIR",
+        "Folder with MNIST's t10k-*-ubyte files, or with one folder of images per class "
+        "(val/ is used if it exists).",
+        show_default="the 500 shipped test digits",
+    ),
+]
 TestDigits = Annotated[
     Path | None,
     option(

@@ -19,7 +19,7 @@ _RUNNING = "How to run"
 GlimpseLoss = Literal["reference", "paper"]
 """The glimpses that the glimpse head classifies."""
 
-RecipeName = Literal["default", "paper", "imagenet100", "tiny-imagenet"]
+RecipeName = Literal["default", "paper", "imagenet100", "tiny-imagenet", "fine-tune"]
 """The shipped recipes."""
 
 OptimizerName = Literal["sgd", "adamw"]
@@ -92,6 +92,27 @@ Model = Annotated[
     str | None,
     option("NAME", "The network to train.", show_default="mgnet_toy; mgnet_resnet18 on folders"),
 ]
+Backbone = Annotated[
+    str | None,
+    option(
+        "NAME",
+        "Train an MGNet with this backbone: resnet50, timm:NAME, torchvision:NAME. Short for "
+        "--model mgnet_NAME.",
+        show_default="the model's",
+    ),
+]
+Mean = Annotated[
+    str | None,
+    option(
+        "X,X,X",
+        "Mean of the pixels, in units of [0, 1], one number per channel.",
+        show_default="the model's",
+    ),
+]
+Std = Annotated[
+    str | None,
+    option("X,X,X", "Standard deviation of the pixels, likewise.", show_default="the model's"),
+]
 Fields = Annotated[
     list[str] | None,
     option(
@@ -106,7 +127,7 @@ RecipeChoice = Annotated[
     option(
         "NAME",
         "default (learns faster) or paper; for folders imagenet100 or tiny-imagenet, by "
-        "default the one that fits.",
+        "default the one that fits, or fine-tune (small sets, pretrained backbones).",
     ),
 ]
 NumGlimpses = Annotated[
@@ -121,7 +142,7 @@ Antialias = Annotated[
     switch(
         "Glimpses average the pixels between their samples.",
         "--antialias/--no-antialias",
-        show_default="the model's; on for mgnet_toy by the default recipe",
+        show_default="the model's; on for MGNets by default and fine-tune",
     ),
 ]
 Seed = Annotated[int, option("N", "Seed of the initial weights and of the images.", min=0)]
@@ -131,6 +152,15 @@ Weights = Annotated[
         "FILE",
         "Start from the weights of this checkpoint; new heads if the classes differ; of a network "
         "of another family only the backbone. Or mgnet_toy, the shipped one.",
+        show_default="random weights",
+    ),
+]
+BackboneWeights = Annotated[
+    Path | None,
+    option(
+        "FILE",
+        "Start from the backbone of a torchvision or timm classifier: a state dict, .pth or "
+        ".safetensors. Needs --mean and --std.",
         show_default="random weights",
     ),
 ]
@@ -149,6 +179,13 @@ AdaptiveGradientShare = Annotated[
     _change("Adapt that factor: the localization's gradient is X times the classification's."),
 ]
 GradientClip = Annotated[float | None, _change("Clip the gradient's norm to this.")]
+LayerDecay = Annotated[
+    float | None,
+    _change("Factor on the learning rate from each layer of the backbone to the one before it."),
+]
+FrozenEpochs = Annotated[
+    int | None, _change("Leave the backbone as it is in the first N epochs.", min=0)
+]
 Optimizer = Annotated[
     OptimizerName | None,
     option("NAME", "sgd or adamw.", show_default=False, rich_help_panel=_INSTEAD),
@@ -173,6 +210,12 @@ AutoAugment = Annotated[
     AutoAugmentBy,
     _of_folders(
         "Library for AutoAugment: torchvision, kornia, auto (what is installed) or none.", True
+    ),
+]
+SmallestCrop = Annotated[
+    float | None,
+    _of_folders(
+        "Smallest share of an image's area that a training crop keeps.", "0.08; fine-tune: 0.35"
     ),
 ]
 Workers = Annotated[

@@ -38,7 +38,12 @@ def list_backbones() -> list[str]:
     return list(_BACKBONES)
 
 
-def create_backbone(name: str, in_chans: int = 3, stem_pool: bool = True) -> nn.Module:
+def create_backbone(
+    name: str,
+    in_chans: int = 3,
+    stem_pool: bool = True,
+    glimpse_size: tuple[int, int] | None = None,
+) -> nn.Module:
     """A backbone by name, with random weights, mapping [B, in_chans, h, w] to [B, num_features].
 
     Args:
@@ -46,6 +51,7 @@ def create_backbone(name: str, in_chans: int = 3, stem_pool: bool = True) -> nn.
             a network of those libraries, if they are installed.
         in_chans: number of input channels.
         stem_pool: whether a ResNet of this package has the max-pool in its stem.
+        glimpse_size: (h, w), for networks of timm that are made for one size; None: timm's.
 
     Raises:
         ValueError: the name is unknown; the message proposes close ones.
@@ -55,7 +61,7 @@ def create_backbone(name: str, in_chans: int = 3, stem_pool: bool = True) -> nn.
     if library == "timm":
         from .foreign import timm_backbone
 
-        return timm_backbone(library_name, in_chans)
+        return timm_backbone(library_name, in_chans, glimpse_size)
     if library == "torchvision":
         from .foreign import torchvision_backbone
 

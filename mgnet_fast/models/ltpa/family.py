@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..backbones.by_name import list_backbones
-from ..family import Family
+from ..family import Family, Twin
 from .config import LTPAConfig
 from .network import CIFAR_RESNET, LTPA, VGG_NAMES
 
@@ -57,6 +57,15 @@ def _backbones() -> list[str]:
     return [*VGG_NAMES, CIFAR_RESNET, *(name for name in list_backbones() if "resne" in name)]
 
 
+def _usual_image_size(backbone: str, config: LTPAConfig) -> int:
+    return 224 if config.glimpse_size is None else max(config.glimpse_shape(0))
+
+
+def _twin(backbone: str, overrides: Mapping[str, Any]) -> Twin:
+    plain = dict(overrides) | {"levels": 0}
+    return Twin(f"ltpa_{backbone}", plain, title="no attention", instead="attention to maps")
+
+
 LTPA_FAMILY = Family(
     prefix="ltpa",
     network=LTPA,
@@ -64,4 +73,6 @@ LTPA_FAMILY = Family(
     backbones=_backbones,
     defaults=ltpa_defaults,
     build=LTPA,
+    usual_image_size=_usual_image_size,
+    twin=_twin,
 )

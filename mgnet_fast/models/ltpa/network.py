@@ -107,6 +107,11 @@ class LTPA(SharedAsFolder, GlimpseNetwork):
             "attention": attention,
         }
 
+    @property
+    def bare_backbone(self) -> nn.Module:
+        network: nn.Module = self.backbone.network
+        return network
+
     def start(self, sizes: Tensor) -> State:
         """(the attended vectors [B, D],): zeros before the look."""
         weight: Tensor = next(self.classifier.parameters())

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ..backbones.by_name import list_backbones
-from ..family import Family
+from ..family import Family, feed_forward_twin
 from .config import MGNetConfig
 from .network import MGNet
 
@@ -52,6 +52,10 @@ def mgnet_defaults(
     return defaults
 
 
+def _usual_image_size(backbone: str, config: MGNetConfig) -> int:
+    return 112 if backbone == "toy" else 224
+
+
 MGNET = Family(
     prefix="mgnet",
     network=MGNet,
@@ -59,6 +63,8 @@ MGNET = Family(
     backbones=list_backbones,
     defaults=mgnet_defaults,
     build=MGNet,
+    usual_image_size=_usual_image_size,
+    twin=feed_forward_twin,
     takes_foreign=True,
     shipped={"mgnet_toy": (False, True)},
     training_only=("glimpse_fc.",),
@@ -70,5 +76,7 @@ FFNET = Family(
     backbones=list_backbones,
     defaults=partial(mgnet_defaults, is_feed_forward=True),
     build=MGNet,
+    usual_image_size=_usual_image_size,
+    twin=feed_forward_twin,
     takes_foreign=True,
 )

@@ -64,7 +64,8 @@ class MGNet(FromFiles, GlimpseNetwork):
         self.checkpoint_glimpses = checkpoint_glimpses
         if isinstance(backbone, str):
             self.backbone_name = backbone
-            backbone = create_backbone(backbone, config.in_chans, config.stem_pool)
+            size = None if config.glimpse_size is None else config.glimpse_shape(0)
+            backbone = create_backbone(backbone, config.in_chans, config.stem_pool, size)
         self.dim = backbone_dim(backbone, dim)
         fused_dim = self.dim + POSITION_DIM
         self.backbone = backbone

@@ -10,7 +10,7 @@ from torch import nn
 from ..backbones.bagnet import BagNet77
 from ..backbones.efficientnet import EfficientNet, GridSource
 from ..backbones.toy_grid import ToyGrid
-from ..family import Family
+from ..family import Family, Twin, feed_forward_twin
 from .config import TNetConfig
 from .network import TNet
 
@@ -69,16 +69,15 @@ _GRIDS = {
 _B0_GRID = GridSource(stage=3, block=0, first=2, end=12, step=2)  # B0's stage 2 is too narrow
 
 
-def usual_image_size(name: str) -> int:
-    """Side in pixels of the images that a network of this name is for."""
+def _usual_image_size(name: str, config: TNetConfig) -> int:
     if name.startswith("efficientnet"):
         return 896 if name.endswith("896") else 448
     return 224 if name == "bagnet77" else 448
 
 
-def plain_backbone(name: str) -> str:
-    """The backbone of a name without its data set, as FF-Nets call it."""
-    return name.removesuffix("_fmow448").removesuffix("_fmow896")
+def _twin(name: str, overrides: Mapping[str, Any]) -> Twin:
+    backbone = name.removesuffix("_fmow448").removesuffix("_fmow896")  # FF-Nets name no data set
+    return feed_forward_twin(backbone, overrides)
 
 
 def tnet_defaults(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,5 +139,7 @@ TNET = Family(
     backbones=lambda: list(_SETTINGS),
     defaults=tnet_defaults,
     build=build_tnet,
+    usual_image_size=_usual_image_size,
+    twin=_twin,
     shipped={"tnet_toy": (True,)},
 )

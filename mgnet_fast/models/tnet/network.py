@@ -172,6 +172,11 @@ class TNet(SharedAsFolder, GlimpseNetwork):
                 f"{len(self.looks)} levels"
             )
 
+    @property
+    def bare_backbone(self) -> nn.Module:
+        network: nn.Module = self.backbone.network
+        return network
+
     def start(self, sizes: Tensor) -> State:
         """(levels so far [B], H and W [B, 2], features [B, R, dim]; of the newest level: origin and
         cell of its crops [B, r, 2], scores of their cells [B, r, n * n])."""

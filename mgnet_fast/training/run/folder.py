@@ -14,6 +14,7 @@ from mgnet_fast.training.run.snapshot import read_snapshot
 from mgnet_fast.training.trainer import Trainer
 
 MODEL_NAME = "model.safetensors"
+_TAKEN_FROM_SAVED = {"weights", "backbone_weights", "left_out"}  # not given again to resume
 
 
 def save_weights(
@@ -63,7 +64,8 @@ def check_same_run(
     """
     different = recipe.differences(saved["recipe"])
     before = saved["facts"]
-    different += [f"{k}: {before.get(k)} -> {v}" for k, v in facts.items() if before.get(k) != v]
+    now = facts | {k: None for k in before if k not in facts and k not in _TAKEN_FROM_SAVED}
+    different += [f"{k}: {before.get(k)} -> {v}" for k, v in now.items() if before.get(k) != v]
     if different:
         raise ValueError(
             f"the run in {folder} can only be resumed with the options it was started with; "

@@ -31,10 +31,12 @@ class ImageOptions:
     """Options of a run on folders of images.
 
     Attributes:
-        preset: "imagenet100" or "tiny-imagenet"; None: by the folder's layout.
+        preset: "imagenet100", "tiny-imagenet" or "fine-tune"; None: by the folder's layout.
         image_size: side of the network's images in pixels; None: the preset's.
         glimpse_size: side of a glimpse in pixels; None: the preset's share of the image.
         auto_augment: "auto", "torchvision", "kornia" or "none".
+        smallest_crop: smallest share of an image's area that a training crop keeps; None: the
+            preset's.
         workers: decoding processes per training process; None: by the number of processors.
         max_unreadable: how many unreadable images may be skipped.
         check: decode every image once before the run; otherwise the first unreadable image ends
@@ -46,6 +48,7 @@ class ImageOptions:
     image_size: int | None = None
     glimpse_size: int | None = None
     auto_augment: str = "auto"
+    smallest_crop: float | None = None
     workers: int | None = None
     max_unreadable: int = MAX_UNREADABLE
     check: bool = True
@@ -86,7 +89,7 @@ class FolderData:
         if name not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
         preset, size = PRESETS[name], options.image_size or PRESETS[name].image_size
-        self._transform = preset.transform(size, options.auto_augment)
+        self._transform = preset.transform(size, options.auto_augment, options.smallest_crop)
         self._train = read_image_tree(data_dir, "train")
         self._val = read_image_tree(data_dir, "val", classes=self._train.classes)
         self._seed, self._options = seed, options
@@ -105,6 +108,8 @@ class FolderData:
             "stem_pool": preset.stem_pool,
             "auto_augment": self._transform.auto_augment,
         }
+        if self._transform.min_area != PRESETS["imagenet100"].smallest_crop:
+            self.facts["smallest_crop"] = self._transform.min_area  # older runs name none
         if options.ignore_exif:
             self.facts["ignore_exif"] = True  # runs without it may be older than the option
         self.header = TrainedOn(self._train.classes, size, self._transform.resize).to_header()

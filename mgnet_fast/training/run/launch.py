@@ -28,7 +28,7 @@ from mgnet_fast.training.run.image_presets import PRESETS, default_preset
 from mgnet_fast.training.run.log import RunLog, read_log
 from mgnet_fast.training.run.new_network import new_network, synchronised
 from mgnet_fast.training.run.progress import Progress
-from mgnet_fast.training.run.start_weights import file_fingerprint, load_start_weights
+from mgnet_fast.training.run.start_weights import Start
 from mgnet_fast.training.trainer import Trainer
 
 
@@ -74,6 +74,7 @@ def run(
     sync_batch_norm: bool = False,
     images: ImageOptions | None = None,
     weights: str | Path | None = None,
+    backbone_weights: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
     tensorboard: bool = True,
@@ -115,6 +116,9 @@ def run(
         weights: checkpoint to start from instead of random weights, as `load_checkpoint` reads
             it. Class heads for another number of classes are initialised anew. Not needed to
             resume.
+        backbone_weights: state dict of a classifier of torchvision or timm, whose backbone to
+            start from, see `load_backbone_weights`. `network_fields` must have its mean and std.
+            Not needed to resume.
         resume: continue the run in `out`.
         progress: show a bar, or plain lines without a terminal.
         tensorboard: write TensorBoard's files to ``out/tensorboard`` if it is installed.
@@ -135,6 +139,9 @@ def run(
     folder = Path(out)
     if seed < 0:
         raise ValueError(f"seed must be at least 0, got {seed}")
+    start = Start(*(None if file is None else Path(file) for file in (weights, backbone_weights)))
+    if saved is None:
+        start.check(network_fields or {})
     if saved is not None and kind == FOLDER:
         images = _with_saved_library(images or ImageOptions(), saved["facts"])
     data = _data(kind, data_dir, model, num_glimpses, noise_std, seed, images, recipe)
@@ -160,16 +167,14 @@ def run(
         if network_fields:
             facts["network_fields"] = dict(network_fields)
         left_out: LeftOut | None = None
-        if weights is not None:
-            facts["weights"] = file_fingerprint(Path(weights))
+        facts |= start.facts()
         begins = ""
         if saved is not None:
             check_same_run(folder, saved, chosen, facts)
             left_out = saved["facts"].get("left_out")
-            if "weights" in saved["facts"]:
-                facts["weights"] = saved["facts"]["weights"]
-        elif weights is not None:
-            begins = "; " + load_start_weights(Path(weights), network)
+            facts = saved["facts"] | facts
+        else:
+            begins = start.load(network, model)
         loaded = data.load(network, workers, left_out, progress)
         if loaded.left_out:
             facts["left_out"] = loaded.left_out

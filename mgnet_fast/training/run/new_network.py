@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from mgnet_fast.models import GlimpseNetwork, create_model
+from mgnet_fast.models.backbones.by_name import backbone_dim
+from mgnet_fast.models.backbones.foreign import check_features, is_foreign
 from mgnet_fast.models.registry import config_class
 from mgnet_fast.training.distributed import Workers
 from mgnet_fast.training.recipe import Recipe
@@ -57,6 +59,11 @@ def new_network(
     overrides |= network_fields or {}
     torch.manual_seed(seed)
     network: GlimpseNetwork = create_model(name, **overrides)
+    side, foreign = data.facts.get("image_size"), network.backbone_name or ""
+    if is_foreign(foreign) and side is not None:
+        size = network.config.glimpse_shape(side)
+        dim = backbone_dim(network.backbone)
+        check_features(network.backbone, foreign, dim, network.config.in_chans, size)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 

@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from support.image_trees import CLASSES, damage, write_tree
 
 from mgnet_fast.data.folders import auto_augment
 from mgnet_fast.data.folders.auto_augment import choose_auto_augment
+from mgnet_fast.models.backbones.by_name import create_backbone
+from mgnet_fast.models.files.checkpoints import load_checkpoint
+from mgnet_fast.training.run.start_weights import file_fingerprint
 
 SMALL = ("--image-size", 32, "--glimpse-size", 20, "--auto-augment", "none", "--workers", 1)
 QUIET = ("--threads", 1, "--no-tensorboard", "--quiet")
@@ -115,3 +119,39 @@ def test_training_says_which_autoaugment_it_took(
             "pip install 'mgnet-fast[augment]' adds it)"
         )
     assert f"24 images of 3 classes, 32 px, {how}, " in " ".join(result.err.split())
+
+
+def test_somebodys_backbone_learns_other_classes(command, root: Path, tmp_path: Path) -> None:
+    state = create_backbone("toy", in_chans=1).state_dict() | {"fc.weight": torch.zeros(1000, 128)}
+    torch.save({"state_dict": state}, tmp_path / "toy.pth")
+    out = tmp_path / "run"
+    words = ("train", "--data", root, "--backbone", "toy", "--backbone-weights")
+    numbers = ("--recipe", "fine-tune", "--epochs", 1, "--batch-size", 8, "--frozen-epochs", 1)
+
+    refused = command(*words, tmp_path / "toy.pth", "--out", out, *numbers, *SMALL, *QUIET)
+    assert refused.code == 1
+    assert "--backbone-weights needs --mean and --std" in refused.err
+    assert not out.exists()
+
+    colours = ("--mean", "0.4", "--std", "0.2", "--layer-decay", 0.5)
+    trained = command(
+        *words, tmp_path / "toy.pth", "--out", out, *numbers, *colours, *SMALL, *QUIET
+    )
+    assert trained.code == 0, trained.err
+    model = load_checkpoint(out / "model.safetensors")
+    assert (model.config.num_classes, model.config.mean, model.config.std) == (3, (0.4,), (0.2,))
+    for name, value in model.backbone.state_dict().items():
+        torch.testing.assert_close(value, state[name])  # frozen
+    row = json.loads((out / "log.jsonl").read_text().splitlines()[0])
+    assert row["backbone_weights"] == file_fingerprint(tmp_path / "toy.pth")
+    assert (row["smallest_crop"], row["recipe"]["layer_decay"]) == (0.35, 0.5)
+
+
+def test_what_cannot_stand_together_is_refused(command, root: Path, tmp_path: Path) -> None:
+    both = command("train", "--data", root, "--backbone", "toy", "--model", "mgnet_toy")
+    assert (both.code, "not both" in both.err) == (2, True)
+    words = command("train", "--data", root, "--mean", "a,b,c")
+    assert (words.code, "wanted numbers separated by commas" in words.err) == (2, True)
+    files = ("--weights", tmp_path / "a", "--backbone-weights", tmp_path / "b")
+    starts = command("train", "--data", root, "--out", tmp_path / "run", *files)
+    assert "--weights must be left out with --backbone-weights" in starts.err

@@ -24,7 +24,8 @@ FLOORS = (
     ("data",),
     ("engine",),
     ("training", "evaluation", "export", "pictures", "env", "serving"),
-    ("demo", "engine_speed", "engine_peers", "large_demo", "large_scene", "reproduction"),
+    ("bulk",),
+    ("ray", "demo", "engine_speed", "engine_peers", "large_demo", "large_scene", "reproduction"),
     ("cli", "__main__"),
 )
 

@@ -31,6 +31,7 @@ from .commands.reproduce.command import reproduce
 from .commands.serve import serve
 from .commands.serve_repo import serve_repo
 from .commands.train import train
+from .options.bulk import WithRay
 from .options.option import switch
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -51,7 +52,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(train)
 app.command("eval")(evaluate)
-app.command()(predict)
+app.command(cls=WithRay)(predict)
 app.command()(look)
 app.command()(imagenet100)
 app.command()(attack)

@@ -11,7 +11,7 @@ import typer
 from .. import console
 from ..options import shared as options
 from ..options.option import option
-from ..options.reading import AllowTruncated, Decode, IgnoreExif, is_lazy
+from ..options.reading import AllowTruncated, Decode, IgnoreExif
 from ..options.scenes import fixed_scenes
 from ..waiting import waiting_bar
 
@@ -58,7 +58,7 @@ def look(
     Images in a folder named after a class are marked right or wrong.
     """
     from ...assets import toy_checkpoint_path
-    from ...data.reading.options import ReadOptions
+    from ...data.reading.options import ReadOptions, is_lazy
     from ...models.files.checkpoints import load_checkpoint
     from ...models.files.trained_on import read_trained_on
     from ...pictures import look_at, write_report

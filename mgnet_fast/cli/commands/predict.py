@@ -1,21 +1,16 @@
-"""``mgnet-fast predict``: classify image files, one line each."""
+"""``mgnet-fast predict``: classify image files, one row each."""
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
-import time
-from collections import deque
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from ..interruption import terminated_like_interrupted
+from ..options import bulk
 from ..options import shared as options
 from ..options.engine import (
     SAMPLES,
@@ -23,50 +18,30 @@ from ..options.engine import (
     CalibrationImages,
     Precision,
     Runner,
+    Slots,
     Weights,
-    first_images,
 )
-from ..options.exits import ExitKind, exit_rule
-from ..options.option import option
-from ..options.reading import AllowTruncated, Decode, IgnoreExif, is_lazy
+from ..options.exits import Exit, Threshold, exit_rule
+from ..options.reading import AllowTruncated, Decode, IgnoreExif
+from ..scoring_report import ScoringReport
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from ...data.reading.file_image import FileImage
-    from ...data.reading.options import ReadOptions
-    from ...engine import Engine, Prediction
-
-COLUMNS = ("path", "label", "probability", "glimpses", "finite")
-
-
-Format = Literal["jsonl", "csv"]
-"""The format of the results."""
+    from ...bulk.folder import Part, PartFolder
+    from ...bulk.job import Job
+    from ...bulk.scoring import Scorer
 
 
 def predict(
-    paths: Annotated[
-        list[str],
-        typer.Argument(metavar="PATHS...", help="Image files, folders, patterns such as '*.png'."),
-    ],
+    paths: bulk.Paths = None,
+    files_from: bulk.FilesFrom = None,
     checkpoint: options.Checkpoint = None,
-    out: Annotated[
-        Path | None, option("FILE", "File for the results.", show_default="standard output")
-    ] = None,
-    form: Annotated[
-        Format | None,
-        option(
-            "NAME", "jsonl or csv.", "--format", show_default="by the suffix of --out, else jsonl"
-        ),
-    ] = None,
-    leave: Annotated[
-        ExitKind, option("NAME", "confidence, margin, entropy or never.", "--exit")
-    ] = "confidence",
-    threshold: Annotated[
-        float | None,
-        option("X", "Threshold of the exit rule.", show_default="0.9, 0.8, 0.3 by --exit"),
-    ] = None,
-    slots: Annotated[int, option("N", "Number of images in flight.", min=1)] = 32,
+    out: bulk.Out = None,
+    form: bulk.Form = None,
+    part_size: bulk.PartSize = 5000,
+    shard: bulk.ShardOption = None,
+    leave: Exit = "confidence",
+    threshold: Threshold = None,
+    slots: Slots = 32,
     precision: Precision = "fp32",
     weights: Weights = "fp32",
     calibration_images: CalibrationImages = None,
@@ -75,187 +50,163 @@ def predict(
     decode: Decode = "auto",
     ignore_exif: IgnoreExif = False,
     allow_truncated: AllowTruncated = False,
+    readers: bulk.Readers = None,
+    progress: bulk.ProgressOption = "auto",
+    ray: bulk.RayAddress = None,
+    workers: bulk.WorkersOption = None,
     threads: options.Threads = None,
     device: options.Device = "cpu",
 ) -> None:
-    """Classify image files. Unreadable files are reported and skipped."""
-    from ...assets import toy_checkpoint_path
-    from ...data.image_files import find_images
-    from ...data.reading.errors import large_images
-    from ...data.reading.options import ReadOptions
-    from ...engine import Engine
-    from ...models.files.checkpoints import load_checkpoint
-    from ...models.files.trained_on import read_trained_on
-    from ...threads import fixed_threads
-    from ...training.distributed import Workers, device_for
+    """Classify image files.
 
-    files, missing = find_images(paths)
-    if not files:
-        raise ValueError(f"no image files found in {', '.join(missing)}")
-    network = checkpoint or toy_checkpoint_path()
-    model = load_checkpoint(network)
-    trained = read_trained_on(network)
-    classes = trained.classes if trained else None
-    rule = exit_rule(leave, threshold)
-    lazy = is_lazy(decode, model)
-    reading = ReadOptions(model.config.in_chans, ignore_exif, allow_truncated)
-    place = device_for(device, Workers())
+    Unreadable files are reported and skipped; a folder of results has rows for them, with the
+    reason. Repeating a command whose output is a folder goes on after the last finished part.
+    """
+    from ...bulk.formats import check_format
+    from ...bulk.job import Job
+    from ...bulk.scoring import Network, Settings
+    from ...bulk.units import Shard, units_of
+    from ...data.sources.listing import find_sources
+    from ...threads import fixed_threads
+
+    target = bulk.target_of(out, form)
+    bulk.check_ray(ray, workers, target)
+    check_format(target.form)
+    share = Shard() if shard is None else Shard.parse(shard)
+    settings = Settings(
+        checkpoint=None if checkpoint is None else str(checkpoint),
+        exit=exit_rule(leave, threshold),
+        slots=slots,
+        precision=precision,
+        weights=weights,
+        runner=runner,
+        artefact=None if artefact is None else str(artefact),
+        decode=decode,
+        ignore_exif=ignore_exif,
+        allow_truncated=allow_truncated,
+        device=device,
+        readers=readers,
+    )
+    names, missing = find_sources(paths or (), files_from or ())
+    if not names:
+        raise ValueError(f"no image files found in {', '.join([*missing, *(files_from or ())])}")
+    units = units_of(names, part_size)
     samples = calibration_images or (SAMPLES if precision == "int8" else 0)
-    form = form or ("csv" if out is not None and out.suffix == ".csv" else "jsonl")
+    job = Job(settings, Network(settings), units, share, part_size, samples)
     with ExitStack() as stack:
+        stack.enter_context(terminated_like_interrupted())
         stack.enter_context(fixed_threads(threads))
-        stack.enter_context(large_images())
-        calibration = first_images(files, reading, samples) if samples else None
-        engine = Engine(
-            model,
-            place,
-            precision,
-            slots,
-            runner,
-            artefact,
-            exit=rule,
-            calibration=calibration,
-            weights=weights,
-        )
-        target = sys.stdout
-        if out is not None:
-            target = stack.enter_context(out.open("w", encoding="utf-8", newline=""))
-        report = stack.enter_context(_Report(len(files) + len(missing), bar=out is not None))
-        if engine.deviation is not None:
-            stored = "" if weights == "fp32" else f" with weights in {weights}"
-            report.say(f"{precision}{stored} against float32 {engine.deviation}")
-        for name in missing:
-            report.skip(name, "there is no such file, and no pattern or folder with image files")
-        write = _writer(target, form, classes)
-        for path, prediction in _predictions(engine, files, report, reading, lazy):
-            write(path, prediction)
-            report.count(prediction)
-    report.summarise(engine.runner)
-    if report.skipped:
+        run = _Run(job, missing, progress, target, stack)
+        if target.folder is None:
+            skipped = run.to_lines()
+        elif ray is None:
+            skipped = run.to_folder()
+        else:
+            skipped = run.on_ray(None if ray == bulk.RUNNING else ray, workers, threads or 1)
+    if skipped:
         raise typer.Exit(1)
 
 
-def _predictions(
-    engine: Engine, files: list[Path], report: _Report, reading: ReadOptions, lazy: bool
-) -> Iterator[tuple[Path, Prediction]]:
-    from ...data.reading.file_image import FileImage
+class _Run:
+    """A job with its output and its messages. The methods return how many files were skipped."""
 
-    waiting: deque[tuple[Path, FileImage | None]] = deque()
+    def __init__(
+        self, job: Job, missing: list[str], progress: Any, target: bulk.Target, stack: ExitStack
+    ) -> None:
+        self.job, self.missing, self.progress = job, missing, progress
+        self.target, self.stack = target, stack
 
-    def images() -> Iterator[np.ndarray | FileImage]:
-        for path in files:
-            try:
-                image = _opened(path, reading, lazy)
-            except (ValueError, OSError) as error:
-                report.skip(str(path), getattr(error, "strerror", None) or str(error))
-                continue
-            # Without the pixels of arrays, which would stay in memory until their turn.
-            waiting.append((path, image if isinstance(image, FileImage) else None))
-            yield image
+    def to_lines(self) -> int:
+        """Rows into one file or standard output; unreadable files in messages only."""
+        from ...bulk.formats import line_writer
+        from ...bulk.units import items_of
 
-    for prediction in engine.stream(images(), read_ahead=engine.slots):
-        path, opened = waiting.popleft()
-        if opened is None or opened.error is None:
-            yield path, prediction
-        else:  # it turned out to be damaged, or has vanished
-            report.skip(str(path), opened.error)
+        scorer = self.job.scorer()
+        file = sys.stdout
+        if self.target.file is not None:
+            opened = self.target.file.open("w", encoding="utf-8", newline="")
+            file = self.stack.enter_context(opened)
+        report = self._report(None)
+        self._say_deviation(report, scorer)
+        write = line_writer(file, self.target.form, self.job.network.classes)
+        items = (item for unit in self.job.mine for item in items_of(unit))
+        for item, row in scorer.rows(items, self.job.readers):
+            if row.error is None:
+                write(row)
+            report.count(item, row)
+        report.summarise(scorer.engine.runner)
+        return report.skipped
 
+    def to_folder(self) -> int:
+        """Parts into a folder."""
+        from ...bulk.run import open_work, score_units
 
-def _opened(path: Path, reading: ReadOptions, lazy: bool) -> np.ndarray | FileImage:
-    from ...data.reading.file_image import open_file
-    from ...data.reading.whole import read_image
+        folder, finished = self._claimed()
+        work = open_work(self.job.mine, finished)
+        report = self._report(finished)
+        if not work:
+            return self._nothing_to_do(report, folder, finished)
+        scorer = self.job.scorer(folder.manifest.runner)
+        self._say_deviation(report, scorer)
+        folder = folder.started(self.job.shard, self.job.mine, scorer.engine.runner)
+        report.skipped_before(folder.errors(chain(*finished.values())))
+        score_units(scorer, folder, work, self.job.part_size, self.job.readers, report.count)
+        report.summarise(scorer.engine.runner)
+        return report.skipped
 
-    return open_file(path, reading) if lazy else read_image(path, reading)
+    def on_ray(self, address: str | None, wanted: int | None, threads: int) -> int:
+        """Parts into a folder, by workers on a cluster."""
+        from ...bulk.on_ray import connect, score_on_ray, workers_for
+        from ...bulk.run import open_work
 
+        folder, finished = self._claimed()
+        work = open_work(self.job.mine, finished)
+        report = self._report(finished)
+        if not work:
+            return self._nothing_to_do(report, folder, finished)
+        cluster = connect(address)
+        workers = workers_for(cluster, wanted, threads, self.job.settings.device, len(work))
+        folder = folder.started(self.job.shard, self.job.mine, None)
+        report.skipped_before(folder.errors(chain(*finished.values())))
+        for result in score_on_ray(cluster, self.job, folder, work, workers, threads):
+            report.count_unit(result)
+        report.summarise(f"{workers} worker{'s' if workers > 1 else ''} on Ray")
+        return report.skipped
 
-def _writer(target: TextIO, form: Format, classes: tuple[str, ...] | None) -> Any:
-    """Writes each result at once, so that an interruption loses none."""
-    if form == "jsonl":
+    def _claimed(self) -> tuple[PartFolder, dict[int, list[Part]]]:
+        """The output folder and what is finished there; nobody else writes to it now."""
+        from ...bulk.folder import claimed
 
-        def write_json(path: Path, prediction: Prediction) -> None:
-            row = _row(path, prediction, classes)
-            row["regions"] = [[round(x, 6) for x in r] for r in prediction.regions.tolist()]
-            target.write(json.dumps(row) + "\n")
-            target.flush()
+        path = self.target.folder
+        assert path is not None
+        self.stack.enter_context(claimed(path, self.job.shard))
+        folder = self.job.folder(path, self.target.form)
+        return folder, folder.parts(self.job.mine)
 
-        return write_json
+    def _report(self, finished: dict[int, list[Part]] | None) -> ScoringReport:
+        from ...bulk.expected import Expected
 
-    columns = COLUMNS if classes is None else ("path", "class", *COLUMNS[1:])
-    table = csv.DictWriter(target, columns, lineterminator="\n")
-    table.writeheader()
-
-    def write_csv(path: Path, prediction: Prediction) -> None:
-        table.writerow(_row(path, prediction, classes))
-        target.flush()
-
-    return write_csv
-
-
-def _row(path: Path, prediction: Prediction, classes: tuple[str, ...] | None) -> dict[str, Any]:
-    """A result as plain values; a label without a name is None."""
-    probability = float(prediction.logits.softmax(0)[prediction.label])
-    values = (
-        str(path),
-        prediction.label if prediction.finite else None,
-        round(probability, 6) if prediction.finite else None,
-        prediction.glimpses,
-        prediction.finite,
-    )
-    row = dict(zip(COLUMNS, values, strict=True))
-    if classes is not None:
-        row["class"] = classes[prediction.label] if prediction.finite else None
-    return row
-
-
-class _Report:
-    """Messages on standard error: a progress bar, skipped files, a summary."""
-
-    def __init__(self, total: int, *, bar: bool) -> None:
-        self.skipped = 0
-        self._done = 0
-        self._glimpses = 0
-        self._screen = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        # Results on the same screen would run through the bar.
-        shown = self._screen.is_terminal and (bar or not sys.stdout.isatty())
-        self._progress = Progress(
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            console=self._screen,
-            transient=True,
-            disable=not shown,
-            redirect_stdout=False,
+        report = ScoringReport(
+            Expected(self.job.mine, finished),
+            self.progress,
+            beside_results=finished is None and self.target.file is None,
+            errors_kept=finished is not None,
         )
-        self._task = self._progress.add_task("", total=total, rate="")
-        self._start = time.perf_counter()
+        for name in self.missing:
+            report.skip(name, "there is no such file, and no pattern or folder with image files")
+        return self.stack.enter_context(report)
 
-    def __enter__(self) -> _Report:
-        self._progress.start()
-        return self
+    def _nothing_to_do(
+        self, report: ScoringReport, folder: PartFolder, finished: dict[int, list[Part]]
+    ) -> int:
+        done = sum(parts[-1].stop for parts in finished.values())
+        what = f"all {done:,} images are done" if self.job.mine else "this shard has no images"
+        report.say(f"nothing to do: {what}")
+        report.skipped_before(folder.errors(chain(*finished.values())))
+        return report.skipped
 
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def say(self, text: str) -> None:
-        self._screen.print(text, style="dim")
-
-    def skip(self, path: str, reason: str) -> None:
-        self.skipped += 1
-        self._screen.print(f"skipped: {path}: {reason}")
-        self._progress.advance(self._task)
-
-    def count(self, prediction: Prediction) -> None:
-        self._done += 1
-        self._glimpses += prediction.glimpses
-        self._progress.update(self._task, advance=1, rate=self._rate())
-
-    def summarise(self, runner: str) -> None:
-        skipped = f", {self.skipped} skipped" if self.skipped else ""
-        mean = f", {self._glimpses / self._done:.2f} glimpses each" if self._done else ""
-        images = "image" if self._done == 1 else "images"
-        self._screen.print(
-            f"{self._done} {images}{mean}, {self._rate()} ({runner}){skipped}", style="dim"
-        )
-
-    def _rate(self) -> str:
-        return f"{self._done / (time.perf_counter() - self._start):.3g} images/s"
+    def _say_deviation(self, report: ScoringReport, scorer: Scorer) -> None:
+        engine = scorer.engine
+        if engine.deviation is not None:
+            stored = "" if engine.weights == "fp32" else f" with weights in {engine.weights}"
+            report.say(f"{engine.precision}{stored} against float32 {engine.deviation}")

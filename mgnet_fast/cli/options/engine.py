@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from .option import option
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ...data.reading.options import ReadOptions
 
 SAMPLES = 100
 
@@ -63,6 +58,7 @@ Runner = Annotated[
         "fastest. Runners round differently: name one to get the same digits in every run.",
     ),
 ]
+Slots = Annotated[int, option("N", "Number of images in flight.", min=1)]
 Artefact = Annotated[
     Path | None,
     option(
@@ -72,27 +68,3 @@ Artefact = Annotated[
         show_default=False,
     ),
 ]
-
-
-def first_images(files: list[Path], reading: ReadOptions, count: int) -> list[Tensor]:
-    """The first ``count`` images of ``files`` that can be read, as batches of one.
-
-    Raises:
-        ValueError: none can be read.
-    """
-    import torch
-
-    from ...data.reading.whole import read_image
-
-    found: list[Tensor] = []
-    for path in files:
-        try:
-            pixels = read_image(path, reading)
-        except (ValueError, OSError):
-            continue  # reported when its turn comes
-        found.append(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
-        if len(found) == count:
-            break
-    if not found:
-        raise ValueError("calibration needs at least one readable image file, got none")
-    return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from .option import option
 
 if TYPE_CHECKING:
     from ...engine import ExitRule
@@ -10,6 +12,12 @@ if TYPE_CHECKING:
 
 ExitKind = Literal["confidence", "margin", "entropy", "never"]
 """The rule by which an image leaves early."""
+
+Exit = Annotated[ExitKind, option("NAME", "confidence, margin, entropy or never.", "--exit")]
+Threshold = Annotated[
+    float | None,
+    option("X", "Threshold of the exit rule.", show_default="0.9, 0.8, 0.3 by --exit"),
+]
 
 
 def exit_rule(kind: ExitKind, threshold: float | None) -> ExitRule:

@@ -204,7 +204,7 @@ def open_image(
         return open_file(Path(file), options)
     data = file if isinstance(file, bytes) else file.read()
     name = getattr(file, "name", None)
-    return _open_data(data, str(name) if name else f"an image of {len(data):,} bytes", options)
+    return open_data(data, str(name) if name else f"an image of {len(data):,} bytes", options)
 
 
 def open_file(path: Path, options: ReadOptions) -> FileImage:
@@ -214,7 +214,7 @@ def open_file(path: Path, options: ReadOptions) -> FileImage:
         with path.open("rb") as file:
             start = file.read(16)
         if is_jpeg(start):
-            return _open_data(path.read_bytes(), name, options)
+            return open_data(path.read_bytes(), name, options)
         tiled = open_tiff(path, start, options) or open_slide(path, options)
         if tiled is not None:
             return FileImage(name, tiled, options)
@@ -224,7 +224,8 @@ def open_file(path: Path, options: ReadOptions) -> FileImage:
         return FileImage(name, PictureSource(path, size, options), options, turn)
 
 
-def _open_data(data: bytes, name: str, options: ReadOptions) -> FileImage:
+def open_data(data: bytes, name: str, options: ReadOptions) -> FileImage:
+    """:func:`open_image` of the bytes of a file, with its name for messages."""
     with reasons(name), Image.open(io.BytesIO(data)) as image:
         turn = AS_STORED if options.ignore_exif else orientation_of(image)
         size = image.height, image.width

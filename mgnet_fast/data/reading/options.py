@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...models import GlimpseNetwork
+from ...models.network import has_own_glimpse_size
 from .colours import mode_of
 
 
@@ -28,3 +30,24 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         mode_of(self.channels)
+
+
+def is_lazy(decode: str, model: GlimpseNetwork) -> bool:
+    """Whether files are decoded as they are looked at.
+
+    Args:
+        decode: "lazy"; "full", every pixel first; or "auto", lazy for networks that antialias.
+        model: the network that looks.
+
+    Raises:
+        ValueError: "lazy" for a network whose glimpses depend on the size of the image, or another
+            word.
+    """
+    if decode not in ("auto", "lazy", "full"):
+        raise ValueError(f"decode must be auto, lazy or full, got {decode!r}")
+    own_size = has_own_glimpse_size(model.config)
+    if decode == "lazy" and not own_size:
+        raise ValueError(
+            "decode must be full for a network without a glimpse_size of its own, got lazy"
+        )
+    return own_size and (decode == "lazy" or (decode == "auto" and model.antialias))

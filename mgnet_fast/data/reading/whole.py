@@ -15,8 +15,8 @@ from .options import ReadOptions
 from .orientation import AS_STORED, Orientation, orientation_of
 
 
-def read_image(path: str | Path, options: ReadOptions) -> np.ndarray:
-    """The pixels of an image file, uint8 [H, W, channels].
+def read_image(path: str | Path, options: ReadOptions, *, data: bytes | None = None) -> np.ndarray:
+    """The pixels of an image file, uint8 [H, W, channels]; ``data`` are its bytes, if at hand.
 
     The first of several frames counts. Colours: see ``reading/colours.py``. Photographs are turned
     as their EXIF orientation says, unless the options ignore it.
@@ -25,7 +25,7 @@ def read_image(path: str | Path, options: ReadOptions) -> np.ndarray:
         FileNotFoundError: there is no such file.
         ValueError: it is not an image, or is damaged.
     """
-    decoded, turn = _decoded(path, options)
+    decoded, turn = _decoded(path, options, data)
     return turn.displayed(decoded if isinstance(decoded, np.ndarray) else as_array(decoded))
 
 
@@ -46,9 +46,12 @@ def read_picture(path: str | Path, options: ReadOptions) -> Image.Image:
 
 
 def _decoded(
-    path: str | Path, options: ReadOptions
+    path: str | Path, options: ReadOptions, given: bytes | None = None
 ) -> tuple[np.ndarray | Image.Image, Orientation]:
-    with reasons(str(path)), open(path, "rb") as file:
+    with (
+        reasons(str(path)),
+        open(path, "rb") if given is None else io.BytesIO(given) as file,
+    ):
         start = file.read(3)
         data = start + file.read() if is_jpeg(start) else None
         file.seek(0)

@@ -1,0 +1,1 @@
+"""Scoring many images: units of work, parts of the output, resuming."""

@@ -105,9 +105,9 @@ def measure(runner: str, count: int, slots: int) -> Finding:
     for number, result in enumerate(engine.stream(_images(count)), 1):
         together.keep(number - 1, result)
         if number == min(EARLY, count):
-            early = _resident_bytes()
+            early = resident_bytes()
     seconds = time.perf_counter() - start
-    late = _resident_bytes()
+    late = resident_bytes()
     for number, image in enumerate(_images(count)):
         apart.keep(number, alone.predict([image])[0])
     labels = np.concatenate([labels for _, labels in _scenes(count)])
@@ -139,7 +139,8 @@ def _scenes(count: int) -> Iterator[tuple[Tensor, np.ndarray]]:
         yield scenes.scenes(chosen, epoch=epoch), np.asarray(scenes.labels)[chosen]
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """Memory of this process; where it is not told, its peak."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:  # not Linux: the peak instead

@@ -10,16 +10,13 @@ from PIL import Image
 
 from mgnet_fast.demo import load_scenes
 
-DIGITS = 500  # that are shipped
-
 
 def jpeg_scenes(count: int) -> list[bytes]:
-    """``count`` scenes of 112 pixels as JPEG files: the shipped digits, at new places each round."""
-    files: list[bytes] = []
-    for start in range(0, count, DIGITS):
-        scenes = load_scenes(DIGITS, seed=start).scenes(np.arange(min(DIGITS, count - start)))
-        files.extend(_jpeg(scene) for scene in scenes.numpy()[:, 0])
-    return files
+    """``count`` scenes of 112 pixels as JPEG files: the shipped digits at ever new places."""
+    scenes = load_scenes()
+    rounds = range(-(-count // len(scenes)))
+    pixels = (scenes.scenes(np.arange(len(scenes)), epoch=each).numpy()[:, 0] for each in rounds)
+    return [_jpeg(scene) for each in pixels for scene in each][:count]
 
 
 def order_of(shard: int, count: int, scenes: int) -> Sequence[int]:

@@ -70,7 +70,13 @@ class PartFolder:
         def content(file: BinaryIO) -> None:
             write_part(file, self.form, rows, self.manifest.classes, about)
 
-        write_whole(self.path / part.name, content)
+        try:
+            write_whole(self.path / part.name, content)
+        except OSError as error:
+            said = (
+                f"{error.strerror or error}; finished parts are kept: repeat the command to go on"
+            )
+            raise OSError(error.errno, said, str(self.path / part.name)) from error
         return part
 
     def started(self, shard: Shard, units: Sequence[Unit], runner: str | None) -> PartFolder:

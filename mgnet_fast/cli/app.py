@@ -38,7 +38,8 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 INTERRUPTED = 130  # what newer releases of typer make of a keyboard interrupt
 PROGRAM = "mgnet-fast"
 DEBUG_OPTION = "--debug"
-_OTHER_NAMES = {"data_dir": "data", "count": "images"}  # arguments that options call otherwise
+# arguments that options call otherwise
+_OTHER_NAMES = {"data_dir": "data", "count": "images", "format": "form"}
 
 app = typer.Typer(
     name=PROGRAM,

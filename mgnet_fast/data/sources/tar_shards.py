@@ -50,9 +50,10 @@ def members(shard: str, start: int = 0) -> Iterator[Member]:
                 number += 1
                 if number <= start:
                     continue
+                following = _read(shard, archive, info)
                 if held is not None:
                     yield held
-                held = _read(shard, archive, info)
+                held = following
             _check_end(archive)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         if held is not None:

@@ -32,7 +32,8 @@ def find(url: str, chosen: Callable[[list[str]], list[str]]) -> list[str]:
     if files.isdir(path):
         root = path.rstrip("/")
         below = [each.removeprefix(root).lstrip("/") for each in sorted(files.find(path))]
-        return [_full(url, files, f"{root}/{each}".lstrip("/")) for each in chosen(below)]
+        full = [f"{root}/{each}" if root else each for each in chosen(below)]
+        return [_full(url, files, each) for each in full]
     return [url] if files.exists(path) else []
 
 

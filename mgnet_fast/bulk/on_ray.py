@@ -97,7 +97,8 @@ def connect(address: str | None) -> Any:
     except ImportError as error:
         raise ImportError(_INSTALL) from error
     if not ray.is_initialized():
-        new = {"include_dashboard": False} if address in (None, "local") else {}
+        alone = address in (None, "local")  # it may be a new one, which needs no web page
+        new: dict[str, Any] = {"include_dashboard": False} if alone else {}
         ray.init(address, log_to_driver=False, logging_level=logging.WARNING, **new)
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False  # the command has its own

@@ -206,7 +206,7 @@ def test_an_interruption_ends_it_and_keeps_what_is_written(folder: Path, tmp_pat
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "mgnet_fast", "predict", "--out", out),
-            *(folder, tmp_path / "endless.png"),
+            *(folder, tmp_path / "endless.png", "--runner", "eager"),
         ],
         stderr=subprocess.PIPE,
         text=True,

@@ -56,7 +56,7 @@ class Job:
         if not self.samples:
             return None
         items = (item for unit in self.units for item in items_of(unit))
-        return first_images(items, self.network, self.samples)
+        return first_images(items, self.network.reading, self.samples)
 
     def scorer(self, runner: str | None = None) -> Scorer:
         """The engine, with this runner instead of that of the settings."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..engine import Prediction
+if TYPE_CHECKING:
+    from ..engine import Prediction
 
 COLUMNS = ("path", "label", "probability", "glimpses", "finite")
 

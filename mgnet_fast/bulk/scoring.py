@@ -173,7 +173,7 @@ def _bytes(item: Item) -> bytes | None:
     return urls.read(item.name) if item.data is None and urls.is_url(item.name) else item.data
 
 
-def first_images(items: Iterable[Item], network: Network, count: int) -> list[Tensor]:
+def first_images(items: Iterable[Item], reading: ReadOptions, count: int) -> list[Tensor]:
     """The first ``count`` images that can be read, as batches of one.
 
     Raises:
@@ -184,7 +184,7 @@ def first_images(items: Iterable[Item], network: Network, count: int) -> list[Te
         if item.error is not None:
             continue
         try:
-            pixels = read_image(item.name, network.reading, data=_bytes(item))
+            pixels = read_image(item.name, reading, data=_bytes(item))
         except (ValueError, OSError):
             continue  # reported when its turn comes
         found.append(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])

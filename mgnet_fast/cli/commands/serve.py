@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from .. import console
 from ..options import shared as options
-from ..options.engine import SAMPLES, Artefact, Precision, Runner, Weights, first_images
+from ..options.engine import SAMPLES, Artefact, Precision, Runner, Weights
 from ..options.exits import ExitKind, exit_rule
 from ..options.export import read_names
 from ..options.option import option
-from ..options.reading import Decode, is_lazy
+from ..options.reading import Decode
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,6 +89,7 @@ def serve(
     _check_libraries()
     network = options.one_network(checkpoint, former)
     from ...data.reading.errors import large_images
+    from ...data.reading.options import is_lazy
     from ...engine import Engine
     from ...models.files.checkpoints import load_checkpoint
     from ...models.files.trained_on import read_trained_on
@@ -150,8 +151,11 @@ def _check_libraries() -> None:
 def _calibration(folder: Path | None, channels: int) -> list[Tensor] | None:
     if folder is None:
         return None
-    from ...data.image_files import find_images
+    from ...bulk.scoring import first_images
+    from ...bulk.units import items_of, units_of
     from ...data.reading.options import ReadOptions
+    from ...data.sources.listing import find_sources
 
-    files, _ = find_images([folder])
-    return first_images(files, ReadOptions(channels), SAMPLES)
+    names, _ = find_sources([str(folder)])
+    items = (item for unit in units_of(names, SAMPLES) for item in items_of(unit))
+    return first_images(items, ReadOptions(channels), SAMPLES)

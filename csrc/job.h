@@ -105,17 +105,19 @@ struct ConvolutionRun {
   int64_t count;
 };
 
-// One block of output channels of some pixels.
+// Some neighbouring blocks of output channels of some pixels.
 struct ConvolutionPart {
   const ConvolutionRun* runs;
   int64_t run_count;
   const float* input;
   int weight_type;
-  const void* weight;         // [kernel positions * channels, kConvolutionLanes]
-  const float *scale, *bias;  // [kConvolutionLanes]
-  int64_t pixels, lanes;
-  const float* other;  // as the output, or null
-  float* output;       // [pixels, lanes], `stride` apart
+  const void* weight;         // [blocks, kernel positions * channels, kConvolutionLanes]
+  int64_t blocks;             // from 1 to the kernels' convolution_blocks
+  int64_t depth;              // kernel positions * channels
+  const float *scale, *bias;  // [blocks, kConvolutionLanes]
+  int64_t pixels, lanes;      // lanes: output channels, fewer than those of the blocks at the end
+  const float* other;         // as the output, or null
+  float* output;              // [pixels, lanes], `stride` apart
   int64_t stride;
   bool relu;
 };
@@ -141,6 +143,7 @@ struct Kernels {
   void (*backward_image)(const Job&, const ImageGradient&, int64_t first_unit, int64_t last_unit,
                          void* scratch);
   void (*dense)(const DenseLayer&, int64_t first_out, int64_t last_out);
+  int64_t convolution_blocks;  // that one part may have
   size_t (*convolution_scratch_bytes)(int64_t pixels);
   void (*convolve)(const ConvolutionPart&, void* scratch);
   void (*attention)(const AttendedMaps&, const Attended&, int64_t map);

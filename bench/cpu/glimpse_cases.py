@@ -19,17 +19,20 @@ class Case:
     regions: str
     forward: float
     backward: float | None
+    layout: torch.memory_format = torch.contiguous_format
 
     @property
     def name(self) -> str:
         shape = ",".join(str(side) for side in self.shape)
-        return f"({shape}) -> {self.size}, {self.regions}"
+        layout = ", channels_last" if self.layout == torch.channels_last else ""
+        return f"({shape}) -> {self.size}, {self.regions}{layout}"
 
     def image(self, dtype: torch.dtype = torch.float32) -> Tensor:
         generator = torch.Generator().manual_seed(0)
         if dtype == torch.uint8:
             return torch.randint(0, 256, self.shape, generator=generator, dtype=dtype)
-        return torch.randn(self.shape, generator=generator, dtype=dtype)
+        image = torch.randn(self.shape, generator=generator, dtype=dtype)
+        return image.contiguous(memory_format=self.layout)
 
     def region(self) -> Tensor:
         """[B, 3]: the whole image, or regions such as the localization network chooses."""
@@ -53,4 +56,7 @@ CASES = (
     Case((8, 3, 1024, 1024), 96, SMALL, 5, 5.5),
     Case((1, 3, 4000, 3000), 96, WHOLE, 5, None),
     Case((1, 3, 4000, 3000), 96, SMALL, 5, None),
+    # The layout OpenCV works in, where a pixel is one piece of memory instead of three:
+    Case((1, 3, 4000, 3000), 96, WHOLE, 5, None, torch.channels_last),
+    Case((1, 3, 4000, 3000), 96, SMALL, 5, None, torch.channels_last),
 )

@@ -141,17 +141,18 @@ void ConvolutionPlan::run(const ConvolutionCall& call, int threads) const {
           "the addresses of a convolution must not be 0");
   const ConvolutionShape& s = shape_;
   const int64_t depth = s.kernel_h * s.kernel_w * s.channels;
-  const int64_t blocks = ceil_divide(s.outputs, kConvolutionLanes);
+  const Kernels& kernels = selected_kernels();
   const int64_t strips = static_cast<int64_t>(strips_.size());
   const int64_t parts = ceil_divide(call.images, together_) * strips;
+  const int64_t blocks = ceil_divide(s.outputs, kConvolutionLanes);
+  const int64_t groups = ceil_divide(blocks, kernels.convolution_blocks);
   const int64_t block_bytes = depth * kConvolutionLanes * bytes_of(s.weight_type);
   // Weights that stay near are read again for each part, others only once.
   const bool parts_first = blocks * block_bytes <= kNearBytes;
-  const Kernels& kernels = selected_kernels();
   const int64_t most_pixels = most_pixels_ * std::min(call.images, together_);
   const size_t own_bytes = ceil_divide(kernels.convolution_scratch_bytes(most_pixels), 64) * 64;
 
-  const auto compute = [&](int64_t block, int64_t part, void* scratch) {
+  const auto compute = [&](int64_t group, int64_t part, void* scratch) {
     const Strip& strip = strips_[part % strips];
     const int64_t first_image = part / strips * together_;
     const int64_t images = std::min(together_, call.images - first_image);
@@ -161,26 +162,28 @@ void ConvolutionPlan::run(const ConvolutionCall& call, int threads) const {
       runs[r] = {run.first_weight, run.depth, strip.input.data() + run.begin,
                  strip.pixel.data() + run.begin, run.per_image * images};
     }
+    const int64_t block = group * kernels.convolution_blocks;
+    const int64_t together = std::min(kernels.convolution_blocks, blocks - block);
     const int64_t first_output = block * kConvolutionLanes;
     const int64_t at =
         (first_image * out_h_ * out_w_ + strip.first_pixel) * s.outputs + first_output;
     kernels.convolve({runs, static_cast<int64_t>(strip.runs.size()),
                       call.input + first_image * s.height * s.width * s.channels, s.weight_type,
-                      static_cast<const char*>(call.weight) + block * block_bytes,
+                      static_cast<const char*>(call.weight) + block * block_bytes, together, depth,
                       call.scale + first_output, call.bias + first_output, strip.pixels * images,
-                      std::min<int64_t>(kConvolutionLanes, s.outputs - first_output),
+                      std::min<int64_t>(together * kConvolutionLanes, s.outputs - first_output),
                       call.other ? call.other + at : nullptr, call.output + at, s.outputs, s.relu},
                      scratch);
   };
   const double products =
       double(call.images) * double(out_h_ * out_w_) * double(s.outputs) * double(depth);
-  const int64_t units = blocks * parts;
+  const int64_t units = groups * parts;
   for_units(units, useful_threads(products * kMicrosecondsPerProduct, units, threads),
             own_bytes + most_runs_ * sizeof(ConvolutionRun),
             [&](int64_t first, int64_t last, void* scratch) {
               for (int64_t unit = first; unit < last; ++unit) {
                 if (parts_first) {
-                  compute(unit % blocks, unit / blocks, scratch);
+                  compute(unit % groups, unit / groups, scratch);
                 } else {
                   compute(unit / parts, unit % parts, scratch);
                 }

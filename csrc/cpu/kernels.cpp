@@ -167,18 +167,11 @@ void backward_image(const Job& job, const ImageGradient& gradient, int64_t first
 
 }  // namespace
 
-extern const Kernels kernels = {MGNET_ISA_NAME,
-                                units_per_glimpse,
-                                scratch_bytes,
-                                forward,
-                                backward_region,
-                                image_scratch_bytes,
-                                backward_image,
-                                dense,
-                                convolution_scratch_bytes,
-                                convolve,
-                                attention,
-                                attention_backward};
+extern const Kernels kernels = {
+    MGNET_ISA_NAME,    units_per_glimpse,         scratch_bytes,  forward,
+    backward_region,   image_scratch_bytes,       backward_image, dense,
+    SumLanes::kBlocks, convolution_scratch_bytes, convolve,       attention,
+    attention_backward};
 
 }  // namespace MGNET_ISA
 }  // namespace mgnet

@@ -67,6 +67,11 @@ class Engine:
             scale per output channel). The arithmetic stays float32. Other than "fp32" needs the
             runner "packed", and changes results, so give ``calibration`` and look at
             ``deviation``.
+        tolerance: lets "auto" round. It then also tries lower precisions of the backbone and of
+            its weights, and takes the fastest runner whose logits on the ``calibration`` images
+            differ by at most ``tolerance`` times the largest logit from float32
+            (``deviation.logit_max``). Building all of them can take minutes. ``precision`` and
+            ``weights`` then tell the choice.
 
     Attributes:
         runner: the name of the runner.
@@ -92,6 +97,7 @@ class Engine:
         exit: ExitRule | None = None,
         calibration: Iterable[Tensor] | None = None,
         weights: str = "fp32",
+        tolerance: float | None = None,
     ) -> None:
         check_network(model)
         self.slots = _checked_slots(slots)
@@ -103,9 +109,9 @@ class Engine:
         if calibration is not None:
             batches = calibration_batches(calibration, model.config.in_chans)
         self._artefact = None if artefact is None else Path(artefact)
-        self._prepare(torch.device(device), precision, runner, batches, {}, weights)
         self.deviation: Deviation | None = None
-        if batches is not None:
+        self._prepare(torch.device(device), precision, runner, batches, {}, weights, tolerance)
+        if batches is not None and self.deviation is None:
             self.deviation = measure_deviation(self._runner, model, batches, self.slots)
 
     def _prepare(
@@ -116,6 +122,7 @@ class Engine:
         calibration: tuple[Tensor, ...] | None,
         measurements: dict[str, Any],
         weights: str,
+        tolerance: float | None = None,
     ) -> None:
         """Build the runner and what it needs."""
         request = RunnerRequest(
@@ -127,9 +134,11 @@ class Engine:
             calibration,
             measurements,
             weights,
+            tolerance,
         )
         chosen = choose_runner(request, runner)
-        self.precision, self.weights = precision, weights
+        self.precision, self.weights = chosen.precision, chosen.weights
+        self.deviation = chosen.deviation
         self.runner, self.reason = chosen.name, chosen.reason
         self.device = chosen.runner.device
         self._runner = chosen.runner

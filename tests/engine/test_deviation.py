@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import pickle
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,8 @@ from torch import Tensor
 
 from mgnet_fast import Deviation, Engine, MGNet, Never, create_model
 from mgnet_fast.engine.deviation import DeviationSum
+from mgnet_fast.engine.runners import choice
+from mgnet_fast.engine.runners.eager import EAGER
 
 T, K = 3, 10
 
@@ -153,3 +157,42 @@ def test_weights_that_are_not_finite(model: MGNet) -> None:
         odd.backbone.conv2.weight[0, 0, 0, 0] = torch.nan  # type: ignore[union-attr, index]
     with pytest.raises(ValueError, match="calibration must give finite activations"):
         Engine(odd, precision="int8", calibration=[blank(1, 1, 40, 40)])
+
+
+@pytest.mark.parametrize(("tolerance", "is_rounded"), [(1e-9, False), (100.0, True)])
+def test_auto_rounds_only_within_its_tolerance(
+    model: MGNet,
+    digit_scenes: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    tolerance: float,
+    is_rounded: bool,
+) -> None:
+    def slowest_first(runners: Sequence[object], rows: int) -> list[float]:
+        return [float(len(runners) - place) for place in range(len(runners))]
+
+    monkeypatch.setattr(choice, "KINDS", [EAGER])  # its last variant is fp16
+    monkeypatch.setattr(choice, "median_step_seconds", slowest_first)
+    engine = Engine(model, slots=4, calibration=digit_scenes[:8], tolerance=tolerance)
+    assert (engine.precision, engine.weights) == ("fp16" if is_rounded else "fp32", "fp32")
+    assert engine.deviation is not None
+    assert engine.deviation.logit_max <= max(tolerance, 1e-5)
+    assert ("eager in fp16 is off by" in engine.reason) is not is_rounded
+    assert pickle.loads(pickle.dumps(engine)).precision == engine.precision
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tolerance": 0.0}, "tolerance must be a positive number"),
+        ({"tolerance": float("nan")}, "tolerance must be a positive number"),
+        ({"runner": "eager"}, "tolerance is for runner 'auto', which chooses by it, got 'eager'"),
+        ({"precision": "bf16"}, "both must be 'fp32', got 'bf16' and 'fp32'"),
+        ({"weights": "fp16"}, "both must be 'fp32', got 'fp32' and 'fp16'"),
+        ({"calibration": None}, "tolerance needs calibration"),
+    ],
+)
+def test_a_tolerance_that_decides_nothing(
+    model: MGNet, digit_scenes: Tensor, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Engine(model, **{"tolerance": 0.1, "calibration": digit_scenes[:2], **given})

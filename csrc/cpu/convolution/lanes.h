@@ -18,7 +18,9 @@ namespace MGNET_ISA {
 
 struct SumLanes {
   using Floats = __m512;
-  static constexpr int kPixels = 8;  // sums that fill the registers
+  // Sums that fill the registers: pixels of a tile times blocks of outputs. With two blocks a pixel
+  // is loaded once for two multiply-adds, of which some processors do as many at a time as loads.
+  static constexpr int kBlocks = 2, kPixels = 12;
   MGNET_INLINE Floats zero() { return _mm512_setzero_ps(); }
   MGNET_INLINE Floats load(const float* from) { return _mm512_loadu_ps(from); }
   MGNET_INLINE Floats load_half(const uint16_t* from) {
@@ -28,9 +30,7 @@ struct SumLanes {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)from)));
   }
   MGNET_INLINE void store(float* to, Floats v) { _mm512_storeu_ps(to, v); }
-  MGNET_INLINE Floats fused(float a, Floats b, Floats c) {
-    return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c);
-  }
+  MGNET_INLINE Floats all(float a) { return _mm512_set1_ps(a); }
   MGNET_INLINE Floats fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
   MGNET_INLINE Floats sum(Floats a, Floats b) { return _mm512_add_ps(a, b); }
   // The second operand is the result where one is NaN.
@@ -43,7 +43,11 @@ struct SumLanes {
   struct Floats {
     __m256 low, high;
   };
-  static constexpr int kPixels = 6;
+#if defined(MGNET_ISA_AVX512)
+  static constexpr int kBlocks = 2, kPixels = 6;  // as many blocks as the instructions above
+#else
+  static constexpr int kBlocks = 1, kPixels = 6;
+#endif
   MGNET_INLINE Floats zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   MGNET_INLINE Floats load(const float* from) {
     return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)};
@@ -62,10 +66,7 @@ struct SumLanes {
     _mm256_storeu_ps(to, v.low);
     _mm256_storeu_ps(to + 8, v.high);
   }
-  MGNET_INLINE Floats fused(float a, Floats b, Floats c) {
-    const __m256 all = _mm256_set1_ps(a);
-    return {_mm256_fmadd_ps(all, b.low, c.low), _mm256_fmadd_ps(all, b.high, c.high)};
-  }
+  MGNET_INLINE Floats all(float a) { return {_mm256_set1_ps(a), _mm256_set1_ps(a)}; }
   MGNET_INLINE Floats fused(Floats a, Floats b, Floats c) {
     return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
   }
@@ -85,7 +86,7 @@ struct SumLanes {
   struct Floats {
     float lane[16];
   };
-  static constexpr int kPixels = 2;
+  static constexpr int kBlocks = 1, kPixels = 2;
   MGNET_INLINE Floats zero() { return {}; }
   template <class Load>
   MGNET_INLINE Floats each(const Load& load) {
@@ -112,8 +113,8 @@ struct SumLanes {
     return a * b + c;
 #endif
   }
-  MGNET_INLINE Floats fused(float a, Floats b, Floats c) {
-    return each([&](int i) { return fused_one(a, b.lane[i], c.lane[i]); });
+  MGNET_INLINE Floats all(float a) {
+    return each([&](int) { return a; });
   }
   MGNET_INLINE Floats fused(Floats a, Floats b, Floats c) {
     return each([&](int i) { return fused_one(a.lane[i], b.lane[i], c.lane[i]); });

@@ -1,4 +1,4 @@
-// One block of output channels of some pixels. Each output is the sum of its runs in order, each
+// Some blocks of output channels of some pixels. Each output is the sum of its runs in order, each
 // run cut into pieces of kChain products, each piece one chain of fused multiply-adds. So its bits
 // depend neither on the tile that it is computed in, nor on the pixels and images beside it, nor on
 // the instruction set where that multiplies and adds without rounding in between.
@@ -38,47 +38,63 @@ struct Coming {
   static constexpr int64_t kFurther = 16384;
   const char* from;
   int64_t step;  // bytes a product
-  MGNET_INLINE void ask(const Coming& coming, int64_t product) {
-    const char* at = coming.from + product * coming.step;
+  MGNET_INLINE void ask(const Coming& coming, int64_t offset, int64_t product) {
+    const char* at = coming.from + offset + product * coming.step;
     __builtin_prefetch(at, 0, 3);
     __builtin_prefetch(at + kFurther, 0, 2);
   }
 };
 
-struct TilePixels {
+struct Tile {
   const float* input;
   const int32_t *begin, *pixel;
   float* sums;
+  int64_t sums_apart;  // between two blocks
 };
 
-template <class Weights, int kCount>
-static void add_tile(const TilePixels& tile, const typename Weights::Stored* MGNET_RESTRICT weight,
-                     int64_t depth, Coming coming) {
+// The weights of a piece: `depth` products of each block.
+template <class Weights>
+struct Piece {
+  const typename Weights::Stored* weight;
+  int64_t apart, depth;  // apart: between two blocks
+  Coming coming;
+  int64_t coming_apart;  // in bytes
+};
+
+template <class Weights, int kBlocks, int kCount>
+static void add_tile(const Tile& tile, const Piece<Weights>& piece) {
   const float* from[kCount];
-  SumLanes::Floats own[kCount];
-  for (int p = 0; p < kCount; ++p) {
-    from[p] = tile.input + tile.begin[p];
-    own[p] = SumLanes::zero();
+  SumLanes::Floats own[kBlocks][kCount];
+  for (int p = 0; p < kCount; ++p) from[p] = tile.input + tile.begin[p];
+  for (int b = 0; b < kBlocks; ++b) {
+    for (int p = 0; p < kCount; ++p) own[b][p] = SumLanes::zero();
   }
-  for (int64_t d = 0; d < depth; ++d) {
-    const SumLanes::Floats weights = Weights::load(weight + d * kLanes);
-    Coming::ask(coming, d);
-    for (int p = 0; p < kCount; ++p) own[p] = SumLanes::fused(from[p][d], weights, own[p]);
+  const typename Weights::Stored* MGNET_RESTRICT weight = piece.weight;
+  for (int64_t d = 0; d < piece.depth; ++d) {
+    SumLanes::Floats weights[kBlocks];
+    for (int b = 0; b < kBlocks; ++b) {
+      weights[b] = Weights::load(weight + b * piece.apart + d * kLanes);
+      Coming::ask(piece.coming, b * piece.coming_apart, d);
+    }
+    for (int p = 0; p < kCount; ++p) {
+      const SumLanes::Floats pixel = SumLanes::all(from[p][d]);
+      for (int b = 0; b < kBlocks; ++b) own[b][p] = SumLanes::fused(pixel, weights[b], own[b][p]);
+    }
   }
-  for (int p = 0; p < kCount; ++p) {
-    float* to = tile.sums + tile.pixel[p] * kLanes;
-    SumLanes::store(to, SumLanes::sum(SumLanes::load(to), own[p]));
+  for (int b = 0; b < kBlocks; ++b) {
+    for (int p = 0; p < kCount; ++p) {
+      float* to = tile.sums + b * tile.sums_apart + tile.pixel[p] * kLanes;
+      SumLanes::store(to, SumLanes::sum(SumLanes::load(to), own[b][p]));
+    }
   }
 }
 
-template <class Weights, int kCount>
-MGNET_INLINE void add_tile_of(int64_t count, const TilePixels& tile,
-                              const typename Weights::Stored* weight, int64_t depth,
-                              Coming coming) {
+template <class Weights, int kBlocks, int kCount>
+MGNET_INLINE void add_tile_of(int64_t count, const Tile& tile, const Piece<Weights>& piece) {
   if (count == kCount) {
-    add_tile<Weights, kCount>(tile, weight, depth, coming);
+    add_tile<Weights, kBlocks, kCount>(tile, piece);
   } else if constexpr (kCount > 1) {
-    add_tile_of<Weights, kCount - 1>(count, tile, weight, depth, coming);
+    add_tile_of<Weights, kBlocks, kCount - 1>(count, tile, piece);
   }
 }
 
@@ -87,85 +103,107 @@ MGNET_INLINE int64_t tile_count(const ConvolutionRun& run) {
 }
 
 // Tiles of nearly equal size, because a small one has too few sums to keep the units busy.
-template <class Weights>
-static void add_tiles(const ConvolutionRun& run, const float* input, float* sums,
-                      const typename Weights::Stored* weight, int64_t depth, Coming coming) {
+template <class Weights, int kBlocks>
+static void add_tiles(const ConvolutionRun& run, Tile tile, Piece<Weights> piece) {
   const int64_t tiles = tile_count(run);
-  const Coming of_piece = coming;
-  coming.step /= tiles;
+  const Coming of_piece = piece.coming;
+  piece.coming.step /= tiles;
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t begin = run.count * t / tiles, end = run.count * (t + 1) / tiles;
-    coming.from = of_piece.from + of_piece.step * depth * t / tiles;
-    add_tile_of<Weights, SumLanes::kPixels>(
-        end - begin, {input, run.input + begin, run.pixel + begin, sums}, weight, depth, coming);
+    piece.coming.from = of_piece.from + of_piece.step * piece.depth * t / tiles;
+    tile.begin = run.input + begin;
+    tile.pixel = run.pixel + begin;
+    add_tile_of<Weights, kBlocks, SumLanes::kPixels>(end - begin, tile, piece);
   }
 }
 
-template <class Weights>
+template <class Weights, int kBlocks>
 static void add_runs(const ConvolutionPart& part, float* sums, float* converted) {
   using Stored = typename Weights::Stored;
   constexpr int64_t kBytes = kLanes * int64_t(sizeof(Stored));
+  const Stored* all = static_cast<const Stored*>(part.weight);
   for (int64_t r = 0; r < part.run_count; ++r) {
     const ConvolutionRun& run = part.runs[r];
     const bool convert = kBytes < kLanes * 4 && tile_count(run) >= kTilesWorthConverting;
     for (int64_t first = 0; first < run.depth; first += kChain) {
       const int64_t depth = run.depth - first < kChain ? run.depth - first : kChain;
-      const Stored* weight =
-          static_cast<const Stored*>(part.weight) + (run.first_weight + first) * kLanes;
-      const Coming coming = {reinterpret_cast<const char*>(weight + depth * kLanes), kBytes};
+      const int64_t at = run.first_weight + first, next = at + depth;
+      // After the last piece come the next blocks, which follow the last of these.
+      const int64_t jump = next < part.depth ? next : next + (kBlocks - 1) * part.depth;
+      const Coming coming = {reinterpret_cast<const char*>(all + jump * kLanes), kBytes};
+      const Tile tile = {part.input + first, nullptr, nullptr, sums, part.pixels * kLanes};
+      const Stored* weight = all + at * kLanes;
+      const int64_t apart = part.depth * kLanes, coming_apart = part.depth * kBytes;
       if (convert) {
-        for (int64_t d = 0; d < depth; ++d) {
-          SumLanes::store(converted + d * kLanes, Weights::load(weight + d * kLanes));
+        for (int b = 0; b < kBlocks; ++b) {
+          for (int64_t d = 0; d < depth; ++d) {
+            SumLanes::store(converted + (b * kChain + d) * kLanes,
+                            Weights::load(weight + b * apart + d * kLanes));
+          }
         }
-        add_tiles<Float32Weights>(run, part.input + first, sums, converted, depth, coming);
+        add_tiles<Float32Weights, kBlocks>(
+            run, tile, {converted, kChain * kLanes, depth, coming, coming_apart});
       } else {
-        add_tiles<Weights>(run, part.input + first, sums, weight, depth, coming);
+        add_tiles<Weights, kBlocks>(run, tile, {weight, apart, depth, coming, coming_apart});
       }
     }
   }
 }
 
-MGNET_INLINE void finish(const ConvolutionPart& part, const float* sums) {
-  const SumLanes::Floats scale = SumLanes::load(part.scale), bias = SumLanes::load(part.bias);
+MGNET_INLINE void finish_block(const ConvolutionPart& part, int64_t block, const float* sums) {
+  const int64_t first = block * kLanes;
+  const int64_t lanes = part.lanes - first < kLanes ? part.lanes - first : kLanes;
+  const SumLanes::Floats scale = SumLanes::load(part.scale + first);
+  const SumLanes::Floats bias = SumLanes::load(part.bias + first);
   for (int64_t p = 0; p < part.pixels; ++p) {
     SumLanes::Floats value = SumLanes::fused(SumLanes::load(sums + p * kLanes), scale, bias);
-    float* to = part.output + p * part.stride;
-    const float* other = part.other ? part.other + p * part.stride : nullptr;
+    float* to = part.output + p * part.stride + first;
+    const float* other = part.other ? part.other + p * part.stride + first : nullptr;
     float few[kLanes] = {};
-    if (part.lanes < kLanes) {
-      for (int64_t i = 0; other && i < part.lanes; ++i) few[i] = other[i];
+    if (lanes < kLanes) {
+      for (int64_t i = 0; other && i < lanes; ++i) few[i] = other[i];
       other = few;
     }
     if (other) value = SumLanes::sum(value, SumLanes::load(other));
     if (part.relu) value = SumLanes::relu(value);
-    if (part.lanes == kLanes) {
+    if (lanes == kLanes) {
       SumLanes::store(to, value);
     } else {
       SumLanes::store(few, value);
-      for (int64_t i = 0; i < part.lanes; ++i) to[i] = few[i];
+      for (int64_t i = 0; i < lanes; ++i) to[i] = few[i];
     }
   }
 }
 
 static size_t convolution_scratch_bytes(int64_t pixels) {
-  return size_t((pixels + kChain) * kLanes) * sizeof(float);
+  return size_t((pixels + kChain) * SumLanes::kBlocks * kLanes) * sizeof(float);
+}
+
+template <int kBlocks>
+static void convolve_blocks(const ConvolutionPart& part, float* sums) {
+  float* converted = sums + part.pixels * kBlocks * kLanes;
+  switch (part.weight_type) {
+    case kFloat16Weights:
+      return add_runs<Float16Weights, kBlocks>(part, sums, converted);
+    case kInt8Weights:
+      return add_runs<Int8Weights, kBlocks>(part, sums, converted);
+    default:
+      return add_runs<Float32Weights, kBlocks>(part, sums, converted);
+  }
 }
 
 static void convolve(const ConvolutionPart& part, void* scratch) {
   float* sums = static_cast<float*>(scratch);
-  float* converted = sums + part.pixels * kLanes;
-  for (int64_t p = 0; p < part.pixels; ++p) SumLanes::store(sums + p * kLanes, SumLanes::zero());
-  switch (part.weight_type) {
-    case kFloat16Weights:
-      add_runs<Float16Weights>(part, sums, converted);
-      break;
-    case kInt8Weights:
-      add_runs<Int8Weights>(part, sums, converted);
-      break;
-    default:
-      add_runs<Float32Weights>(part, sums, converted);
+  const int64_t per_block = part.pixels * kLanes;
+  for (int64_t p = 0; p < per_block * part.blocks; p += kLanes) {
+    SumLanes::store(sums + p, SumLanes::zero());
   }
-  finish(part, sums);
+  if (part.blocks == 1) {
+    convolve_blocks<1>(part, sums);
+  } else {
+    convolve_blocks<SumLanes::kBlocks>(part, sums);
+  }
+  for (int64_t b = 0; b < part.blocks; ++b) finish_block(part, b, sums + b * per_block);
 }
 
 }  // namespace MGNET_ISA

@@ -54,8 +54,21 @@ __attribute__((target("avx2,fma"))) float multiply(int64_t products) {
   for (int i = 1; i < 12; ++i) sums[0] = _mm256_add_ps(sums[0], sums[i]);
   return _mm256_cvtss_f32(sums[0]);
 }
+
+__attribute__((target("avx512f"))) float multiply_wide(int64_t products) {
+  __m512 sums[12];
+  for (int i = 0; i < 12; ++i) sums[i] = _mm512_set1_ps(float(i));
+  const __m512 a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(0.25f);
+  for (int64_t k = 0; k < products; k += 12 * 16) {
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; ++i) sums[i] = _mm512_fmadd_ps(sums[i], a, b);
+  }
+  for (int i = 1; i < 12; ++i) sums[0] = _mm512_add_ps(sums[0], sums[i]);
+  return _mm512_cvtss_f32(sums[0]);
+}
 #else
 float multiply(int64_t) { return 0.0f; }
+float multiply_wide(int64_t) { return 0.0f; }
 #endif
 
 int64_t read(const char* from, size_t bytes) {
@@ -104,6 +117,7 @@ void measure(const Layer& layer, int64_t images, int type) {
   std::vector<float> output(images * side * side * layer.outputs);
   const int64_t rows = seen(layer, side);
   const int64_t products = images * rows * rows * layer.channels * layer.outputs;
+  const bool wide = selected_isa() == "avx512";
   std::vector<double> own, reading, multiplying;
   volatile float sink = 0;
   size_t copy = 0;
@@ -119,7 +133,7 @@ void measure(const Layer& layer, int64_t images, int type) {
     time(own, [&] { plan.run(call, 1); });
     const char* cold = next();
     time(reading, [&] { sink = sink + float(read(cold, bytes)); });
-    time(multiplying, [&] { sink = sink + multiply(products); });
+    time(multiplying, [&] { sink = sink + (wide ? multiply_wide : multiply)(products); });
   }
   const double kernel = quartile(own), read = quartile(reading), multiply = quartile(multiplying);
   std::printf(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..deviation import Deviation, measure_deviation
 from ..libraries.library import CannotRun
 from .compiled import COMPILED
 from .cudagraph import CUDAGRAPH
@@ -34,11 +37,17 @@ _TRIAL_ROWS = 8  # a trial uses at most this many slots
 
 @dataclass(frozen=True)
 class ChosenRunner:
-    """A runner, its name, and why it was chosen."""
+    """A runner, its name and numbers, and why it was chosen.
+
+    ``deviation`` is that of the runner if it had to be measured for the choice.
+    """
 
     runner: Runner
     name: str
     reason: str
+    precision: str
+    weights: str
+    deviation: Deviation | None = None
 
 
 def choose_runner(request: RunnerRequest, name: str) -> ChosenRunner:
@@ -59,6 +68,8 @@ def choose_runner(request: RunnerRequest, name: str) -> ChosenRunner:
             f"weights {request.weights!r} go with precision 'fp32', which is that of the "
             f"arithmetic, got {request.precision!r}"
         )
+    if request.tolerance is not None:
+        _check_tolerance(request, request.tolerance, name)
     if name == "auto":
         return _fastest(request)
     kind = next((kind for kind in KINDS if kind.name == name), None)
@@ -67,7 +78,24 @@ def choose_runner(request: RunnerRequest, name: str) -> ChosenRunner:
     found = _built(kind, request)
     if isinstance(found, str):
         raise ValueError(f"runner {name!r} cannot run: {found}")
-    return ChosenRunner(found, name, "asked for")
+    return ChosenRunner(found, name, "asked for", request.precision, request.weights)
+
+
+def _check_tolerance(request: RunnerRequest, tolerance: float, name: str) -> None:
+    if not (isinstance(tolerance, (int, float)) and math.isfinite(tolerance) and tolerance > 0):
+        raise ValueError(
+            "tolerance must be a positive number, the largest difference of logits in units of "
+            f"the largest logit, got {tolerance!r}"
+        )
+    if name != "auto":
+        raise ValueError(f"tolerance is for runner 'auto', which chooses by it, got {name!r}")
+    if (request.precision, request.weights) != ("fp32", "fp32"):
+        raise ValueError(
+            "tolerance chooses precision and weights itself, so both must be 'fp32', got "
+            f"{request.precision!r} and {request.weights!r}"
+        )
+    if request.calibration is None:
+        raise ValueError("tolerance needs calibration: batches of images [B, C, H, W]")
 
 
 def _built(kind: RunnerKind, request: RunnerRequest) -> Runner | str:
@@ -109,25 +137,68 @@ def _fastest(request: RunnerRequest) -> ChosenRunner:
     if request.artefact is not None:
         loading = " or ".join(repr(kind.name) for kind in KINDS if kind.takes_artefact != "never")
         raise ValueError(f"runner must be {loading} for an artefact, got 'auto'")
-    tried = [
-        kind
-        for kind in KINDS
-        if kind.is_tried
-        and request.precision in kind.precisions
-        and request.weights in kind.storages
-    ]
-    found = {kind.name: _built(kind, request) for kind in tried}
-    refusals = {name: why for name, why in found.items() if isinstance(why, str)}
-    runners = {name: runner for name, runner in found.items() if not isinstance(runner, str)}
+    found = {each: _built(each.kind, each.request) for each in _variants(request)}
+    refusals = {each.name: why for each, why in found.items() if isinstance(why, str)}
+    runners = {each: runner for each, runner in found.items() if not isinstance(runner, str)}
     if not runners:
         reasons = "; ".join(f"{name}: {why}" for name, why in refusals.items())
         raise ValueError(f"runner 'auto' finds none that can run: {reasons}")
     rows = min(request.slots, _TRIAL_ROWS)
     times = dict(zip(runners, median_step_seconds(list(runners.values()), rows), strict=True))
-    best = min(times, key=lambda name: times[name])
-    measured = ", ".join(f"{name} {1e3 * times[name]:.2f} ms" for name in times)
+    by_speed = sorted(times, key=lambda each: times[each])
+    measured = ", ".join(f"{each.name} {1e3 * times[each]:.2f} ms" for each in times)
     slot_word = "slot" if rows == 1 else "slots"
     reason = f"fastest of {measured} for a step of {rows} {slot_word} on {request.device}"
     for name, why in refusals.items():
         reason += f"; {name} cannot run: {why}"
-    return ChosenRunner(runners[best], best, reason)
+    for each in by_speed:
+        deviation = each.deviation(runners[each])
+        if deviation is not None and not deviation.logit_max <= (request.tolerance or 0.0):
+            reason += f"; {each.name} is off by {deviation.logit_max:.2g}"  # or by NaN
+            continue
+        chosen = each.request
+        return ChosenRunner(
+            runners[each], each.kind.name, reason, chosen.precision, chosen.weights, deviation
+        )
+    raise ValueError(f"runner 'auto' finds none within tolerance {request.tolerance}: {reason}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Variant:
+    """A runner that "auto" tries, and the numbers it computes with."""
+
+    kind: RunnerKind
+    request: RunnerRequest
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether its results differ by more than the order of float32 sums, unasked."""
+        asked = self.request.tolerance is None
+        return not asked and (self.request.precision, self.request.weights) != ("fp32", "fp32")
+
+    def deviation(self, runner: Runner) -> Deviation | None:
+        """That of its runner on the calibration images, if it rounds."""
+        images = self.request.calibration
+        if not self.is_rounded or images is None:
+            return None
+        return measure_deviation(runner, self.request.model, images, self.request.slots)
+
+    @property
+    def name(self) -> str:
+        if not self.is_rounded:
+            return self.kind.name
+        if self.request.weights != "fp32":
+            return f"{self.kind.name} with weights in {self.request.weights}"
+        return f"{self.kind.name} in {self.request.precision}"
+
+
+def _variants(request: RunnerRequest) -> Iterator[_Variant]:
+    asked = [request]
+    if request.tolerance is not None:
+        asked += [request.stored_as("fp32", name) for name in STORAGES if name != "fp32"]
+        asked += [request.stored_as(name, "fp32") for name in PRECISIONS if name != "fp32"]
+    for kind in KINDS:
+        if kind.is_tried:
+            for each in asked:
+                if each.precision in kind.precisions and each.weights in kind.storages:
+                    yield _Variant(kind, each)

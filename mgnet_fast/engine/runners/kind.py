@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -38,11 +38,19 @@ class RunnerRequest:
     calibration: tuple[Tensor, ...] | None = None
     measurements: dict[str, Any] = field(default_factory=dict)
     weights: str = "fp32"
+    tolerance: float | None = None
+    _base: RunnerRequest | None = None
+
+    def stored_as(self, precision: str, weights: str) -> RunnerRequest:
+        """The same request in another precision; what is the same in all is computed once."""
+        return replace(self, precision=precision, weights=weights, _base=self._base or self)
 
     @cached_property
     def folded(self) -> FoldedFusion | None:
         """The model's folded fusion, computed in float64 on the device of its weights; None for a
         network without a fused step."""
+        if self._base is not None:
+            return self._base.folded
         step = self.model.fused_step
         if step is None:
             return None
@@ -52,7 +60,11 @@ class RunnerRequest:
     @cached_property
     def exported_backbone(self) -> ExportedProgram:
         """See :func:`.exported_backbone.exported_backbone`."""
-        return exported_backbone(self.model)
+        return (
+            self._base.exported_backbone
+            if self._base is not None
+            else exported_backbone(self.model)
+        )
 
     def missing_calibration(self, runner: str) -> str | None:
         """Why ``runner`` cannot run in int8 for want of images, or None."""

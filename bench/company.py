@@ -22,7 +22,7 @@ _SIZES = (2, 3, 4, 5, 8, 16)
 _RUNNERS = {
     "eager": ("fp32",),
     "channels_last": ("fp32",),
-    "packed": ("fp32", "bf16", "int8"),
+    "packed": ("fp32", "bf16"),
     "openvino": ("fp32", "bf16", "int8"),
     "onnxruntime": ("fp32", "int8"),
 }

@@ -74,11 +74,6 @@ README_ROWS: tuple[tuple[str, str, Result], ...] = (
         {"case": f"mgnet_resnet18, {_ONE_SLOT}", "dtype": "float32", "peer": _PUBLISHED},
     ),
     (
-        "ResNet-18, one image at a time, int8: the engine",
-        "the published code's algorithm, float32",
-        {"case": f"mgnet_resnet18, {_ONE_SLOT}", "dtype": "int8", "peer": _PUBLISHED},
-    ),
-    (
         "ResNet-18, 16 images at a time, float32: the engine",
         "the published code's algorithm",
         {"case": "mgnet_resnet18, T = 4, 16 slots, 224 px", "dtype": "float32",

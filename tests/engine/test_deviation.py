@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ from mgnet_fast.engine.runners.eager import EAGER
 T, K = 3, 10
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_it_is_what_the_results_differ_by(
     model: MGNet, digit_scenes: Tensor, precision: str
 ) -> None:
@@ -91,25 +90,14 @@ class Once:
         return iter(self.batches)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_calibration_is_gone_through_once(digit_scenes: Tensor, precision: str) -> None:
+def test_calibration_is_gone_through_once(digit_scenes: Tensor) -> None:
     model = create_model("mgnet_toy", pretrained=True, num_glimpses=1).eval()
     scenes = digit_scenes[:8]
     ways = (Once([scenes]), (scenes[k : k + 3] for k in (0, 3, 6)), [scenes, scenes[:0]], scenes)
-    engines = [Engine(model, precision=precision, runner="packed", calibration=way) for way in ways]
-    for engine in engines:
-        assert engine.deviation is not None
-        assert engine.deviation.images == 8
-        if precision == "fp32":
-            assert engine.deviation.logit_mean < 1e-6
-            continue
-        # The largest value is known to a bin of a histogram, whose edges follow from the first
-        # batch; at least half of the 2048 bins are in use.
-        both = (each._measurements["packed"] for each in (engine, engines[0]))
-        for ours, first in zip(*both, strict=True):
-            scale, zero_point = ours.integers(255)
-            assert scale == pytest.approx(first.integers(255)[0], rel=1 / 1024)
-            assert zero_point == first.integers(255)[1]
+    for way in ways:
+        found = Engine(model, runner="packed", calibration=way).deviation
+        assert found is not None
+        assert (found.images, found.logit_mean < 1e-6) == (8, True)
 
 
 def blank(*shape: int, value: float = 0.0) -> Tensor:
@@ -129,7 +117,7 @@ def blank(*shape: int, value: float = 0.0) -> Tensor:
         (ValueError, [blank(2, 1, 40, 40, value=torch.nan)], "must be finite, got NaN or inf.* 0"),
     ],
 )
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])  # checked before int8 is refused
 def test_bad_calibration(
     model: MGNet, precision: str, kind: type[Exception], calibration: object, message: str
 ) -> None:
@@ -137,26 +125,10 @@ def test_bad_calibration(
         Engine(model, precision=precision, calibration=calibration)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("runner", ["auto", "packed"])
-def test_int8_needs_calibration(model: MGNet, runner: str) -> None:
-    with pytest.raises(
-        ValueError, match=r"int8 needs calibration: batches of images \[B, C, H, W\]"
-    ):
-        Engine(model, precision="int8", runner=runner)
-
-
-@pytest.mark.parametrize("runner", ["eager", "channels_last"])
+@pytest.mark.parametrize("runner", ["eager", "channels_last", "packed"])
 def test_a_runner_that_does_not_run_in_int8(model: MGNet, runner: str) -> None:
-    with pytest.raises(ValueError, match=rf"'{runner}' cannot run: .*not in int8 \(which packed"):
+    with pytest.raises(ValueError, match=rf"'{runner}' cannot run: .*not in int8 \(which openvino"):
         Engine(model, precision="int8", runner=runner, calibration=[blank(1, 1, 40, 40)])
-
-
-def test_weights_that_are_not_finite(model: MGNet) -> None:
-    odd = copy.deepcopy(model)
-    with torch.no_grad():
-        odd.backbone.conv2.weight[0, 0, 0, 0] = torch.nan  # type: ignore[union-attr, index]
-    with pytest.raises(ValueError, match="calibration must give finite activations"):
-        Engine(odd, precision="int8", calibration=[blank(1, 1, 40, 40)])
 
 
 @pytest.mark.parametrize(("tolerance", "is_rounded"), [(1e-9, False), (100.0, True)])

@@ -29,23 +29,14 @@ class PackedConvolution:
     """``relu(conv(x) + other)`` on the CPU, with zero padding, in float32, bfloat16 or float16.
 
     Args:
-            folded: the convolution.
-            dtype: of the weights, ``x``, ``other`` and the result; oneDNN accumulates in float32.
-            ceiling: upper limit of the ReLU, as in ReLU6; requires a ReLU and no sum.
+        folded: the convolution.
+        dtype: of the weights, ``x``, ``other`` and the result; oneDNN accumulates in float32.
     """
 
-    def __init__(
-        self,
-        folded: FoldedConvolution,
-        dtype: torch.dtype = torch.float32,
-        ceiling: float | None = None,
-    ) -> None:
+    def __init__(self, folded: FoldedConvolution, dtype: torch.dtype = torch.float32) -> None:
         self._weight, self._bias = folded.weight.to(dtype), folded.bias.to(dtype)
         self._geometry = folded.geometry
         self._relu = "relu" if folded.relu else None
-        self._alone: tuple[str, list[float]] = (self._relu or "none", [])
-        if ceiling is not None:
-            self._alone = ("hardtanh", [0.0, ceiling])
         self._packed: dict[tuple[int, int], Tensor] = {}  # by input height and width
 
     def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor:
@@ -54,7 +45,7 @@ class PackedConvolution:
             weight = self._pack(x)
         if other is None:
             return torch.ops.mkldnn._convolution_pointwise(
-                x, weight, self._bias, *self._geometry, *self._alone, ""
+                x, weight, self._bias, *self._geometry, self._relu or "none", [], ""
             )
         return torch.ops.mkldnn._convolution_pointwise.binary(
             x, other, weight, self._bias, *self._geometry, "add", 1.0, self._relu, [], None

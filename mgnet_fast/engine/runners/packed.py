@@ -9,11 +9,8 @@ from ..convolutions import (
     native_convolution,
     packed_backbone,
     packed_convolution,
-    quantized_backbone,
-    quantized_convolution,
     weight_storage,
 )
-from ..convolutions.calibration import activation_ranges
 from ..convolutions.lower_precision import DTYPES
 from .eager import runner_of
 from .kind import RunnerKind, RunnerRequest
@@ -34,19 +31,11 @@ def _refusal(request: RunnerRequest) -> str | None:
         refused = native_convolution.refusal()
         if refused is not None:
             return f"weights {request.weights!r} need this package's kernels: {refused}"
-    if request.precision != "int8":
-        return packed_convolution.refusal(DTYPES[request.precision])
-    return request.missing_calibration(NAME) or quantized_convolution.refusal()
+    return packed_convolution.refusal(DTYPES[request.precision])
 
 
 def _build(request: RunnerRequest) -> Runner:
     network = request.network()
-    if request.precision == "int8":
-        ranges = request.measured(
-            NAME, lambda: activation_ranges(request.model, request.calibration or ())
-        )
-        network.backbone = quantized_backbone.quantize(network.backbone, ranges)
-        return runner_of(network, request.folded, torch.channels_last)
     dtype = DTYPES[request.precision]
     network.backbone = packed_backbone.pack(network.backbone, dtype, request.weights)
     return runner_of(network, request.folded, torch.channels_last, dtype)
@@ -54,7 +43,7 @@ def _build(request: RunnerRequest) -> Runner:
 
 PACKED = RunnerKind(
     NAME,
-    (*DTYPES, "int8"),
+    tuple(DTYPES),
     _refusal,
     _build,
     takes_any_network=True,

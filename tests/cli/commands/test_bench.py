@@ -11,7 +11,7 @@ import torch
 
 from mgnet_fast import create_model, demo, engine_peers, engine_speed
 from mgnet_fast.demo import Comparison, load_model, load_scenes
-from mgnet_fast.engine.convolutions import native_convolution, quantized_convolution
+from mgnet_fast.engine.convolutions import native_convolution
 from mgnet_fast.engine_peers import Peer, compare_peers
 from mgnet_fast.engine_speed import THRESHOLDS, compare_engine, measure_exits
 
@@ -122,27 +122,21 @@ def test_json(command, quick: None) -> None:
     assert found["peers"]["ResNet-18, 1 image"][0]["seconds"]["p99"] == 0.75
 
 
-@pytest.mark.skipif(
-    quantized_convolution.refusal() is not None, reason=str(quantized_convolution.refusal())
-)
 def test_lower_precision_comes_with_its_deviation(command, quick: None) -> None:
-    words = ("bench", "engine", "--images", 20, "--slots", 8, "--budget", 0, "--precision", "int8")
+    words = ("bench", "engine", "--images", 20, "--slots", 8, "--budget", 0, "--precision", "fp16")
     result = command(*words)
     assert result.code == 0
-    assert "toy network in int8 against float32 over 20 images, " in result.out
+    assert "toy network in fp16 against float32 over 20 images, " in result.out
     found = json.loads(command(*words, "--json").out)
-    assert (found["precision"], found["deviation"]["images"]) == ("int8", 20)
+    assert (found["precision"], found["deviation"]["images"]) == ("fp16", 20)
 
 
-@pytest.mark.skipif(
-    quantized_convolution.refusal() is not None, reason=str(quantized_convolution.refusal())
-)
-def test_int8_agrees_well_enough_to_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fp16_agrees_well_enough_to_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_pairs(*_: object) -> tuple[np.ndarray, np.ndarray]:
         return np.array([2.0]), np.array([1.0])
 
     monkeypatch.setattr(demo, "_measure_pairs", no_pairs)
-    for row in compare_engine(load_model(), load_scenes(20), 8, 0.0, "int8"):
+    for row in compare_engine(load_model(), load_scenes(20), 8, 0.0, "fp16"):
         assert demo.AGREEMENT < row.difference <= row.agreement
         assert row.ratio == 2.0
 

@@ -20,7 +20,6 @@ from torch import Tensor
 from mgnet_fast import Confidence, Engine, create_model, save_checkpoint
 from mgnet_fast.cli.options.engine import EnginePrecision, EngineRunner, EngineWeights
 from mgnet_fast.demo import load_model, load_scenes
-from mgnet_fast.engine.convolutions import quantized_convolution
 from mgnet_fast.engine.runners import choice as runner_choice
 from mgnet_fast.engine.runners.choice import PRECISIONS, RUNNERS, STORAGES
 
@@ -145,7 +144,7 @@ def test_a_named_runner_gives_the_same_line_every_time(command, folder: Path) ->
         (("--runner", "eager", "--artefact", "step.onnx"), "it loads no artefact, got step.onnx"),
         (("--artefact", "step.onnx"), "runner must be 'onnxruntime' or 'tensorrt' for an artefact"),
         (("--runner", "eager", "--weights", "fp16"), "it stores weights in fp32, not in fp16"),
-        (("--runner", "eager", "--precision", "int8"), "not in int8 (which packed"),
+        (("--runner", "eager", "--precision", "int8"), "not in int8 (which openvino"),
     ],
 )
 def test_runners_that_do_not_fit(command, folder: Path, words: tuple, said: str) -> None:
@@ -154,23 +153,20 @@ def test_runners_that_do_not_fit(command, folder: Path, words: tuple, said: str)
     assert said in result.err
 
 
-@pytest.mark.skipif(
-    quantized_convolution.refusal() is not None, reason=str(quantized_convolution.refusal())
-)
 def test_int8_is_fitted_to_the_first_images_and_says_how_far_it_is(
     command, folder: Path, wanted: list, tmp_path: Path
 ) -> None:
+    pytest.importorskip("nncf", reason="OpenVINO's quantiser, NNCF, is not installed")
     (tmp_path / "damaged.png").write_text("hello")
-    result = command("predict", tmp_path, folder, "--precision", "int8")
+    int8 = ("--precision", "int8", "--runner", "openvino")
+    result = command("predict", tmp_path, folder, *int8)
     assert result.code == 1  # one was skipped
     said, skipped, *_ = result.err.splitlines()
     assert said.startswith(f"int8 against float32 over {COUNT} images, 0 labels changed (0 %); ")
     assert skipped.startswith(f"skipped: {tmp_path / 'damaged.png'}")
     labels = [json.loads(line)["label"] for line in result.out.splitlines()]
-    exact = Engine(load_model(), precision="int8", calibration=[_scenes()]).predict(_scenes())
-    assert labels == [each.label for each in exact]
     assert sum(a == b for a, (b, _) in zip(labels, wanted, strict=True)) >= COUNT - 1
-    result = command("predict", folder, "--precision", "int8", "--calibration-images", 7)
+    result = command("predict", folder, *int8, "--calibration-images", 7)
     assert result.code == 0
     assert result.err.startswith("int8 against float32 over 7 images, ")
 

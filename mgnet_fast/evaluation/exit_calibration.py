@@ -15,7 +15,7 @@ from torch import Tensor
 from mgnet_fast.engine import Confidence, Engine, ExitRule, Never
 from mgnet_fast.evaluation.calibration_error import expected_calibration_error, fit_temperature
 from mgnet_fast.evaluation.exit_thresholds import (
-    bars_by_glimpse,
+    fitted_bars,
     glimpses_taken,
     one_bar,
     step_bars,
@@ -50,7 +50,8 @@ class ExitCalibration:
 
     Attributes:
         rule: the rule with one threshold that meets the budget.
-        rule_by_glimpse: the rule with a threshold per glimpse (budgeted batch classification).
+        rule_by_glimpse: the rule with a threshold per glimpse, fitted to the labels. It stops early
+            where further glimpses would not help.
         temperature: of both rules.
         calibration_error: expected calibration error of the network's own probabilities after
             each glimpse.
@@ -115,7 +116,7 @@ def calibrate_exit(
 
     least = kind.min_glimpses
     chosen = found.rule_of(one_bar(found.score, costs, budget, least))
-    by_glimpse = found.rule_of(bars_by_glimpse(found.score, costs, budget, least))
+    by_glimpse = found.rule_of(fitted_bars(found.score, found.right, costs, budget, least))
     budgets = np.linspace(costs[least - 1], costs[-1], rows)
     others = [found.rule_of(one_bar(found.score, costs, each, least)) for each in budgets]
     *table, outcome, outcome_by_glimpse = found.outcomes([*others, chosen, by_glimpse], rounds)
@@ -153,6 +154,7 @@ class _Calibration:
         self.temperature = fit_temperature(flat[finite], labels.repeat(self._steps)[finite])
         self._kind = replace(kind, temperature=self.temperature)
         self.score = self._kind.score(logits).numpy()
+        self.right = (logits.argmax(-1) == labels).numpy()
         height, width = batches[0][0].shape[-2:]
         self.multiply_adds = [
             float(count_multiply_adds(engine.model, (height, width), "cached", num_glimpses=t + 1))

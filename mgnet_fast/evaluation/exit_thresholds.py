@@ -58,52 +58,89 @@ def mean_cost(score: np.ndarray, bars: Bars, costs: Sequence[float]) -> float:
     return float(np.asarray(costs, np.float64)[glimpses_taken(score, bars) - 1].mean())
 
 
-def bars_by_glimpse(
-    score: np.ndarray, costs: Sequence[float], budget: float, least: int = 1
+def fitted_bars(
+    score: np.ndarray, right: np.ndarray, costs: Sequence[float], budget: float, least: int = 1
 ) -> list[float]:
-    """Bars that let a fixed share of the images go after each glimpse, the most certain first.
+    """Bars that make the most images right within the budget, one for each glimpse but the last.
 
-    The shares are p_t ~ q^t, with q such that the mean cost is the budget. Arguments and errors
-    are those of :func:`one_bar`.
+    With one bar, an image whose score stays low takes all glimpses, also where they help nothing.
+    Each glimpse gets a price, and the bars maximise the share of right answers minus the mean
+    price, one bar after another from the last to the first until none changes; the price is the
+    lowest within the budget. What is left of the budget goes into the first bar.
 
-    Source: Huang et al., "Multi-scale dense networks", 2018, section 4.2 (budgeted batch).
+    Args:
+        score: [T, N], scores after each glimpse.
+        right: bool [T, N], whether the answer after each glimpse is right.
+        costs, budget, least: as for :func:`one_bar`, with its errors.
     """
     _check_budget(costs, budget, least)
-    steps, count = score.shape
-    shares = _shares(np.asarray(costs, np.float64)[least - 1 :], budget)
-    remaining = np.nan_to_num(score.astype(np.float64), nan=-np.inf)
-    stays = np.ones(count, bool)
-    bars = [np.inf] * (least - 1)
-    due = 0.0
-    for t in range(least, steps):
-        due += shares[t - least] * count
-        leaving = int(due + 1e-9) - int(count - stays.sum())
-        here = np.sort(remaining[t - 1][stays])[::-1]
-        leaving = min(leaving, int(np.isfinite(here).sum()))
-        if leaving <= 0:
-            bars.append(np.inf)
-            continue
-        bar = here[leaving - 1]
-        if leaving < len(here) and np.isfinite(here[leaving]):
-            bar = (bar + here[leaving]) / 2
-        bars.append(float(bar))
-        stays &= remaining[t - 1] < bar
+    spread = np.asarray(costs, np.float64) / max(costs[-1] - costs[0], 1e-12)
+    within = [np.inf] * (least - 1) + [-np.inf] * (len(score) - least)
+    beyond = within
+    low, high = -6.0, 2.0  # of log10 of the price
+    for _ in range(30):
+        middle = (low + high) / 2
+        bars = _bars_at_price(score, right - 10.0**middle * spread[:, None], least)
+        if mean_cost(score, bars, costs) <= budget:
+            within, high = bars, middle
+        else:
+            beyond, low = bars, middle
+    if beyond is not within and len(score) > least:
+        beyond = _first_bar_lowered(score, beyond, costs, budget, least)
+    return max((within, beyond), key=lambda bars: _share_right(score, right, bars))
+
+
+def _bars_at_price(score: np.ndarray, worth: np.ndarray, least: int) -> list[float]:
+    """Bars that maximise the mean worth [T, N] of the glimpses after which images leave."""
+    steps = len(score)
+    bars = [np.inf] * (steps - 1)
+    for turn in range(5):
+        before = list(bars)
+        for t in reversed(range(least - 1, steps - 1)):
+            stays = np.ones(score.shape[1], bool)
+            if turn:  # at first as if every image came so far
+                stays = glimpses_taken(score[: t + 1], bars[:t]) == t + 1
+            stays &= np.isfinite(score[t])
+            later = glimpses_taken(score[t + 1 :], bars[t + 1 :]) + t
+            leaving_gains = (worth[t] - np.take_along_axis(worth, later[None], 0)[0])[stays]
+            if len(leaving_gains):
+                bars[t] = _best_bar(score[t][stays], leaving_gains)
+        if bars == before:
+            break
     return bars
 
 
-def _shares(costs: np.ndarray, budget: float) -> np.ndarray:
-    """p_t ~ q^t with sum p_t c_t = budget, or as close below as q in [1e-9, 1e9] allows."""
-    low, high = -9.0, 9.0  # of log10 q
-    shares = np.zeros(len(costs))
-    for _ in range(60):
-        middle = (low + high) / 2
-        powers = 10.0 ** (middle * (np.arange(len(costs)) - (len(costs) - 1) * (middle > 0)))
-        shares = powers / powers.sum()
-        if float(shares @ costs) <= budget:
+def _best_bar(score: np.ndarray, gains: np.ndarray) -> float:
+    """Of 100 bars with as many scores between each, the one with the largest sum of gains above."""
+    order = np.argsort(-score, kind="stable")
+    sums = np.concatenate([[0.0], np.cumsum(gains[order])])
+    counts = np.unique(np.linspace(0, len(score), 101).round().astype(int))
+    best = int(counts[np.argmax(sums[counts])])
+    if best in (0, len(score)):
+        return -np.inf if best else np.inf
+    above, below = score[order[best - 1]].astype(np.float64), score[order[best]]
+    return float((above + below) / 2)
+
+
+def _first_bar_lowered(
+    score: np.ndarray, bars: list[float], costs: Sequence[float], budget: float, least: int
+) -> list[float]:
+    first = np.sort(score[least - 1][np.isfinite(score[least - 1])]).astype(np.float64)
+    low, high = 0, len(first)
+    while low < high:
+        middle = (low + high + 1) // 2
+        bars[least - 1] = first[middle - 1]
+        if mean_cost(score, bars, costs) <= budget:
             low = middle
         else:
-            high = middle
-    return shares
+            high = middle - 1
+    bars[least - 1] = float(first[low - 1]) if low else -np.inf
+    return bars
+
+
+def _share_right(score: np.ndarray, right: np.ndarray, bars: Bars) -> float:
+    taken = glimpses_taken(score, bars)
+    return float(np.take_along_axis(right, taken[None] - 1, 0).mean())
 
 
 def _check_budget(costs: Sequence[float], budget: float, least: int) -> None:

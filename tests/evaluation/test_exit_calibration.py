@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from mgnet_fast.evaluation import (
     fit_temperature,
 )
 from mgnet_fast.evaluation.exit_thresholds import (
-    bars_by_glimpse,
+    fitted_bars,
     glimpses_taken,
     mean_cost,
     one_bar,
@@ -54,23 +55,32 @@ def test_one_bar_spends_the_budget(score: np.ndarray, budget: float) -> None:
         assert budget >= mean_cost(score, step_bars(np.inf, 4), COSTS)
 
 
-@pytest.mark.parametrize("budget", [1.0, 1.5, 3.0, 6.0, 7.5])
-def test_bars_by_glimpse_spend_the_budget(score: np.ndarray, budget: float) -> None:
-    bars = bars_by_glimpse(score, COSTS, budget)
-    assert mean_cost(score, bars, COSTS) == pytest.approx(budget, abs=8 / 500)
+def test_fitted_bars_leave_hopeless_images_alone() -> None:
+    """A tenth is read by the second glimpse, a tenth by none; both look alike after the first."""
+    score = np.full((4, 100), 0.9) - np.linspace(0, 1e-3, 100)
+    score[:, :20] -= 0.8
+    score[1:, :10] += 0.5
+    right = np.ones((4, 100), bool)
+    right[:, 10:20] = False
+    right[0, :10] = False
+    bars = fitted_bars(score, right, COSTS, 1.2)
+    taken = glimpses_taken(score, bars)
+    assert taken.tolist() == [2] * 20 + [1] * 80
+    one = step_bars(one_bar(score, COSTS, 1.2), 4)
+    assert glimpses_taken(score, one)[:20].max() == 4
+    assert fitted_bars(score, right, COSTS, 8.0)[1:] == bars[1:]  # more would help nothing
 
 
-def test_shares_by_glimpse_are_a_geometric_series(score: np.ndarray) -> None:
-    taken = glimpses_taken(score, bars_by_glimpse(score, COSTS, 3.0))
-    shares = np.bincount(taken, minlength=5)[1:] / 500
-    ratios = shares[1:] / shares[:-1]
-    assert ratios == pytest.approx(ratios[0], abs=0.05)
+@pytest.mark.parametrize("budget", [1.0, 1.3, 2.0, 5.5, 8.0])
+def test_fitted_bars_stay_within_the_budget(score: np.ndarray, budget: float) -> None:
+    right = np.random.default_rng(1).random(score.shape) < score * [[0.5], [0.7], [0.9], [1]]
+    assert mean_cost(score, fitted_bars(score, right, COSTS, budget), COSTS) <= budget
 
 
 def test_no_image_leaves_before_the_least(score: np.ndarray) -> None:
-    bars = bars_by_glimpse(score, COSTS, 3.0, least=2)
+    bars = fitted_bars(score, score > 0.5, COSTS, 3.0, least=2)
     assert bars[0] == np.inf
-    assert mean_cost(score, bars, COSTS) == pytest.approx(3.0, abs=8 / 500)
+    assert 2.0 <= mean_cost(score, bars, COSTS) <= 3.0
     bar = one_bar(score, COSTS, 3.0, least=2)
     assert 2.9 < mean_cost(score, step_bars(bar, 4, 2), COSTS) <= 3.0
 
@@ -78,17 +88,18 @@ def test_no_image_leaves_before_the_least(score: np.ndarray) -> None:
 def test_scores_that_are_nan_take_all_glimpses(score: np.ndarray) -> None:
     score = score.copy()
     score[:, :100] = np.nan
-    bars = bars_by_glimpse(score, COSTS, 4.0)
+    bars = fitted_bars(score, score > 0.5, COSTS, 4.0)
     assert (glimpses_taken(score, bars)[:100] == 4).all()
     assert mean_cost(score, step_bars(one_bar(score, COSTS, 4.0), 4), COSTS) <= 4.0
 
 
-@pytest.mark.parametrize("find", [one_bar, bars_by_glimpse])
-def test_too_small_a_budget(score: np.ndarray, find) -> None:
+@pytest.mark.parametrize("fits", [False, True])
+def test_too_small_a_budget(score: np.ndarray, fits: bool) -> None:
+    find = partial(fitted_bars, right=score > 0.5) if fits else one_bar
     with pytest.raises(ValueError, match="budget must be at least 1, the cost of 1 glimpse, got 0"):
-        find(score, COSTS, 0.5)
+        find(score, costs=COSTS, budget=0.5)
     with pytest.raises(ValueError, match="at least 2, the cost of 2 glimpses, got 1"):
-        find(score, COSTS, 1.0, least=2)
+        find(score, costs=COSTS, budget=1.0, least=2)
 
 
 def test_calibration_error_by_hand() -> None:
@@ -150,7 +161,8 @@ def test_the_chosen_rules_do_in_the_engine_what_the_table_says(
         assert np.mean([costs[t - 1] for t in taken]) == pytest.approx(outcome.multiply_adds)
         assert math.isnan(outcome.images_per_second)
     assert found.outcome.multiply_adds <= budget
-    assert found.outcome_by_glimpse.multiply_adds == pytest.approx(budget, rel=0.02)
+    assert found.outcome_by_glimpse.multiply_adds <= budget
+    assert found.outcome_by_glimpse.accuracy >= found.outcome.accuracy
     means = [outcome.mean_glimpses for outcome in found.table]
     assert means == sorted(means)
     assert (means[0], means[-1]) == (least, 3)

@@ -1,0 +1,1 @@
+"""Studies whose findings are in the docs."""

@@ -54,8 +54,17 @@ class Versus:
         self.seconds = seconds
 
     def __call__(
-        self, ours: Call, theirs: Call, /, *, deviation: float, tolerance: float, **facts: Any
+        self,
+        ours: Call,
+        theirs: Call,
+        /,
+        *,
+        deviation: float,
+        tolerance: float,
+        longer: float = 1.0,
+        **facts: Any,
     ) -> None:
+        """``longer``: times the usual duration, where a small difference matters."""
         assert deviation <= tolerance, f"parity first: off by {deviation}, allowed {tolerance}"
         row = rows.Row(
             backend=backends.choose("cpu", None),
@@ -64,7 +73,8 @@ class Versus:
             tolerance=tolerance,
             **facts,
         )
-        row = row.measured(interleaved.compare(ours, theirs, self.seconds))
+        compared = interleaved.compare(ours, theirs, longer * self.seconds)
+        row = row.measured(compared)
         self.collected.append(row)
         self.benchmark.extra_info.update(asdict(row))
         # pytest-benchmark's own table; the measurement is the row above.
@@ -73,6 +83,7 @@ class Versus:
         print(
             f"\n{row.op:24} {row.case:40} {row.peer:28} "
             f"{row.speedup['p20']:6.2f} {row.speedup['p50']:6.2f} {row.speedup['p80']:6.2f}"
+            + "   the median, 95 %: {:.3f} to {:.3f}".format(*compared.median_interval)
             + (f"   target {row.target:g}" if row.target else "")
         )
 

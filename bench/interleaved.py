@@ -7,6 +7,7 @@ that they can compare any installed version.
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,12 +33,30 @@ class Spread:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Seconds a call of both, and how many times longer the peer takes, pair by pair."""
+    """Seconds a call of both, and how many times longer the peer takes, pair by pair.
+
+    ``median_interval`` is the 95 % interval of the median of the pairs' ratios.
+    """
 
     ours: Spread
     peer: Spread
     speedup: Spread
     pairs: int
+    median_interval: tuple[float, float]
+
+    @staticmethod
+    def of(ours: list[float], peer: list[float]) -> Comparison:
+        ratios = [slow / fast for slow, fast in zip(peer, ours, strict=True)]
+        return Comparison(
+            Spread.of(ours), Spread.of(peer), Spread.of(ratios), len(ratios), _of_median(ratios)
+        )
+
+
+def _of_median(values: list[float]) -> tuple[float, float]:
+    """By the sign test: between how many values on either side the median lies at 95 %."""
+    count, ordered = len(values), sorted(values)
+    outside = max(0, math.floor((count - 1.96 * math.sqrt(count)) / 2))
+    return ordered[outside], ordered[count - 1 - outside]
 
 
 def compare(ours: Call, peer: Call, seconds: float = 2.0, min_pairs: int = 15) -> Comparison:
@@ -56,10 +75,7 @@ def compare(ours: Call, peer: Call, seconds: float = 2.0, min_pairs: int = 15) -
     finally:
         if was_enabled:
             gc.enable()
-    ratios = [slow / fast for slow, fast in zip(times[peer], times[ours], strict=True)]
-    return Comparison(
-        Spread.of(times[ours]), Spread.of(times[peer]), Spread.of(ratios), len(ratios)
-    )
+    return Comparison.of(times[ours], times[peer])
 
 
 def _sample(call: Call, repeats: int) -> float:

@@ -29,8 +29,8 @@ NEVER_ON_A_GPU = (
     "**Nothing on this page was measured on a GPU. The Triton and CUDA kernels and the engine's "
     "runner `cudagraph` have never run on one.** `python -m bench.gpu --out DIR` checks and "
     "measures them in nine minutes: glimpses forward and backward with a cold cache, at batch 1 "
-    "and in CUDA graphs; and the engine's latency, throughput and early exit against the "
-    "published algorithm (eager and compiled) and one large look."
+    "and in CUDA graphs; attention over a map; and the engine's latency, throughput and early exit "
+    "against the published algorithm (eager and compiled) and one large look."
 )
 PEER_ORDER = ("eager", "torch.compile", "OpenCV", "kornia")
 

@@ -35,6 +35,7 @@ class Row:
     peer_seconds: dict[str, float] = field(default_factory=dict)
     speedup: dict[str, float] = field(default_factory=dict)
     pairs: int = 0
+    median_interval: tuple[float, float] | None = None  # of ``speedup``, 95 %
     target: float | None = None
     bytes_moved: int | None = None  # sectors that must be read, and the result
     copy_share: float | None = None  # of the speed of a device copy, or of reading on a CPU
@@ -49,6 +50,7 @@ class Row:
                 "peer_seconds": asdict(comparison.peer),
                 "speedup": asdict(comparison.speedup),
                 "pairs": comparison.pairs,
+                "median_interval": comparison.median_interval,
             }
         )
 

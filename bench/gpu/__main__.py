@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-MEASURING = ("latency", "engine", "glimpse", "tnet", "tensorrt")
+MEASURING = ("latency", "engine", "glimpse", "attention", "tnet", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,8 @@ def parts(
     if device == "cuda" and sanitizer:
         memcheck = (sanitizer, "--tool", "memcheck", "--error-exitcode", "9")
         yield Part("memcheck", 60, (*memcheck, *pytest, "-k", "memcheck"), on_device)
-    for name, seconds in (("latency", 40), ("engine", 130), ("glimpse", 130), ("tnet", 30)):
+    limits = {"latency": 40, "engine": 115, "glimpse": 115, "attention": 30, "tnet": 30}
+    for name, seconds in limits.items():
         yield Part(name, seconds, (*program, *dry, "--measure", name), environment)
 
 
@@ -157,6 +158,7 @@ def run(part: Part, out: Path) -> bool:
 def measure(what: str, device: str, out: Path) -> int:
     """Run one measuring part in this process and write each row at once."""
     from .. import rows
+    from . import attention as gpu_attention
     from . import engine as gpu_engine
     from . import glimpse as gpu_glimpse
     from . import latency as gpu_latency
@@ -172,6 +174,9 @@ def measure(what: str, device: str, out: Path) -> int:
         "latency": lambda: gpu_latency.rows(clock, seconds),
         "glimpse": lambda: gpu_glimpse.rows(
             clock, gpu_glimpse.TINY if is_dry else gpu_glimpse.CASES, seconds
+        ),
+        "attention": lambda: gpu_attention.rows(
+            clock, gpu_attention.TINY if is_dry else gpu_attention.CASES, seconds / 3
         ),
         "engine": lambda: gpu_engine.rows(
             clock, gpu_engine.TINY if is_dry else gpu_engine.CASES, seconds

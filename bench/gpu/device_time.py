@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ..interleaved import Comparison, Spread
+from ..interleaved import Comparison
 
 Call = Callable[[], object]
 _CALLS_A_SAMPLE = 8
@@ -66,8 +66,7 @@ class DeviceClock:
                 turn = [calls[(start + k) % len(calls)] for k in range(_CALLS_A_SAMPLE)]
                 times[which].append(self.sample(turn))
             start += _CALLS_A_SAMPLE + 1
-        ratios = [slow / fast for slow, fast in zip(times[1], times[0], strict=True)]
-        return Comparison(Spread.of(times[0]), Spread.of(times[1]), Spread.of(ratios), len(ratios))
+        return Comparison.of(times[0], times[1])
 
     def synchronize(self) -> None:
         if self.device == "cuda":

@@ -1,6 +1,6 @@
 """Engines of TensorRT: what is asked of the builder, and what is said where it cannot be asked.
 
-TensorRT is a fake here (``support/fake_tensorrt.py`` says what that proves). TensorRT-RTX is real
+TensorRT is a fake here (``support/fakes/tensorrt.py`` says what that proves). TensorRT-RTX is real
 where it is installed: its engines are built, and not run.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.fake_tensorrt import SHAPE, fake_tensorrt
+from support.fakes.tensorrt import SHAPE, fake_tensorrt
 
 from mgnet_fast.cli import main
 from mgnet_fast.engine.artefacts import tensorrt_library, tensorrt_session

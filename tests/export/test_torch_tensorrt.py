@@ -1,6 +1,6 @@
 """The loop by torch_tensorrt: versions, what is asked of the compiler, the op for its plugins.
 
-torch_tensorrt is a fake here (``support/fake_torch_tensorrt.py`` says what that proves).
+torch_tensorrt is a fake here (``support/fakes/torch_tensorrt.py`` says what that proves).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.fake_torch_tensorrt import fake_torch_tensorrt
+from support.fakes.torch_tensorrt import fake_torch_tensorrt
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mgnet_fast.ops.attention import triton_attention
 from mgnet_fast.ops.backends.triton import LAUNCHER
 from mgnet_fast.ops.fusion import triton_fusion
 from mgnet_fast.ops.fusion.fusion_weights import FoldedFusion, StepWeights
@@ -162,6 +163,31 @@ def test_slots_compile_without_spills(slots: int, classes: int, capability: int)
     for launch in launches_of(
         lambda: (admit(state, "triton"), settle(state, logits, regions, flags, "triton"))
     ):
+        used = ahead_of_time.usage(compiled(launch, capability), capability)
+        assert used.spilled == 0, f"{launch.kernel.__name__} spills {used.spilled} bytes"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels_last", "capability"),
+    [(torch.float32, False, 80), (torch.float32, False, 90), (torch.float32, False, 100),
+     (torch.bfloat16, True, 90), (torch.float64, False, 80)],
+    ids=str,
+)  # fmt: skip
+def test_the_attention_pool_compiles_without_spills(
+    dtype: torch.dtype, channels_last: bool, capability: int
+) -> None:
+    local, query = _meta((32, 512, 16, 16), dtype, channels_last), _meta((512,), dtype)
+    kept = torch.promote_types(dtype, torch.float32)
+    weights, from_pooled = _meta((32, 16, 16), kept), _meta((32, 512), dtype)
+    launches = launches_of(lambda: triton_attention.attention_pool(local, query))
+    launches += launches_of(
+        lambda: triton_attention.attention_pool_backward(
+            local, query, weights, from_pooled, weights, wants_local=True
+        )
+    )
+    names = [launch.kernel.__name__ for launch in launches]
+    assert names == ["score_kernel", "pool_kernel", "score_kernel", "slope_kernel"]
+    for launch in launches:
         used = ahead_of_time.usage(compiled(launch, capability), capability)
         assert used.spilled == 0, f"{launch.kernel.__name__} spills {used.spilled} bytes"
 

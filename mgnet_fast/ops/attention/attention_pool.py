@@ -10,7 +10,10 @@ from torch import Tensor
 from ..autocast import without_autocast
 from ..backends import choice as backends
 from ..tracing import is_plain_eager, under_functorch
-from . import native_attention
+from . import native_attention, triton_attention
+from .layouts import like
+
+_KERNELS: dict[str, Any] = {"cpu": native_attention, "triton": triton_attention}
 
 SECOND_DERIVATIVE = (
     "the kernel of attention_pool has no second derivative; backend='reference' has one"
@@ -32,8 +35,8 @@ def attention_pool(
         local: [B, C, h, w] with h w >= 1, of any strides; float64, float32, float16 or bfloat16.
         query: [B, C], or [C] for the same query on every map; of the dtype of ``local``.
         backend: as in :func:`glimpse`. "cpu" has a kernel for float32 maps whose positions
-            (contiguous) or channels (``channels_last``) lie side by side; everything else is
-            plain PyTorch.
+            (contiguous) or channels (``channels_last``) lie side by side, "triton" for maps on a
+            GPU; everything else is plain PyTorch.
 
     Returns:
         The sums g [B, C] in the dtype of ``local``, and the weights a [B, h, w] in float32
@@ -50,18 +53,19 @@ def attention_pool(
     """
     check_attention(local, query)
     chosen = backends.choose(local.device.type, backend)
-    if chosen != "cpu" or under_functorch() or not native_attention.takes(local, query):
+    kernels = _KERNELS.get(chosen)
+    if kernels is None or under_functorch() or not kernels.takes(local, query):
         return attention_pool_reference(local, query)
     if not is_plain_eager(local, query):
-        return attention_pool_op(local, query)
+        return attention_pool_op(local, query, chosen)
     if torch.is_grad_enabled() and (local.requires_grad or query.requires_grad):
-        return _EagerAttention.apply(local, query)
-    return native_attention.attention_pool(local, query)
+        return _EagerAttention.apply(local, query, kernels)
+    return kernels.attention_pool(local, query)
 
 
 def attention_pool_reference(local: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
     """:func:`attention_pool` in plain PyTorch, on any device, without the checks."""
-    exact = torch.promote_types(local.dtype, torch.float32)
+    exact = _exact(local)
     with without_autocast(local.device.type):
         vectors = local.flatten(2).to(exact)
         queries = query.to(exact).expand(local.shape[0], local.shape[1])
@@ -71,21 +75,27 @@ def attention_pool_reference(local: Tensor, query: Tensor) -> tuple[Tensor, Tens
 
 
 @torch.library.custom_op("mgnet_fast::attention_pool", mutates_args=())
-def attention_pool_op(local: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-    return native_attention.attention_pool(local, query)
+def attention_pool_op(local: Tensor, query: Tensor, backend: str) -> tuple[Tensor, Tensor]:
+    return _KERNELS[backend].attention_pool(local, query)
 
 
 @attention_pool_op.register_fake
-def _(local: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+def _(local: Tensor, query: Tensor, backend: str) -> tuple[Tensor, Tensor]:
     batch, channels, height, width = local.shape
-    return local.new_empty(batch, channels), local.new_empty(batch, height, width)
+    weights = local.new_empty(batch, height, width, dtype=_exact(local))
+    return local.new_empty(batch, channels), weights
 
 
 @torch.library.custom_op("mgnet_fast::attention_pool_backward", mutates_args=())
 def attention_pool_backward_op(
-    local: Tensor, query: Tensor, weights: Tensor, from_pooled: Tensor, from_weights: Tensor
+    local: Tensor,
+    query: Tensor,
+    weights: Tensor,
+    from_pooled: Tensor,
+    from_weights: Tensor,
+    backend: str,
 ) -> tuple[Tensor, Tensor]:
-    of_local, of_query = native_attention.attention_pool_backward(
+    of_local, of_query = _KERNELS[backend].attention_pool_backward(
         local, query, weights, from_pooled, from_weights, wants_local=True
     )
     assert of_local is not None
@@ -93,8 +103,8 @@ def attention_pool_backward_op(
 
 
 @attention_pool_backward_op.register_fake
-def _(local: Tensor, query: Tensor, *others: Tensor) -> tuple[Tensor, Tensor]:
-    return native_attention.like(local), local.new_empty(local.shape[:2])
+def _(local: Tensor, query: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    return like(local), local.new_empty(local.shape[:2], dtype=_exact(local))
 
 
 def _refuse_second_derivative(ctx: Any, *grads: Tensor) -> None:
@@ -104,33 +114,47 @@ def _refuse_second_derivative(ctx: Any, *grads: Tensor) -> None:
 attention_pool_backward_op.register_autograd(_refuse_second_derivative)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs, output[1])
+def _setup_context(
+    ctx: Any, inputs: tuple[Tensor, Tensor, str], output: tuple[Tensor, Tensor]
+) -> None:
+    local, query, ctx.backend = inputs
+    ctx.save_for_backward(local, query, output[1])
 
 
-def _backward(ctx: Any, from_pooled: Tensor, from_weights: Tensor) -> tuple[Tensor, Tensor]:
+def _backward(ctx: Any, from_pooled: Tensor, from_weights: Tensor) -> tuple[Tensor, Tensor, None]:
     local, query, weights = ctx.saved_tensors
     of_local, of_query = attention_pool_backward_op(
-        local, query, weights, from_pooled, from_weights
+        local, query, weights, from_pooled, from_weights, ctx.backend
     )
-    return of_local, of_query.sum(0) if query.dim() == 1 else of_query
+    return of_local, _of_query(of_query, query), None
 
 
 attention_pool_op.register_autograd(_backward, setup_context=_setup_context)
+
+
+def _exact(local: Tensor) -> torch.dtype:
+    """Of scores, softmax and sums."""
+    return torch.promote_types(local.dtype, torch.float32)
+
+
+def _of_query(of_each: Tensor, query: Tensor) -> Tensor:
+    """The gradient of the query, from those of the query of each map [B, C]."""
+    return (of_each.sum(0) if query.dim() == 1 else of_each).to(query.dtype)
 
 
 class _EagerAttention(torch.autograd.Function):
     """The op without the dispatcher."""
 
     @staticmethod
-    def forward(ctx: Any, local: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        pooled, weights = native_attention.attention_pool(local, query)
+    def forward(ctx: Any, local: Tensor, query: Tensor, kernels: Any) -> tuple[Tensor, Tensor]:
+        pooled, weights = kernels.attention_pool(local, query)
+        ctx.kernels = kernels
         ctx.save_for_backward(local, query, weights)
         ctx.set_materialize_grads(False)
         return pooled, weights
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, Tensor | None, None]:
         if torch.is_grad_enabled() and any(
             each is not None and each.requires_grad for each in grads
         ):
@@ -139,12 +163,12 @@ class _EagerAttention(torch.autograd.Function):
         from_pooled, from_weights = grads
         if from_pooled is None:
             if from_weights is None:
-                return None, None
+                return None, None, None
             from_pooled = local.new_zeros(local.shape[:2])
-        of_local, of_query = native_attention.attention_pool_backward(
+        of_local, of_query = ctx.kernels.attention_pool_backward(
             local, query, weights, from_pooled, from_weights, wants_local=ctx.needs_input_grad[0]
         )
-        return of_local, of_query.sum(0) if query.dim() == 1 else of_query
+        return of_local, _of_query(of_query, query), None
 
 
 def check_attention(local: Tensor, query: Tensor) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..backends import native
+from .layouts import like, rows_of_channels, rows_of_positions
 
 
 def takes(local: Tensor, query: Tensor) -> bool:
@@ -13,7 +14,7 @@ def takes(local: Tensor, query: Tensor) -> bool:
     return (
         local.dtype == torch.float32
         and local.numel() > 0
-        and (_rows_of_positions(local) is not None or _rows_of_channels(local) is not None)
+        and (rows_of_positions(local) is not None or rows_of_channels(local) is not None)
     )
 
 
@@ -55,43 +56,12 @@ def attention_pool_backward(
     return of_local, of_query
 
 
-def like(local: Tensor) -> Tensor:
-    """Memory for the gradient of a map, in the layout that the kernel writes."""
-    is_last = _rows_of_positions(local) is None
-    layout = torch.channels_last if is_last else torch.contiguous_format
-    return torch.empty_like(local, memory_format=layout)
-
-
-def _rows_of_positions(local: Tensor) -> int | None:
-    """Elements between channels, if each channel's positions lie side by side."""
-    _, channels, height, width = local.shape
-    _, of_channel, of_row, of_column = local.stride()
-    if (width > 1 and of_column != 1) or (height > 1 and of_row != width):
-        return None
-    if channels > 1 and of_channel < height * width:
-        return None
-    return of_channel
-
-
-def _rows_of_channels(local: Tensor) -> int | None:
-    """Elements between positions, if each position's channels lie side by side."""
-    _, channels, height, width = local.shape
-    _, of_channel, of_row, of_column = local.stride()
-    if channels > 1 and of_channel != 1:
-        return None
-    if width == 1:
-        return of_row if height == 1 or of_row >= channels else None
-    if of_column < channels or (height > 1 and of_row != width * of_column):
-        return None
-    return of_column
-
-
 def _maps(local: Tensor, query: Tensor) -> tuple[int, ...]:
     batch, channels, height, width = local.shape
-    between = _rows_of_positions(local)
+    between = rows_of_positions(local)
     is_last = between is None
     if between is None:
-        between = _rows_of_channels(local)
+        between = rows_of_channels(local)
     if between is None:
         raise ValueError(f"local has strides {local.stride()}, which no kernel takes")
     return (

@@ -19,6 +19,7 @@ from ..engine.exits import ExitRule
 from ..models import GlimpseNetwork, MGNet
 from ..models.network import config_values
 from .graphs.loop import INPUT_NAME, output_names
+from .graphs.network_loop import attention_shapes
 from .options import ExportOptions
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime", "tensorrt", "tensorrt_rtx")
@@ -103,7 +104,9 @@ def _tensors(model: GlimpseNetwork, options: ExportOptions) -> tuple[list[Any], 
         )  # fmt: skip
         if options.outputs == "batch-first":
             loop = (["batch", classes], ["batch", looks, numbers], ["batch", 1])
-        return [], _described(output_names(options), ("float32", "float32", "int64"), loop)
+        maps = [["batch", *shape] for shape in attention_shapes(model, options)]
+        types = ("float32", "float32", "int64", *("float32" for _ in maps))
+        return [], _described(output_names(model, options), types, (*loop, *maps))
     assert isinstance(model, MGNet)  # see check_exportable
     width = model.loc_network.fc.in_features
     state = (["batch", 3], ["batch", steps, width], ["batch"])

@@ -22,15 +22,19 @@ class Parity(Deviation):
 
     Attributes:
         tolerances: bounds of the maxima and of the share of changed labels.
+        attention_max: largest difference of the weights of attention maps, in units of the largest
+            weight of the map; its bound is that of the logits. None for networks without such maps.
     """
 
     tolerances: Tolerances = TOLERANCES["fp32"]
+    attention_max: float | None = None
 
     @property
     def holds(self) -> bool:
-        """Whether all three tolerances are met; never if a deviation is NaN."""
+        """Whether all tolerances are met; never if a deviation is NaN."""
         return (
             self.logit_max <= self.tolerances.logit
+            and (self.attention_max is None or self.attention_max <= self.tolerances.logit)
             and self.region_max <= self.tolerances.region
             and self.labels_changed <= self.tolerances.label * self.images
         )
@@ -52,8 +56,8 @@ def measure_parity(
     """Run both on every batch.
 
     Args:
-        run: the exported network; maps images to (n_logit, regions, label), or to the same with
-            the batch first.
+        run: the exported network; maps images to (n_logit, regions, label) and the attention
+            maps, or to the same with the batch first.
         model: the eager float32 model, in evaluation mode.
         batches: in the form ``run`` takes: float32 [B, C, H, W] or uint8 [B, H, W, C].
         num_glimpses: the exported T.
@@ -62,13 +66,16 @@ def measure_parity(
     Raises:
         ValueError: there are no images.
     """
-    total = DeviationSum()
+    total, of_attention = DeviationSum(), []
     for batch in batches:
-        n_logit, regions, label = steps_first(run(batch))
+        n_logit, regions, label, *attention = steps_first(run(batch))
         seen = batch.permute(0, 3, 1, 2) if batch.dtype == torch.uint8 else batch
         wanted = model(seen, num_glimpses=num_glimpses)
         total.add(n_logit, regions, wanted["n_logit"], wanted["n_affparam"], label)
+        for found, exact in zip(attention, wanted.get("attention", []), strict=True):
+            of_attention.append((found - exact).abs().max() / exact.max())
     return Parity(
         **asdict(total.result()),
         tolerances=tolerances,
+        attention_max=float(torch.stack(of_attention).max()) if of_attention else None,
     )

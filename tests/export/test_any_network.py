@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from mgnet_fast.export import BatchRange, ExportOptions, SizeRange, export_model, write_aot
+from mgnet_fast.export import (
+    BatchRange,
+    ExportOptions,
+    SizeRange,
+    export_model,
+    load_aot,
+    load_onnx,
+    measure_parity,
+    write_aot,
+)
 from mgnet_fast.export.graphs.plain_looks import PlainLooks
 from mgnet_fast.functional import glimpse
 from mgnet_fast.models import GlimpseNetwork, create_model
@@ -103,12 +113,53 @@ def test_no_step_for_other_networks(tmp_path: Path) -> None:
         write_aot(tnet(), tmp_path / "step.pt2", ExportOptions(what="step"))
 
 
+def attending(**options: Any) -> GlimpseNetwork:
+    torch.manual_seed(0)
+    widths = (2, 2, 3, 3, 4, 4)
+    model: GlimpseNetwork = create_model("ltpa_vgg_small", widths=widths, **options)
+    return model.eval()
+
+
 def test_attention_over_maps_in_standard_operators(tmp_path: Path) -> None:
+    """With the maps as outputs behind the others."""
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed ([export])")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed ([export])")
-    torch.manual_seed(0)
-    model = create_model("ltpa_vgg_small", widths=(2, 2, 3, 3, 4, 4), head="indep").eval()
-    options = ExportOptions(BatchRange(1, 2, 4), sizes=SizeRange((60, 60), (150, 150), (300, 300)))
+    model = attending(head="indep")
+    sizes = SizeRange((60, 60), (150, 150), (300, 300))
+    options = ExportOptions(BatchRange(1, 2, 4), sizes=sizes, outputs="batch-first")
     done = export_model(model, tmp_path, "onnx", options, sample=_sample("float"))
     assert done.parity.holds, done.parity
+    assert done.parity.attention_max is not None
+    described = json.loads(done.manifest.read_text())["outputs"]
+    assert [each["name"] for each in described[3:]] == [f"attention_{level}" for level in (1, 2, 3)]
+    assert [each["shape"][1:] for each in described[3:]] == [[32, 32], [16, 16], [8, 8]]
+    found = load_onnx(done.artefact)(_sample("float")[0])
+    for weights, each in zip(found[3:], described[3:], strict=True):
+        assert list(weights.shape) == [2, *each["shape"][1:]]
     assert all(each.backend is None for each in model.backbone.attention)  # the copy's changed
+
+
+def test_wrong_attention_is_no_parity() -> None:
+    model = attending(levels=1)
+    images = torch.randn(2, 1, 32, 32)
+    with torch.inference_mode():
+        found = model(images)
+    logits, (weights,) = found["n_logit"], found["attention"]
+    outputs = (logits, found["n_affparam"], logits[-1].argmax(1), weights.flip(0))
+    parity = measure_parity(lambda _: outputs, model, [images])
+    assert parity.logit_max == 0
+    assert not parity.holds
+
+
+def test_attention_ahead_of_time(tmp_path: Path) -> None:
+    """With the package's own op for the maps."""
+    model = attending(levels=2, score="dp")
+    options = ExportOptions(BatchRange(1, 2, 4), image_size=(32, 32))
+    images = torch.randn(3, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    done = export_model(model, tmp_path, "aot", options, sample=[images])
+    assert done.parity.holds, done.parity
+    assert done.parity.attention_max is not None
+    assert [tuple(each.shape) for each in load_aot(done.artefact)(images)[3:]] == [
+        (3, 16, 16),
+        (3, 8, 8),
+    ]

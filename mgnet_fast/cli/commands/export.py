@@ -227,6 +227,9 @@ def print_parity(path: Path, done: Exported) -> None:
         ("regions", parity.region_mean, parity.region_max, parity.tolerances.region),
     ):
         table.add_row(name, f"{mean:.1e}", f"{most:.1e}", f"{allowed:.1e}")
+    if parity.attention_max is not None:
+        most, allowed = parity.attention_max, parity.tolerances.logit
+        table.add_row("attention / largest weight", "", f"{most:.1e}", f"{allowed:.1e}")
     allowed = parity.tolerances.label * parity.images
     table.add_row("labels changed", "", str(parity.labels_changed), f"{allowed:g}")
     screen.print(table)

@@ -67,7 +67,7 @@ def write_onnx(
             verbose=False,
             opset_version=OPSET,
             input_names=list(STEP_INPUTS) if is_step else [INPUT_NAME],
-            output_names=list(STEP_OUTPUTS if is_step else output_names(options)),
+            output_names=list(STEP_OUTPUTS if is_step else output_names(model, options)),
         )
     if converted is None:
         raise RuntimeError("torch.onnx.export returned no program")

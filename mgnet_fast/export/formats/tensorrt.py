@@ -103,7 +103,7 @@ def write_tensorrt_rtx(model: MGNet, path: Path, options: ExportOptions) -> None
     built = build_engine(library, stand_in_of(path), path, profile_of(model, options))
     is_step = options.what == "step"
     _check_names(built["inputs"], STEP_INPUTS if is_step else (INPUT_NAME,))
-    _check_names(built["outputs"], STEP_OUTPUTS if is_step else output_names(options))
+    _check_names(built["outputs"], STEP_OUTPUTS if is_step else output_names(model, options))
 
 
 def profile_of(model: MGNet, options: ExportOptions) -> Profile:

@@ -1,4 +1,4 @@
-"""The loop of T glimpses as a module to export, with one input tensor and three outputs."""
+"""The loop of T glimpses as a module to export: one input tensor, and its outputs by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ...models import GlimpseNetwork, MGNet
 from ...models.mgnet.network import POSITION_DIM
 from ..options import ExportOptions
-from .network_loop import NetworkLoop, Outputs
+from .network_loop import NetworkLoop, Outputs, attention_shapes
 from .parts import (
     Fusion,
     Localization,
@@ -21,6 +21,7 @@ from .parts import (
 INPUT_NAME = "images"
 OUTPUT_NAMES = ("n_logit", "regions", "label")
 SERVED_NAMES = ("logits", "regions", "label")  # names of batch-first outputs
+ATTENTION_NAME = "attention"  # with a number from 1 on: a map, the last one last
 
 
 class PlainLoop(nn.Module):
@@ -91,7 +92,8 @@ class OpLoop(PlainLoop):
 class BatchFirst(nn.Module):
     """A loop whose outputs all have the batch first, as batching servers need.
 
-    ``logits`` [B, K] of the last step, ``regions`` [B, T, 3], ``label`` int64 [B, 1].
+    ``logits`` [B, K] of the last step, ``regions`` [B, T, 3], ``label`` int64 [B, 1], and the
+    attention maps [B, h, w] of a network that has them.
     """
 
     def __init__(self, loop: nn.Module) -> None:
@@ -99,8 +101,8 @@ class BatchFirst(nn.Module):
         self.loop = loop
 
     def forward(self, images: Tensor) -> Outputs:
-        n_logit, regions, label = self.loop(images)
-        return n_logit[-1], regions.transpose(0, 1), label.unsqueeze(1)
+        n_logit, regions, label, *attention = self.loop(images)
+        return n_logit[-1], regions.transpose(0, 1), label.unsqueeze(1), *attention
 
 
 def build_loop(kind: type[PlainLoop], model: GlimpseNetwork, options: ExportOptions) -> nn.Module:
@@ -113,14 +115,17 @@ def build_loop(kind: type[PlainLoop], model: GlimpseNetwork, options: ExportOpti
     return BatchFirst(loop) if options.outputs == "batch-first" else loop
 
 
-def output_names(options: ExportOptions) -> tuple[str, ...]:
+def output_names(model: GlimpseNetwork, options: ExportOptions) -> tuple[str, ...]:
     """The output names of :func:`build_loop`."""
-    return SERVED_NAMES if options.outputs == "batch-first" else OUTPUT_NAMES
+    names = SERVED_NAMES if options.outputs == "batch-first" else OUTPUT_NAMES
+    maps = len(attention_shapes(model, options))
+    return (*names, *(f"{ATTENTION_NAME}_{level + 1}" for level in range(maps)))
 
 
 def steps_first(outputs: Outputs) -> Outputs:
-    """The outputs of either order as (n_logit, regions, label), with the available steps."""
-    logits, regions, label = outputs
+    """The outputs of either order as (n_logit, regions, label) and the attention maps, with the
+    available steps."""
+    logits, regions, label, *attention = outputs
     if logits.dim() == 2:
-        return logits.unsqueeze(0), regions.transpose(0, 1), label.squeeze(1)
-    return logits, regions, label
+        return logits.unsqueeze(0), regions.transpose(0, 1), label.squeeze(1), *attention
+    return logits, regions, label, *attention

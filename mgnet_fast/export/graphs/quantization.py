@@ -82,7 +82,7 @@ def _inputs(
 def _recorded(step: Step, seen: list[dict[str, np.ndarray]]) -> Step:
     """``step``, with its inputs recorded in ``seen``."""
 
-    def run(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
         given = zip(STEP_INPUTS, inputs, strict=True)
         seen.append({name: each.contiguous().numpy().copy() for name, each in given})
         return step(*inputs)

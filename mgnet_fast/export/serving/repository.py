@@ -135,7 +135,8 @@ def _check_manifest(artefact: Path, manifest: dict[str, Any]) -> None:
             f"a server runs the whole loop, and {artefact.name} is a {manifest['what']}: export "
             "again with --what loop"
         )
-    if tuple(each["name"] for each in manifest["outputs"]) != SERVED_NAMES:
+    names = tuple(each["name"] for each in manifest["outputs"])
+    if names[: len(SERVED_NAMES)] != SERVED_NAMES:
         raise ValueError(
             f"the outputs of {artefact.name} do not have the batch first, as a server needs it: "
             "export again with --outputs batch-first"

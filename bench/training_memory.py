@@ -2,7 +2,8 @@
 
     python -m bench.training_memory
 
-Bytes beyond those alive before (parameters, images), counted by :mod:`bench.live_bytes`.
+Bytes beyond those alive before (parameters, images), counted by
+:mod:`mgnet_fast.evaluation.live_bytes`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import sys
 import torch
 from torch import Tensor
 
-from bench.live_bytes import peak_bytes
 from mgnet_fast import create_model
+from mgnet_fast.evaluation.live_bytes import peak_bytes
 from mgnet_fast.models import MGNet, published_forward
 from mgnet_fast.models.mgnet.objective import Objective
 

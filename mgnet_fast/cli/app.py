@@ -16,7 +16,7 @@ import typer
 from .. import __version__
 from . import console
 from .commands.attack import attack
-from .commands.bench import bench
+from .commands.bench.command import bench
 from .commands.budget import budget
 from .commands.corrupt import corrupt
 from .commands.demo import demo

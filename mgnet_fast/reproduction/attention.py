@@ -30,6 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 EPSILONS = (2 / 255, 4 / 255, 8 / 255)
 MODES: tuple[Mode, ...] = ("paper", "honest")
 RESULT_NAME = "measured.json"
+CARRIED = "carried to"  # the start of a name, followed by that of a folder
 _T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
 
@@ -104,14 +105,50 @@ def measure_run(
     share, interval = carried_accuracy(
         model, *other, train_count=min(2 * images, len(other[0])), test_count=images
     )
-    found = {
+    measured = {
         "accuracy": [accuracy.count, accuracy.correct[-1]],
         "jaccard": {each.name: [each.mean, *each.interval()] for each in overlaps},
         "fgsm": attacked,
         "carried": [share, *interval],
     }
-    kept.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    _keep(measured, folder)
+    return measured
+
+
+def carry_run(folder: Path, data_dir: Path, *, images: int = 2000) -> dict[str, Any]:
+    """Carries the features of a measured run to scenes of other images, such as Fashion-MNIST's.
+
+    Args:
+        folder: of the run, with what :func:`measure_run` keeps there.
+        data_dir: folder with four IDX files named as MNIST's, of 28 x 28 pixels and ten classes.
+        images: as for :func:`measure_run`.
+
+    Returns:
+        What is kept, and ``carried to NAME`` [accuracy, low, high] with the name of ``data_dir``;
+        that is kept as well.
+
+    Raises:
+        ValueError: files are missing or damaged, or there are too few images.
+    """
+    found: dict[str, Any] = json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))
+    name = f"{CARRIED} {data_dir.resolve().name}"
+    if name not in found:
+        train, test = (load_dataset(CARRIED_TO, data_dir, split) for split in ("train", "test"))
+        share, interval = carried_accuracy(
+            load_checkpoint(folder / MODEL_NAME),
+            train,
+            test,
+            train_count=min(2 * images, len(train)),
+            test_count=min(images, len(test)),
+        )
+        found[name] = [share, *interval]
+        _keep(found, folder)
     return found
+
+
+def _keep(measured: dict[str, Any], folder: Path) -> None:
+    text = json.dumps(measured, indent=1) + "\n"
+    (folder / RESULT_NAME).write_text(text, encoding="utf-8")
 
 
 def over_seeds(values: list[float]) -> tuple[float, float]:
@@ -143,6 +180,9 @@ def claims(results: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, list
         for setting, (attacked, right) in found["fgsm"].items():
             add(f"accuracy under FGSM, {setting}, %", variant, 100 * right / attacked)
         add("carried accuracy, %", variant, 100 * found["carried"][0])
+        for what in found:
+            if what.startswith(CARRIED):
+                add(f"accuracy, {what}, %", variant, 100 * found[what][0])
         for segment, numbers in found["jaccard"].items():
             add(f"Jaccard, {segment}", variant, numbers[0])
     return list(rows.items())

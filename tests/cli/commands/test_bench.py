@@ -1,19 +1,23 @@
-"""``mgnet-fast bench engine``: what it measures, not how fast that is."""
+"""``mgnet-fast bench``: what it measures, not how fast that is."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from mgnet_fast import create_model, demo, engine_peers, engine_speed
+from mgnet_fast.cli.options.scenes import fixed_scenes
 from mgnet_fast.demo import Comparison, load_model, load_scenes
 from mgnet_fast.engine.convolutions import native_convolution
 from mgnet_fast.engine_peers import Peer, compare_peers
 from mgnet_fast.engine_speed import THRESHOLDS, compare_engine, measure_exits
+from mgnet_fast.evaluation import evaluate
+from mgnet_fast.models.files.checkpoints import load_checkpoint, save_checkpoint
 
 
 def test_engine_and_published_algorithm_agree(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,3 +158,35 @@ def test_no_subcommand_shows_help(command) -> None:
     result = command("bench")
     assert result.code == 2
     assert "Usage: mgnet-fast bench" in result.out
+
+
+def test_networks_of_several_families_on_the_same_scenes(command, tmp_path: Path) -> None:
+    files = []
+    for name, options in (
+        ("mgnet_toy", {"glimpse_size": 16}),
+        ("ltpa_vgg_small", {"widths": (2, 2, 3, 3, 4, 4)}),
+    ):
+        torch.manual_seed(0)
+        files.append(tmp_path / f"{name}.safetensors")
+        save_checkpoint(create_model(name, **options), files[-1])
+    chosen = [word for file in files for word in ("--checkpoint", file)]
+    words = ("bench", "networks", *chosen, "--dataset", "cluttered-mnist-32", "--budget", 0)
+    result = command(*words)
+    assert result.code == 0, result.err
+    assert result.out.startswith("500 scenes of cluttered-mnist-32, 1 thread")
+    glimpses, attends = json.loads(command(*words, "--json").out)
+    assert (glimpses["name"], glimpses["count"]) == ("mgnet_toy", 500)
+    assert set(attends["milliseconds"]) == {"1", "32"}
+    assert attends["peak_bytes"] > 32 * 3 * 32 * 32 * 4  # at least the largest map of 32 scenes
+    share = evaluate(load_checkpoint(files[1]), fixed_scenes(None, "cluttered-mnist-32", None))
+    assert attends["correct"] == share.correct[-1]
+
+
+def test_networks_that_do_not_fit_are_all_named(command, tmp_path: Path) -> None:
+    for name, options in (("colour", {"in_chans": 3}), ("few", {"num_classes": 7})):
+        model = create_model("mgnet_toy", **options)
+        save_checkpoint(model, tmp_path / f"{name}.safetensors")
+    chosen = [word for file in sorted(tmp_path.iterdir()) for word in ("-c", file)]
+    result = command("bench", "networks", *chosen)
+    assert result.code == 1
+    assert "colour: model must have in_chans = 1 for these scenes, got 3; few: " in result.err

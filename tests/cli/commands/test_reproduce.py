@@ -6,6 +6,7 @@ import fcntl
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mgnet_fast.reproduction import attention
@@ -131,3 +132,27 @@ def test_attention_is_trained_measured_and_shown_again(
     again = command(*words)
     assert result.out.endswith(again.out)
     assert command("reproduce", "attention", "--out", tmp_path / "none").code != 0
+
+    clothes = tmp_path / "clothes"
+    clothes.mkdir()
+    for split, count in (("train", 40), ("t10k", 20)):
+        _write_like_fashion_mnist(clothes, split, count)
+    carried = command(*words, "--carry-to", clothes, "--images", 20)
+    assert carried.code == 0, carried.err
+    assert "accuracy, carried to clothes, %" in carried.out
+    missing = command(*words, "--carry-to", tmp_path)
+    assert missing.code == 1
+    assert "train-images-idx3-ubyte" in missing.err
+
+
+def _write_like_fashion_mnist(folder: Path, split: str, count: int) -> None:
+    """Uncompressed files with the names and headers of Fashion-MNIST's, and random pixels."""
+    random = np.random.default_rng(count)
+    pixels = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+    labels = np.arange(count, dtype=np.uint8) % 10
+    (folder / f"{split}-images-idx3-ubyte").write_bytes(
+        np.array([0x803, count, 28, 28], ">i4").tobytes() + pixels.tobytes()
+    )
+    (folder / f"{split}-labels-idx1-ubyte").write_bytes(
+        np.array([0x801, count], ">i4").tobytes() + labels.tobytes()
+    )

@@ -26,6 +26,15 @@ def attention(
     ] = None,
     seeds: Seeds = "0,1,2",
     epochs: Annotated[int, option("N", "Epochs of each run.", min=1)] = 2,
+    carry_to: Annotated[
+        Path | None,
+        option(
+            "DIR",
+            "Also carry the features to other images, such as Fashion-MNIST: a folder with four "
+            "*-ubyte files.",
+            show_default="only MNIST without clutter",
+        ),
+    ] = None,
     images: Annotated[int, option("N", "Number of attacked scenes.", min=2)] = 2000,
     threads: options.Threads = None,
     device: options.Device = "cpu",
@@ -34,14 +43,23 @@ def attention(
     """Compare a network with and without attention on cluttered digits.
 
     Error, maps against the digit, FGSM, and features carried to other scenes. The same command
-    resumes. Without --data it prints the table of the runs in --out.
+    resumes. Without --data it prints the table of the runs in --out. --data may hold Fashion-MNIST.
     """
-    from ....reproduction.attention import RESULT_NAME, VARIANTS, attention_runs, measure_run
+    from ....data import find_mnist
+    from ....reproduction.attention import (
+        RESULT_NAME,
+        VARIANTS,
+        attention_runs,
+        carry_run,
+        measure_run,
+    )
     from ....reproduction.planned_run import record_of
     from ....threads import fixed_threads
 
     screen = console.output()
     plans = attention_runs(only or list(VARIANTS), seeds, epochs)  # type: ignore[arg-type]
+    if carry_to is not None:
+        find_mnist(carry_to)
     if data is not None:
         make_all(plans, out, data, {"threads": threads, "device": device, "progress": not quiet})
     results: dict[str, dict[str, Any]] = {}
@@ -58,6 +76,9 @@ def attention(
                 results[plan.name] = measure_run(
                     folder, data or Path(), images=images, segments=images // 2, on_part=say
                 )
+                if carry_to is not None:
+                    say(f"features carried to {carry_to}")
+                    results[plan.name] = carry_run(folder, carry_to, images=images)
     if not results:
         raise typer.BadParameter(
             f"{out} holds no measured run; give --data to make one", param_hint="--out"

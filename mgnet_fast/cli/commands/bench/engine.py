@@ -1,36 +1,23 @@
-"""``mgnet-fast bench``: quick measurements on this machine."""
+"""``mgnet-fast bench engine``: the engine, other runtimes and early exit."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
-from .. import console
-from ..options import shared as options
-from ..options.engine import Precision
-from ..options.option import option, switch
+from ... import console
+from ...options import shared as options
+from ...options.engine import Precision
+from ...options.option import option, switch
 
 if TYPE_CHECKING:
-    from ...engine_peers import Peer
-    from ...engine_speed import ExitSpeed
-
-bench = typer.Typer(
-    help="Measure speed on this machine.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+    from ....engine_peers import Peer
+    from ....engine_speed import ExitSpeed
 
 
-@bench.callback()
-def _group() -> None:
-    """Measure speed on this machine."""
-
-
-@bench.command("engine")
 def bench_engine(
     slots: Annotated[int, option("N", "Number of images in flight.", min=1)] = 64,
     threads: Annotated[int, option("N", "Threads for both sides.", min=1)] = 1,
@@ -50,11 +37,11 @@ def bench_engine(
     """
     screen = console.output()
     with screen.status("loading"):
-        from ... import demo as show
-        from ...engine_peers import compare_with_runtimes
-        from ...engine_speed import compare_engine, deviation, measure_exits
-        from ...threads import fixed_threads
-        from .demo import machine, speed_table
+        from .... import demo as show
+        from ....engine_peers import compare_with_runtimes
+        from ....engine_speed import compare_engine, deviation, measure_exits
+        from ....threads import fixed_threads
+        from ..demo import machine, speed_table
 
         model = show.load_model()
         scenes = show.load_scenes(images)

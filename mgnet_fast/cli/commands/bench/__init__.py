@@ -1,0 +1,1 @@
+"""``mgnet-fast bench`` and its subcommands."""

@@ -25,7 +25,16 @@ FLOORS = (
     ("engine",),
     ("training", "evaluation", "export", "pictures", "env", "serving"),
     ("bulk",),
-    ("ray", "demo", "engine_speed", "engine_peers", "large_demo", "large_scene", "reproduction"),
+    (
+        "ray",
+        "demo",
+        "engine_speed",
+        "engine_peers",
+        "side_by_side",
+        "large_demo",
+        "large_scene",
+        "reproduction",
+    ),
     ("cli", "__main__"),
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.attention_cases import LAYOUTS, exact, problem, unit_of_slopes
+from support.ops.attention import LAYOUTS, exact, problem, unit_of_slopes
 from support.tolerances import OUTPUT, assert_close
 
 from mgnet_fast import attention_pool

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.attention_cases import LAYOUTS, SHAPES, exact, problem, unit_of_slopes
+from support.ops.attention import LAYOUTS, SHAPES, exact, problem, unit_of_slopes
 from support.tolerances import OUTPUT, assert_close
 
 from mgnet_fast.ops.attention import native_attention

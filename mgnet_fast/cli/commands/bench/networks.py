@@ -15,7 +15,7 @@ from ...options.scenes import fixed_scenes
 from ...waiting import waiting_bar
 
 if TYPE_CHECKING:
-    from ....evaluation.side_by_side import NetworkRow
+    from ....side_by_side import NetworkRow
 
 
 def bench_networks(
@@ -29,11 +29,12 @@ def bench_networks(
 ) -> None:
     """Compare trained networks of any family on the same test scenes.
 
-    Accuracy, multiply-adds, latency of the forward pass at batch 1 and 32, and memory. The passes
-    of all networks take turns, so a busy machine slows all of them.
+    Accuracy, multiply-adds, latency of the forward pass at batch 1 and 32, and memory.
+
+    The passes of all networks take turns, so a busy machine slows all of them.
     """
-    from ....evaluation.side_by_side import compare_networks
     from ....models.files.checkpoints import load_checkpoint
+    from ....side_by_side import compare_networks
     from ....threads import fixed_threads
 
     scenes = fixed_scenes(data, dataset, noise_std)

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet_fast.data.digits.translated_mnist import TranslatedMNIST
-from mgnet_fast.evaluation.accuracy import check_fit, evaluate
-from mgnet_fast.evaluation.live_bytes import peak_bytes
-from mgnet_fast.models import GlimpseNetwork, count_multiply_adds
+from .data.digits.translated_mnist import TranslatedMNIST
+from .evaluation.accuracy import check_fit, evaluate
+from .evaluation.live_bytes import peak_bytes
+from .models import GlimpseNetwork, count_multiply_adds
 
 BATCHES = (1, 32)
 LEAST_ROUNDS = 7

@@ -27,7 +27,6 @@ def output_tensors(
     """
     if not all(each.prediction.finite for each in results):
         raise RequestError(INTERNAL, "the network's answer is not finite: its weights are damaged")
-    datatypes = {each.name: each.datatype for each in model.outputs}
     looks = model.looks
     make: dict[str, Callable[[Left], object]] = {
         "label": lambda left: left.prediction.label,
@@ -47,7 +46,7 @@ def output_tensors(
             named = [model.classes[each.prediction.label].encode() for each in results]
             tensors.append(Tensor(name, BYTES, (len(named),), named))
             continue
-        datatype = datatypes[name]
+        datatype = model.outputs[name].datatype
         values = _stacked([np.asarray(make[name](left)) for left in results], _DTYPES[datatype])
         tensors.append(Tensor(name, datatype, values.shape, values))
     return tensors

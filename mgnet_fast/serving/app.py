@@ -66,19 +66,20 @@ def build_app(inference: Inference) -> Starlette:
         yield
         await run_in_threadpool(inference.close)
 
-    routes = [
+    routes = []  # the first one that fits answers, so inference comes first
+    for address in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+        routes += [
+            Route(f"{address}/infer", infer, methods=["POST"]),
+            Route(address, metadata),
+            Route(f"{address}/ready", model_ready),
+        ]
+    routes += [
         Route("/v2", server),
         Route("/v2/health/live", live),
         Route("/v2/health/ready", ready),
         Route("/metrics", numbers),
         *page_routes(model),
     ]
-    for address in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-        routes += [
-            Route(address, metadata),
-            Route(f"{address}/ready", model_ready),
-            Route(f"{address}/infer", infer, methods=["POST"]),
-        ]
     return Starlette(
         routes=routes,
         lifespan=lifespan,

@@ -32,13 +32,12 @@ def the_input(inputs: Sequence[Tensor], model: ServedModel) -> Tensor:
     Raises:
         RequestError: it is not what the network takes.
     """
-    taken = {each.name: each for each in model.inputs}
-    if len(inputs) != 1 or inputs[0].name not in taken:
-        wanted_inputs = ", ".join(_in_words(each) for each in model.inputs)
+    if len(inputs) != 1 or inputs[0].name not in model.inputs:
+        wanted_inputs = ", ".join(map(_in_words, model.inputs.values()))
         names = ", ".join(each.name for each in inputs)
         raise RequestError(BAD_REQUEST, f"wanted one of the inputs {wanted_inputs}; got {names}")
     given = inputs[0]
-    wanted = taken[given.name]
+    wanted = model.inputs[given.name]
     fits = len(given.shape) == len(wanted.shape) and all(
         side in (-1, got) for side, got in zip(wanted.shape, given.shape, strict=True)
     )

@@ -35,8 +35,8 @@ class ServedModel:
         lazy: whether files are decoded as the network looks at them, if it has a glimpse size.
 
     Attributes:
-        inputs: alternatives to each other.
-        outputs: what a request may ask for.
+        inputs: by name; alternatives to each other.
+        outputs: by name; what a request may ask for.
         looks: number of looks of each glimpse.
         channels: of the images.
 
@@ -69,12 +69,12 @@ class ServedModel:
             unseen = network.start(torch.ones(1, 2, dtype=torch.int64))
             region = network.next_looks(unseen).region.shape[-1]
         channels, count = config.in_chans, config.num_classes
-        self.inputs = (
+        inputs = (
             Described(FILES, BYTES, (-1,)),
             Described(PIXELS, "UINT8", (-1, -1, -1, channels)),
             Described(IMAGES, "FP32", (-1, channels, -1, -1)),
         )
-        self.outputs = (
+        outputs = (
             Described("label", "INT64", (-1,)),
             *(() if classes is None else (Described(CLASS_NAME, BYTES, (-1,)),)),
             Described("confidence", "FP32", (-1,)),
@@ -84,7 +84,9 @@ class ServedModel:
             Described("glimpse_of_region", "INT64", (-1, -1)),
             Described(EVERY_ANSWER, "FP32", (-1, -1, count)),
         )
-        self.output_names = tuple(each.name for each in self.outputs)
+        self.inputs = {each.name: each for each in inputs}
+        self.outputs = {each.name: each for each in outputs}
+        self.output_names = tuple(self.outputs)
 
     def first_look(self) -> tuple[tuple[float, float, float], tuple[int, int]]:
         """What a file that is decoded lazily must be ready for: the smallest region that is looked
@@ -98,6 +100,6 @@ class ServedModel:
             "name": self.name,
             "versions": [VERSION],
             "platform": "mgnet_fast",
-            "inputs": [each._asdict() for each in self.inputs],
-            "outputs": [each._asdict() for each in self.outputs],
+            "inputs": [each._asdict() for each in self.inputs.values()],
+            "outputs": [each._asdict() for each in self.outputs.values()],
         }

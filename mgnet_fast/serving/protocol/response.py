@@ -9,6 +9,8 @@ from .messages import BINARY_SIZE
 from .request import HEADER_LENGTH, Asked
 from .tensors import Tensor, to_bytes, to_json
 
+_JSON = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
 
 def write_response(
     model: str, version: str, asked: Asked, tensors: list[Tensor]
@@ -31,7 +33,7 @@ def write_response(
     content: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs}
     if asked.id is not None:
         content["id"] = asked.id
-    header = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+    header = _JSON.encode(content).encode()
     if not binary:
         return header, {"Content-Type": "application/json"}
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(header))}

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from .limits import Limits
 
 _BACKLOG = 1024
+_IDLE_SECONDS = 75
 
 
 def serve(
@@ -58,6 +59,8 @@ class HTTPServer(uvicorn.Server):
             access_log=False,
             server_header=False,
             lifespan="on",
+            # longer than clients keep theirs, so that no request meets a connection that ends
+            timeout_keep_alive=_IDLE_SECONDS,
             limit_concurrency=limits.connections,
             timeout_graceful_shutdown=math.ceil(limits.seconds),
         )

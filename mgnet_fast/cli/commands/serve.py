@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from .. import console
 from ..options import shared as options
 from ..options.engine import SAMPLES, Artefact, Precision, Runner, Weights
-from ..options.exits import ExitKind, exit_rule
+from ..options.exits import Exit, Threshold, exit_rule
 from ..options.export import read_names
 from ..options.option import option
 from ..options.reading import Decode
@@ -38,14 +38,9 @@ def serve(
             show_default="the checkpoint's, else numbers",
         ),
     ] = None,
-    leave: Annotated[
-        ExitKind, option("NAME", "confidence, margin, entropy or never.", "--exit")
-    ] = "confidence",
-    threshold: Annotated[
-        float | None,
-        option("X", "Threshold of the exit rule.", show_default="0.9, 0.8, 0.3 by --exit"),
-    ] = None,
-    slots: Annotated[int, option("N", "Number of images in flight.", min=1)] = 32,
+    leave: Exit = "confidence",
+    threshold: Threshold = None,
+    slots: Slots = 32,
     queue: Annotated[int, option("N", "Images that may wait for a slot.", min=1)] = 256,
     timeout: Annotated[
         float, option("S", "Seconds for receiving a request, and for answering it.")

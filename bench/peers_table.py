@@ -141,14 +141,20 @@ def _table(rows: list[Row]) -> list[str]:
     lines = ["| what | runner | " + " | ".join(header) + " |", "|---" * (2 + len(header)) + "|"]
     cells = {(row["what"], row["runner"], row["batch"]): row for row in rows}
     for what, runner in dict.fromkeys((row["what"], row["runner"]) for row in rows):
-        if not what:
-            continue  # a runner that could not run
+        if not what or all(
+            row["refusal"] for row in rows if (row["what"], row["runner"]) == (what, runner)
+        ):
+            continue  # it could not run
         found = [cells.get((what, runner, batch)) for batch in batches]
         line = [text for row in found for text in _cells(row)]
         lines.append(f"| {what} | {runner} | " + " | ".join(line) + " |")
-    refused = {row["runner"]: row["refusal"] for row in rows if row["refusal"]}
+    refused = {(row["what"], row["runner"]): row["refusal"] for row in rows if row["refusal"]}
     if refused:
-        lines += ["", *(f"`{name}`: {reason}." for name, reason in refused.items())]
+        named = (
+            (f"`{name}`, {what}" if what else f"`{name}`", why)
+            for (what, name), why in refused.items()
+        )
+        lines += ["", *(f"{name}: {why}." for name, why in named)]
     return lines
 
 

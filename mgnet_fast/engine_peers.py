@@ -45,7 +45,8 @@ class Peer:
     """One contestant.
 
     Attributes:
-        what: what it computes: "MGNet, T = 4", "FF-Net", "one step" or "backbone alone".
+        what: what it computes: "MGNet, T = 4", "FF-Net", "one step" or "backbone alone"; "" if the
+            runner cannot run any of them.
         runner: what runs it.
         difference: of its result from that of eager float32, relative to the largest number.
         agreement: the largest allowed ``difference``; a contestant beyond it is not timed.
@@ -133,10 +134,13 @@ def compare_peers(
     found, refused = _eager_contestants(glimpses, large, images), []
     expected = {each.what: each.expected for each in found}
     for runner in runners:
+        refusing = ""  # both networks, as far as is known
         try:
-            found += _contestants(runner, glimpses, large, images, expected, settings)
+            found += _with_glimpses(runner, glimpses, images, expected, settings)
+            refusing = "FF-Net"
+            found += _with_one_look(runner, large, images, expected, settings)
         except ValueError as reason:
-            refused.append(Peer("", runner, refusal=str(reason)))
+            refused.append(Peer(refusing, runner, refusal=str(reason)))
     if precision == "fp32" and "packed" in runners:
         found += _with_half_weights(glimpses, images, expected)
     agreeing, peers = [], []
@@ -165,28 +169,28 @@ def _eager_contestants(glimpses: MGNet, large: MGNet, images: Tensor) -> list[_C
     return [_Contestant(what, EAGER, run, run()) for what, run in runs.items()]
 
 
-def _contestants(
+def _with_one_look(
     runner: str,
-    glimpses: MGNet,
     large: MGNet,
     images: Tensor,
     expected: dict[str, Tensor],
     settings: dict[str, Any],
 ) -> list[_Contestant]:
-    """Those of one runner of the engine.
+    engine = Engine(large, runner=runner, slots=len(images), exit=Never(), **settings)
+    return [_Contestant("FF-Net", runner, _one_look(engine, images), expected["FF-Net"])]
 
-    Raises:
-        ValueError: it cannot run.
-    """
-    slots = len(images)
-    small, whole = (
-        Engine(each, runner=runner, slots=slots, exit=Never(), **settings)
-        for each in (glimpses, large)
-    )
+
+def _with_glimpses(
+    runner: str,
+    glimpses: MGNet,
+    images: Tensor,
+    expected: dict[str, Tensor],
+    settings: dict[str, Any],
+) -> list[_Contestant]:
+    small = Engine(glimpses, runner=runner, slots=len(images), exit=Never(), **settings)
     first = small.with_exit(Never(max_glimpses=1))
     runs = {
         _title(glimpses): lambda: _logits(small, images),
-        "FF-Net": _one_look(whole, images),
         "one step": lambda: _logits(first, images),
     }
     if runner != "compiled":  # which has no backbone of its own

@@ -61,7 +61,8 @@ def test_images_leave_early_in_any_company(network: FourQuarters, slots: int) ->
     batch = images(23)
     with torch.no_grad():
         sure = network(batch)["n_logit"].softmax(-1).amax(-1)[0]
-    engine = Engine(network, slots=slots, exit=Confidence(float(sure.median())))
+    between = float(sure.sort().values[10:12].mean())  # so that rounding does not decide
+    engine = Engine(network, slots=slots, exit=Confidence(between))
     found = list(engine.stream(iter(batch), read_ahead=2))
     assert {each.glimpses for each in found} >= {1, len(network.looks)}
     check(found, network, batch)

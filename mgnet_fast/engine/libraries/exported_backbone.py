@@ -7,16 +7,17 @@ from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from ...models import GlimpseNetwork
+from ...models.backbones.same_padding import SameConv2d
 from ...models.network import has_own_glimpse_size
 from .library import CannotRun
 from .silence import silence
 
 _ROWS = 2  # of the example: an example of one row would fix the number of rows
-_IMAGE = (208, 240)  # of the example: the exporter may take two equal open sides for one number
+EXPORTED_IMAGE = (208, 240)  # the exporter may take two equal open sides for one number
 
 
 def exported_backbone(network: GlimpseNetwork) -> ExportedProgram:
@@ -25,12 +26,18 @@ def exported_backbone(network: GlimpseNetwork) -> ExportedProgram:
     The number of glimpses is open, and so are their sides if they depend on the image.
 
     Raises:
-        CannotRun: torch cannot export it, or only for one number of glimpses.
+        CannotRun: torch cannot export it, or only for one number of glimpses; or the sides are open
+            and its padding depends on them.
     """
     shape: dict[int, Any] = {0: Dim("glimpses", min=1)}
+    name = type(network.backbone).__name__
     if not has_own_glimpse_size(network.config):
         shape |= {2: Dim.AUTO, 3: Dim.AUTO}
-    name = type(network.backbone).__name__
+        if _pads_by_size(network.backbone):  # exporting takes minutes, and no library converts it
+            raise CannotRun(
+                f"the padding of {name} depends on the size of the image, so no program of open "
+                "size can be exported; a network with a glimpse size of its own can run"
+            )
     with torch.inference_mode(False), torch.no_grad(), silence():
         backbone = copy.deepcopy(network.backbone).float().eval().cpu()
         for each in chain(backbone.parameters(), backbone.buffers()):
@@ -42,8 +49,15 @@ def exported_backbone(network: GlimpseNetwork) -> ExportedProgram:
             raise CannotRun.because(f"torch.export cannot export {name}", error) from error
 
 
-def example_glimpses(network: GlimpseNetwork, count: int) -> Tensor:
-    """Noise N(0, 1) in a shape that the backbone takes, float32 [count, C, h, w]."""
-    sides = network.config.glimpse_shape(_IMAGE)
+def _pads_by_size(backbone: nn.Module) -> bool:
+    convolutions = (each for each in backbone.modules() if isinstance(each, SameConv2d))
+    return any(not each.pads_itself for each in convolutions)
+
+
+def example_glimpses(
+    network: GlimpseNetwork, count: int, image: tuple[int, int] = EXPORTED_IMAGE
+) -> Tensor:
+    """Noise N(0, 1) in the shape of glimpses of an image of this size, float32 [count, C, h, w]."""
+    sides = network.config.glimpse_shape(image)
     generator = torch.Generator().manual_seed(0)
     return torch.randn(count, network.config.in_chans, *sides, generator=generator)

@@ -14,7 +14,8 @@ from .exported_backbone import example_glimpses
 from .library import CannotRun
 from .library_backbone import LibraryBackbone, Program
 
-_ROWS = 3  # of the trial: not the number that the backbone was exported with
+# Of the trial: neither the number nor the size of image that the backbone was exported with.
+_ROWS, _IMAGE = 3, (175, 161)
 # How far features may be off, in units of the largest. Quantised ones are judged by the labels of
 # real images.
 _TOLERANCES = {"fp32": 1e-3, "bf16": 0.1}
@@ -28,7 +29,7 @@ def library_runner(request: RunnerRequest, open_program: Callable[[int], Program
     """
     network = request.network()
     with torch.inference_mode():
-        noise = example_glimpses(network, _ROWS)
+        noise = example_glimpses(network, _ROWS, _IMAGE)
         expected = network.backbone(noise)
         if not isinstance(expected, Tensor):
             raise CannotRun(f"a backbone must return a Tensor, got {type(expected).__name__}")

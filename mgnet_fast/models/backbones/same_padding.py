@@ -65,5 +65,8 @@ class SameConv2d(nn.Conv2d):
 
 def zeros_around(side: int, kernel: int, stride: int) -> tuple[int, int]:
     """Zeros before and behind a side of so many pixels, as TensorFlow puts them."""
-    total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+    # The formula above without a division, which exporters of open sizes would have to carry along.
+    total = kernel - 1 - (side - 1) % stride
+    if kernel < stride:
+        total = max(total, 0)
     return total // 2, total - total // 2

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mgnet_fast import Engine, MGNet, MGNetConfig
+from mgnet_fast import Engine, MGNet, MGNetConfig, create_model
 from mgnet_fast.engine.libraries import library_runner, openvino_backbone
 from mgnet_fast.engine.libraries.library import CannotRun, library
 from mgnet_fast.engine.runners import choice
@@ -101,6 +101,13 @@ def test_requests_that_cannot_be_met(foreign: MGNet, settings: dict, message: st
     for name in ("openvino", "onnxruntime"):
         with pytest.raises(ValueError, match=f"'{name}' cannot run: {message}"):
             Engine(foreign, runner=name, **settings)
+
+
+def test_padding_by_the_size_of_the_image() -> None:
+    whole = create_model("ffnet_efficientnet_b0", num_classes=2).eval()
+    for name in ("openvino", "onnxruntime"):
+        with pytest.raises(ValueError, match="the padding of EfficientNet depends on the size"):
+            Engine(whole, runner=name)
 
 
 def test_halves_in_onnxruntime_need_a_file(foreign: MGNet) -> None:

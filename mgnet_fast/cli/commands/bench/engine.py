@@ -97,7 +97,7 @@ def peers_table(case: str, peers: list[Peer], threads: int, precision: str) -> T
         table.add_column(name, justify="right", no_wrap=True)
     for peer in peers:
         if peer.refusal is not None:
-            table.add_row("-", peer.runner, peer.refusal)
+            table.add_row(peer.what or "-", peer.runner, peer.refusal)
             continue
         if not peer.seconds:
             table.add_row(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from .. import console
 from ..options import shared as options
-from ..options.engine import SAMPLES, Artefact, Precision, Runner, Weights
+from ..options.engine import SAMPLES, Artefact, Precision, Runner, Slots, Weights
 from ..options.exits import Exit, Threshold, exit_rule
 from ..options.export import read_names
 from ..options.option import option

@@ -143,9 +143,12 @@ def forward_table(rows: list[Result]) -> list[str]:
 
 
 def plain_table(rows: list[Result]) -> list[str]:
-    """Also the bytes that must be read and the share of reading speed, where rows say so."""
+    """Also the bytes that must be read and the share of reading speed, and memory, where rows say
+    so."""
     tells_bytes = any(row["bytes_moved"] for row in rows)
+    tells_memory = any(row["ours_peak_bytes"] for row in rows)
     more = ("MB to read", "of reading speed") if tells_bytes else ()
+    more += ("MB held", "MB of peer") if tells_memory else ()
     lines = [
         "| " + " | ".join(("case", "against", "ms", "times faster", "goal", *more)) + " |",
         "|---" * (5 + len(more)) + "|",
@@ -157,6 +160,8 @@ def plain_table(rows: list[Result]) -> list[str]:
         cells = [what, row["peer"], time, speedup(row), goal]
         if tells_bytes:
             cells += [f"{row['bytes_moved'] / 1e6:.3g}", f"{row['copy_share']:.0%}"]
+        if tells_memory:
+            cells += _held(row)
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -171,14 +176,19 @@ def gpu_table(rows: list[Result]) -> list[str]:
         share = f"{row['copy_share']:.0%}" if row["copy_share"] else "-"
         goal = f"{row['target']:.3g}" if row["target"] else "-"
         time = f"{row['ours_seconds']['p50'] * 1e6:.3g}" if row["ours_seconds"] else "-"
-        peaks = [row["ours_peak_bytes"], row["peer_peak_bytes"]]
-        memory = " | ".join("-" if peak is None else f"{peak / 1e6:.3g}" for peak in peaks)
+        memory = " | ".join(_held(row))
         what = f"{_plain(row['case'])}, {row['dtype']}"
         lines.append(
             f"| {what} | {row['backend']} | {row['peer']} | {time} | {speedup(row)} | {goal} "
             f"| {share} | {memory} |"
         )
     return lines
+
+
+def _held(row: Result) -> list[str]:
+    """Megabytes held by ours and by the peer."""
+    peaks = row["ours_peak_bytes"], row["peer_peak_bytes"]
+    return ["-" if peak is None else f"{peak / 1e6:.3g}" for peak in peaks]
 
 
 def on_a_gpu(result: Result) -> bool:

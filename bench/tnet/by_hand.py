@@ -25,12 +25,11 @@ def eager_tnet(model: TNet, images: Tensor) -> Tensor:
     cell = torch.zeros(len(images), 1, 2, dtype=torch.int64, device=images.device)
     features = []
     for level in range(config.num_glimpses):
-        seen = _looked_at(model, crops.flatten(0, 1))
+        grid, context = _looked_at(model, crops.flatten(0, 1))
         place = torch.cat([cell, torch.full_like(cell[..., :1], level)], dim=2)
-        context = model.backbone.context_of(seen)
         features.append(model.position(context, place.flatten(0, 1)).view(*place.shape[:2], -1))
         if level < len(config.locations):
-            scores = model.locate(model.backbone.grid_of(seen, config.grid), context)
+            scores = model.locate(grid, context)
             best = scores.softmax(1).topk(config.locations[level], dim=1).indices.sort(dim=1).values
             chosen = best.view(*crops.shape[:2], -1)
             crops = _gathered(crops, chosen, config.grid, config.overlap)
@@ -40,12 +39,12 @@ def eager_tnet(model: TNet, images: Tensor) -> Tensor:
     return logits
 
 
-def _looked_at(model: TNet, crops: Tensor) -> Tensor:
+def _looked_at(model: TNet, crops: Tensor) -> tuple[Tensor, Tensor]:
     size = (model.config.base_size, model.config.base_size)
     if crops.shape[-2:] != size:
         crops = F.interpolate(crops, size, mode="bilinear", align_corners=False)
-    features: Tensor = model.backbone(crops)
-    return features
+    found: tuple[Tensor, Tensor] = model.backbone.network.with_grid(crops)
+    return found
 
 
 def _gathered(crops: Tensor, chosen: Tensor, grid: int, overlap: float) -> Tensor:

@@ -47,7 +47,14 @@ class LibraryBackbone(nn.Module):
         # A library's ReLU may turn NaN into 0, and integers have no NaN, so an image with NaN
         # needs NaN restored here. The sum also copies the result out of the library's memory.
         nan_if_odd = x.sum(dim=(1, 2, 3))[:, None] * 0
-        return self.program(x.contiguous()) + nan_if_odd
+        rows = self._rows_at_once(x)
+        parts = zip(x.contiguous().split(rows), nan_if_odd.split(rows), strict=True)
+        return torch.cat([self.program(part) + odd for part, odd in parts])
+
+    def _rows_at_once(self, x: Tensor) -> int:
+        """A backbone that goes through large glimpses in portions does so in a library, too."""
+        rule = getattr(self._backbone[0], "rows_at_once", len)
+        return int(rule(x))
 
     def __getattr__(self, name: str) -> Any:
         try:

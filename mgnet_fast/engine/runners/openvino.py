@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from ..libraries import openvino_backbone
+from ..libraries.exported_backbone import example_glimpses
 from ..libraries.library_runner import library_runner
 from ..libraries.seen_glimpses import seen_glimpses
 from .kind import RunnerKind, RunnerRequest
@@ -21,7 +24,15 @@ def _refusal(request: RunnerRequest) -> str | None:
 
 def _build(request: RunnerRequest) -> Runner:
     openvino_backbone.check_processor(request.precision)
-    return library_runner(request, openvino_backbone.opened(_model(request), request.precision))
+    program = openvino_backbone.opened(_model(request), request.precision, _shape_alone(request))
+    return library_runner(request, program)
+
+
+def _shape_alone(request: RunnerRequest) -> torch.Size | None:
+    """The shape [C, h, w] of the glimpses, if the backbone takes them one by one on one thread."""
+    rule = getattr(request.model.backbone, "rows_at_once", None)
+    glimpses = example_glimpses(request.model, 2)
+    return glimpses.shape[1:] if rule is not None and rule(glimpses, threads=1) == 1 else None
 
 
 def _model(request: RunnerRequest) -> Any:

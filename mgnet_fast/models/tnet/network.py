@@ -194,6 +194,9 @@ class TNet(SharedAsFolder, GlimpseNetwork):
 
     def next_looks(self, state: State) -> Looks:
         """The levels of the rows may differ, so each level is asked for its own."""
+        shared = self._shared_level(state)
+        if shared is not None:
+            return self.looks_at_step(state, shared)
         found = []
         for level in range(len(self.looks)):
             rows = (state[0] == level).nonzero()[:, 0]
@@ -208,6 +211,9 @@ class TNet(SharedAsFolder, GlimpseNetwork):
         return Looks(where.flatten(0, 1), _rows(where))
 
     def take_in(self, state: State, features: Tensor) -> State:
+        shared = self._shared_level(state)
+        if shared is not None:
+            return self.take_in_at_step(state, features, shared)
         level_of_look = state[0].repeat_interleave(self._looks_of(state[0]))
         result = tuple(each.clone() for each in state)
         for level in range(len(self.looks)):
@@ -321,6 +327,13 @@ class TNet(SharedAsFolder, GlimpseNetwork):
         chosen = top_cells(scores[:, :parents], self.config.locations[level - 1])
         crops = Crops(origin[:, :parents], cell[:, :parents], size)
         return chosen_crops(crops, chosen, self.config.grid, self.config.overlap)
+
+    def _shared_level(self, state: State) -> int | None:
+        """The level of all rows, if it is the same and there is one left."""
+        levels = state[0].tolist()
+        if len(set(levels)) != 1 or levels[0] >= len(self.looks):
+            return None
+        return int(levels[0])
 
     def _looks_of(self, levels: Tensor) -> Tensor:
         return torch.tensor(self.looks, device=levels.device)[levels]

@@ -13,7 +13,7 @@ from support.backbone_libraries import require
 from support.four_quarters import FourQuarters
 from torch import Tensor, nn
 
-from mgnet_fast import Confidence, Engine, MGNet, Never, create_model
+from mgnet_fast import Confidence, Engine, MGNet, Never, TNet, TNetConfig, create_model
 from mgnet_fast.engine.libraries import onnxruntime_backbone, openvino_backbone
 from mgnet_fast.engine.libraries.library_backbone import LibraryBackbone
 
@@ -86,6 +86,38 @@ def test_networks_of_another_family(runner: str) -> None:
     torch.testing.assert_close(
         torch.stack([each.logits for each in found]), wanted, rtol=1e-4, atol=1e-5
     )
+
+
+class Coarse(nn.Module):
+    """A cell of the grid for every 32 pixels."""
+
+    num_features = grid_features = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 32, 32)
+
+    def with_grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        grid = self.conv(x)
+        return grid, grid.mean((2, 3))
+
+
+def test_large_glimpses_go_one_by_one(runner: str, restored_threads: None) -> None:
+    """Of TNets; the program may then be for one."""
+    torch.manual_seed(0)
+    config = TNetConfig(num_classes=3, in_chans=1, grid=7, locations=(3,), design="bagnet")
+    model = TNet(config, Coarse()).eval()
+    images = torch.rand(2, 1, 300, 280)
+    with torch.no_grad():
+        wanted = model(images)["n_logit"][-1]
+    engine = Engine(model, runner=runner, slots=2, exit=Never())
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found = torch.stack([each.logits for each in engine.predict(images)])
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+        if runner == "openvino":
+            program = engine._runner.model.backbone.program._request.get_compiled_model()
+            assert program.input().partial_shape.is_static == (threads == 1)
 
 
 def test_glimpses_of_the_images_own_size(runner: str) -> None:

@@ -14,6 +14,7 @@ from mgnet_fast.assets import digit_paths
 from mgnet_fast.data import DATASETS, TEST_SEED, TranslatedMNIST, read_digits
 from mgnet_fast.models import GlimpseNetwork, count_multiply_adds, create_model
 from mgnet_fast.models.network import sizes_of
+from mgnet_fast.models.tnet import located
 from mgnet_fast.models.tnet.config import TNetConfig
 from mgnet_fast.models.tnet.crops import Crops, chosen_crops, regions, whole_images
 from mgnet_fast.models.tnet.features import position_encoding
@@ -85,6 +86,25 @@ def test_the_encoding_has_sines_then_cosines_of_each_number() -> None:
     frequencies = [1.0, 0.1, 0.01]
     wanted = [f(p * w) for p in (3, 0, 2) for f in (math.sin, math.cos) for w in frequencies]
     torch.testing.assert_close(encoding, torch.tensor([*wanted, 0.0, 0.0], dtype=torch.float64))
+
+
+@torch.no_grad()
+def test_glimpses_go_through_the_backbone_in_portions(
+    monkeypatch: pytest.MonkeyPatch, restored_threads: None
+) -> None:
+    torch.set_num_threads(1)
+    model = toy(locations=(5,))
+    images = torch.rand(3, 1, 230, 180, dtype=torch.float64)
+    seen: list[int] = []
+    with_grid = model.backbone.network.with_grid
+    monkeypatch.setattr(
+        model.backbone.network, "with_grid", lambda x: seen.append(len(x)) or with_grid(x)
+    )
+    whole = model(images)["n_logit"]
+    assert seen == [3, 15]
+    monkeypatch.setattr(located, "PIXELS_AT_ONCE", 2 * 56 * 56)
+    torch.testing.assert_close(model(images)["n_logit"], whole, rtol=0, atol=1e-12)
+    assert seen[2:] == [2, 1, 2, 2, 2, 2, 2, 2, 2, 1]
 
 
 def test_outputs() -> None:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from bench.conftest import Versus
 from bench.cpu.engine_cases import slots_in_words
-from mgnet_fast.evaluation.live_bytes import peak_bytes
 from bench.tnet.by_hand import eager_tnet
 from mgnet_fast import Engine, Never, TNet, create_model
+from mgnet_fast.evaluation.live_bytes import peak_bytes
 from mgnet_fast.models import GlimpseNetwork
 
 NAME, SIDE = "tnet_efficientnet_b0_fmow896", 896

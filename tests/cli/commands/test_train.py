@@ -54,13 +54,14 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
 def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) -> None:
     words = (
         "train --data d --out o --dataset noisy-translated-mnist --model mgnet_resnet18 "
-        "--set levels=2 --set score=dp --recipe paper -T 5 "
+        "--set levels=2 --set score=dp --mean 0.1,0.2 --std 0.3,0.4 --recipe paper -T 5 "
         "--glimpse-loss paper --antialias --noise-std 0.5 --seed 7 --resume "
-        "--epochs 3 --weights w --batch-size 64 --lr 0.3 --weight-decay 0.01 --alpha 0.5 "
+        "--epochs 3 --weights w --backbone-weights b "
+        "--batch-size 64 --lr 0.3 --weight-decay 0.01 --alpha 0.5 "
         "--gradient-scale 0.1 "
         "--gradient-scale-warmup 0.3 --adaptive-gradient-share 0.4 --gradient-clip 2 "
         "--optimizer adamw --checkpoint-glimpses --size-weight 0.2 --label-smoothing 0.05 "
-        "--average-decay 0.9 --threads 2 --device cuda:1 "
+        "--average-decay 0.9 --layer-decay 0.7 --frozen-epochs 2 --threads 2 --device cuda:1 "
         "--bf16 --compile --sync-batch-norm --no-tensorboard --quiet"
     )
     assert command(*words.split()).code == 0
@@ -77,6 +78,8 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
         size_weight=0.2,
         label_smoothing=0.05,
         average_decay=0.9,
+        layer_decay=0.7,
+        frozen_epochs=2,
     )
     assert calls == [
         {
@@ -90,7 +93,12 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
             "num_glimpses": 5,
             "glimpse_loss": "paper",
             "antialias": True,
-            "network_fields": {"levels": 2, "score": "dp"},
+            "network_fields": {
+                "levels": 2,
+                "score": "dp",
+                "mean": [0.1, 0.2],
+                "std": [0.3, 0.4],
+            },
             "noise_std": 0.5,
             "seed": 7,
             "threads": 2,
@@ -101,6 +109,7 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
             "sync_batch_norm": True,
             "images": None,
             "weights": Path("w"),
+            "backbone_weights": Path("b"),
             "resume": True,
             "progress": False,
             "tensorboard": False,

@@ -18,6 +18,8 @@ from .metrics import Metrics
 
 _log = logging.getLogger("mgnet_fast.serving")
 
+_STOPPED = "the engine has stopped"
+
 
 class Stream(Protocol):
     """What :class:`~mgnet_fast.engine.schedule.open_stream.OpenStream` is to this thread."""
@@ -77,6 +79,7 @@ class EngineThread:
         self._line: deque[tuple[Job, int]] = deque()  # images without a slot
         self._given_up: list[Job] = []
         self._ending = False
+        self._is_over = False
         self._flying: dict[int, tuple[Job, int]] = {}  # by number in the stream
         self._thread = threading.Thread(target=self._run, name="mgnet-fast-engine", daemon=True)
         metrics.watch("mgnet_images_waiting", "Images without a slot.", lambda: len(self._line))
@@ -99,26 +102,35 @@ class EngineThread:
         return self._thread.is_alive() and not self._ending
 
     def submit(self, job: Job) -> None:
-        """Line up the images of a job; the thread resolves it."""
+        """Line up the images of a job; the thread resolves it.
+
+        Raises:
+            RequestError: the thread has ended.
+        """
         with self._changed:
+            if self._is_over:
+                raise RequestError(INTERNAL, _STOPPED)
             self._line.extend((job, number) for number in range(len(job.images)))
             self._changed.notify()
 
     def give_up(self, job: Job) -> None:
         """Free the places of a job that nobody waits for any more."""
         with self._changed:
-            self._given_up.append(job)
-            self._changed.notify()
+            if not self._is_over:
+                self._given_up.append(job)
+                self._changed.notify()
 
     def _run(self) -> None:
         try:
             self._serve()
         finally:
             with self._changed:
-                self._ending = True
-            jobs = {id(job): job for job, _ in (*self._line, *self._flying.values())}
+                self._is_over = True
+                jobs = {id(job): job for job, _ in (*self._line, *self._flying.values())}
+                self._line.clear()
+                self._flying.clear()
             for job in jobs.values():
-                job.error = job.error or RequestError(INTERNAL, "the engine has stopped")
+                job.error = job.error or RequestError(INTERNAL, _STOPPED)
             _resolve([*jobs.values()])
 
     def _serve(self) -> None:
@@ -179,10 +191,13 @@ class EngineThread:
     def _step(self, stream: Stream, finished: list[Job]) -> None:
         self._metrics.steps.inc()
         self._metrics.step_images.inc(stream.in_flight)
-        for left in stream.step():
+        all_left = stream.step()
+        errors = {id(left.error): left.error for left in all_left if isinstance(left, Failed)}
+        for error in errors.values():  # one for all images of a step
+            _log.error("a step failed", exc_info=error)
+        for left in all_left:
             job, which = self._flying.pop(left.number)
             if isinstance(left, Failed):
-                _log.error("a step failed", exc_info=left.error)
                 self._fail(
                     job, RequestError(INTERNAL, f"the network failed: {left.error}"), finished
                 )

@@ -105,8 +105,8 @@ class Inference:
         job = Job(images, EVERY_ANSWER in asked.outputs)
         gone = asyncio.create_task(_until_gone(request))
         gone.add_done_callback(lambda _: job.done.cancel())
-        self.engine.submit(job)
         try:
+            self.engine.submit(job)
             return await job.done
         except asyncio.CancelledError:
             self.engine.give_up(job)

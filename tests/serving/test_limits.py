@@ -133,14 +133,28 @@ def test_bytes_of_bodies_and_decoded_images_are_limited(held, clients) -> None:
 
 
 def test_an_engine_that_fails_does_not_end_the_service(held) -> None:
-    held.stream.breaks = True
+    held.stream.breaks = OSError("broken")
     try:
         status, answer = held.running.infer(request())
         assert (status, answer["error"]) == (500, "the engine failed")
     finally:
-        held.stream.breaks = False
+        held.stream.breaks = None
     held.stream.gate.set()
     assert held.running.infer(request())[0] == 200
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_requests_do_not_wait_for_an_engine_that_has_ended(services, engine) -> None:
+    """Both that in flight and those that come later are told; an orchestrator sees it, too."""
+    with services.held_service(engine.model, Limits(queue=4, seconds=20)) as held:
+        held.stream.breaks = SystemExit()  # ends a thread without a traceback
+        for _ in range(2):
+            assert held.running.infer(request()) == (500, {"error": "the engine has stopped"})
+        held.until(lambda: held.inference.room.images == 0)
+        assert held.running.ask("GET", "/v2/health/live")[0] == 503
+        metrics = held.running.ask("GET", "/metrics")[2]
+        assert b"mgnet_images_waiting 0.0" in metrics
+        assert b"mgnet_slots_in_use 0.0" in metrics
 
 
 def test_what_is_in_flight_is_answered_before_the_service_ends(services, engine, clients) -> None:

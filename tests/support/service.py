@@ -79,7 +79,7 @@ class HeldStream:
         self.gate = threading.Event()
         self.flying: dict[int, Any] = {}
         self.dropped: list[int] = []
-        self.breaks = False
+        self.breaks: BaseException | None = None
         self._next = 0
 
     @property
@@ -100,8 +100,8 @@ class HeldStream:
         self.dropped.append(number)
 
     def step(self) -> list[Left]:
-        if self.breaks:
-            raise OSError("broken")
+        if self.breaks is not None:
+            raise self.breaks
         if not self.gate.wait(0.001):
             return []
         one = Prediction(0, torch.zeros(10), 1, torch.tensor([[1.0, 0.0, 0.0]]), True)

@@ -22,12 +22,13 @@ class Classifier:
 
     .. code-block:: python
 
-        photos = ray.data.read_images("photos/", include_paths=True)
+        photos = ray.data.read_binary_files("photos/", include_paths=True)
         photos.map_batches(Classifier, fn_constructor_args=("net.safetensors",), concurrency=4)
 
     A batch has one of these columns; the first one that is there counts:
 
-    - "image": uint8 arrays [H, W, C], as ``ray.data.read_images`` gives them;
+    - "image": uint8 arrays [H, W, C] with the network's channels, or [H, W] for one, as
+      ``ray.data.read_images(..., mode="RGB")`` or ``mode="L"`` gives them;
     - "bytes": image files, as ``ray.data.read_binary_files`` gives them;
     - "path": paths or URLs, which the worker reads.
 
@@ -103,7 +104,7 @@ class Classifier:
         count = len(next(iter(batch.values()))) if batch else 0
         names = [str(name) for name in batch.get("path", range(count))]
         if "image" in batch:
-            results = self._scorer.engine.stream(np.asarray(image) for image in batch["image"])
+            results = self._scorer.engine.stream(map(_with_channels, batch["image"]))
             for name, prediction in zip(names, results, strict=True):
                 yield Row(name, prediction)
             return
@@ -121,6 +122,11 @@ class Classifier:
         )
         for _, row in self._scorer.rows(items):
             yield row
+
+
+def _with_channels(image: Any) -> np.ndarray:
+    pixels = np.asarray(image)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
 def _column(values: list[dict[str, Any]], name: str, missing: Any, dtype: Any) -> Any:

@@ -50,7 +50,7 @@ def test_batches_of_pixels_files_and_paths(
     if column == "bytes":
         batch["bytes"] = [path.read_bytes() for path in paths]
     if column == "image":
-        batch = {"image": _scenes()[:, :, :, None], "n": np.arange(COUNT)}
+        batch = {"image": list(_scenes()), "n": np.arange(COUNT)}  # [H, W]
     results = Classifier(runner="eager")(batch)
     assert results["label"].tolist() == wanted + [-1] * (column != "image")
     assert [len(regions) for regions in results["regions"]] == results["glimpses"].tolist()

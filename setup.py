@@ -85,7 +85,11 @@ class CMakeBuild(build_ext):
 
 
 setup(
-    packages=[*find_packages(include=["mgnet_fast", "mgnet_fast.*"]), "mgnet_fast.kernels"],
+    packages=[
+        *find_packages(include=["mgnet_fast", "mgnet_fast.*"]),
+        "mgnet_fast.kernels",
+        "mgnet_fast.kernels.filter",
+    ],
     package_dir={"mgnet_fast.kernels": "kernels"},
     ext_modules=[CMakeExtension("mgnet_fast._native")],
     cmdclass={"build": FreshBuild, "build_ext": CMakeBuild},

@@ -58,7 +58,7 @@ class Launcher:
         gradient = torch.empty_like(sampling.image)
         ready = _ready(sampling)
         if sampling.options.antialias:
-            kernels = _kernels("filtered_backward_image")
+            kernels = _kernels("filter.filtered_backward_image")
             kernels.run_filtered_image_gradient(gradient, grad, ready, region)
         else:
             kernels = _kernels("glimpse_backward_image")
@@ -94,14 +94,14 @@ class Launcher:
 def _filter(samples: Tensor, ready: Sampling, region: Tensor) -> None:
     """A second launch for the glimpses that need the filter."""
     if ready.options.antialias:
-        _kernels("filtered_glimpse").run_filtered_glimpse(samples, ready, region)
+        _kernels("filter.filtered_glimpse").run_filtered_glimpse(samples, ready, region)
 
 
 def _region_sums(grad: Tensor, sampling: Sampling, region: Tensor) -> Tensor:
     ready = _ready(sampling)
     sums: Tensor = _kernels("glimpse_backward_region").run_region_sums(grad, ready, region)
     if ready.options.antialias:
-        _kernels("filtered_backward_region").run_filtered_sums(sums, grad, ready, region)
+        _kernels("filter.filtered_backward_region").run_filtered_sums(sums, grad, ready, region)
     return sums
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .axis import sample_axis
+from ..axis import sample_axis
 
 
 @triton.jit

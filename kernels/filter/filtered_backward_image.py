@@ -13,15 +13,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .axis import image_of, read_region, rounded
-from .filter_axis import filter_radius, filter_samples, triangle
-from .glimpse_backward_image import (
+from ..axis import image_of, read_region, rounded
+from ..glimpse_backward_image import (
     GATHER_SIZES,
     TABLE_SIZES,
     launch_gather,
     launch_tables,
     new_pixel_table,
 )
+from .filter_axis import filter_radius, filter_samples, triangle
 
 
 @triton.jit(do_not_specialize=TABLE_SIZES)

@@ -12,8 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from . import launching
-from .axis import picked_image, read_region, rounded, tile_samples
+from .. import launching
+from ..axis import picked_image, read_region, rounded, tile_samples
 from .filter_axis import filter_radius, filter_samples, triangle
 
 

@@ -11,10 +11,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from . import launching
-from .axis import picked_image, read_region, tile_samples
+from .. import launching
+from ..axis import picked_image, read_region, tile_samples
+from ..glimpse_backward_region import sum_tiles
 from .filter_axis import filter_radius, filter_samples, filter_slopes, triangle
-from .glimpse_backward_region import sum_tiles
 
 
 @triton.jit

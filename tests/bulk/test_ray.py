@@ -71,7 +71,13 @@ def test_batches_without_images(restored_threads: None) -> None:
 def cluster() -> Iterator[Any]:
     ray = pytest.importorskip("ray", reason="needs Ray: mgnet-fast[ray]")
     pytest.importorskip("ray.data", reason="needs Ray Data: mgnet-fast[ray]")
-    ray.init("local", num_cpus=2, object_store_memory=80_000_000, include_dashboard=False)
+    ray.init(
+        "local",
+        num_cpus=2,
+        object_store_memory=80_000_000,
+        include_dashboard=False,
+        _system_config={"worker_niceness": 0},  # 15 else, which on a busy machine takes minutes
+    )
     yield ray
     ray.shutdown()
 

@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 import torch
-from support.four_quarters import FourQuarters
+from support.networks.four_quarters import FourQuarters
 from torch import Tensor
 
 from mgnet_fast import Confidence, Engine, Margin, create_model

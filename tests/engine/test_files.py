@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.four_quarters import FourQuarters
+from support.networks.four_quarters import FourQuarters
 
 from mgnet_fast import open_image
 from mgnet_fast.demo import load_scenes

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.four_quarters import FourQuarters, QuartersConfig
+from support.networks.four_quarters import FourQuarters, QuartersConfig
 
 from mgnet_fast.assets import digit_paths
 from mgnet_fast.data import TEST_SEED, TranslatedMNIST, read_digits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.four_quarters import FourQuarters
+from support.networks.four_quarters import FourQuarters
 
 from mgnet_fast.assets import digit_paths
 from mgnet_fast.data import DATASETS, TranslatedMNIST, read_digits

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from support.four_quarters import FourQuarters, QuartersConfig
+from support.networks.four_quarters import FourQuarters, QuartersConfig
 
 from mgnet_fast.models import MGNet, create_model, load_checkpoint, registry, save_checkpoint
 from mgnet_fast.models.family import Family, feed_forward_twin

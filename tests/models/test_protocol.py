@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.four_quarters import FourQuarters, QuartersConfig
+from support.networks.four_quarters import FourQuarters, QuartersConfig
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 

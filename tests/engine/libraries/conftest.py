@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 import torch
 from support.backbone_libraries import NEEDS, require
-from support.inverted_residuals import InvertedResiduals
+from support.networks.inverted_residuals import InvertedResiduals
 from torch import Tensor
 
 from mgnet_fast import Engine, MGNet, MGNetConfig, Never

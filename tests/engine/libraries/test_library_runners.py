@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from support.backbone_libraries import require
-from support.four_quarters import FourQuarters
+from support.networks.four_quarters import FourQuarters
 from torch import Tensor, nn
 
 from mgnet_fast import Confidence, Engine, MGNet, Never, TNet, TNetConfig, create_model

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.published_tnet import GOLDEN, images, variables
+from support.networks.published_tnet import GOLDEN, images, variables
 from support.tolerances import PUBLISHED_TNET
 
 from mgnet_fast.models import create_model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.published_tnet import variables
+from support.networks.published_tnet import variables
 
 from mgnet_fast.models import create_model, load_checkpoint
 

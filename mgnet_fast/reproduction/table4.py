@@ -60,6 +60,9 @@ ROWS: dict[str, TableRow] = {
     "noisy-mgnet-antialias": TableRow(
         "noisy, .3", "noisy-translated-mnist", "mgnet_toy", 5, 30, antialias=True
     ),
+    "noisier-mgnet-antialias": TableRow(
+        "noisy, .5", "noisy-translated-mnist", "mgnet_toy", 5, 30, noise_std=0.5, antialias=True
+    ),
 }  # fmt: skip
 
 

@@ -40,8 +40,8 @@ def table4(
         list[str] | None,
         option(
             "ROW",
-            "ffnet, mgnet, noisy-ffnet, noisy-mgnet, noisier-mgnet, mgnet-antialias or "
-            "noisy-mgnet-antialias. Repeat for several.",
+            "ffnet, mgnet, noisy-ffnet, noisy-mgnet, noisier-mgnet, or an mgnet with -antialias. "
+            "Repeat for several.",
             show_default="all",
         ),
     ] = None,

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from ...models import GlimpseNetwork
@@ -20,37 +20,48 @@ _ROWS = 2  # of the example: an example of one row would fix the number of rows
 EXPORTED_IMAGE = (208, 240)  # the exporter may take two equal open sides for one number
 
 
-def exported_backbone(network: GlimpseNetwork) -> ExportedProgram:
+def exported_backbone(
+    network: GlimpseNetwork, sides: tuple[int, int] | None = None
+) -> ExportedProgram:
     """``torch.export`` of the backbone in float32, on the CPU, in evaluation mode.
 
     The number of glimpses is open, and so are their sides if they depend on the image.
 
+    Args:
+        network: the backbone's.
+        sides: (h, w) of the glimpses, where :func:`needs_sides` is True.
+
     Raises:
-        CannotRun: torch cannot export it, or only for one number of glimpses; or the sides are open
-            and its padding depends on them.
+        CannotRun: torch cannot export it, or only for one number of glimpses; or it needs sides.
     """
     shape: dict[int, Any] = {0: Dim("glimpses", min=1)}
     name = type(network.backbone).__name__
-    if not has_own_glimpse_size(network.config):
+    if sides is None and not has_own_glimpse_size(network.config):
         shape |= {2: Dim.AUTO, 3: Dim.AUTO}
-        if _pads_by_size(network.backbone):  # exporting takes minutes, and no library converts it
+        if needs_sides(network):
             raise CannotRun(
-                f"the padding of {name} depends on the size of the image, so no program of open "
-                "size can be exported; a network with a glimpse size of its own can run"
+                f"the padding of {name} depends on the size of the image, so it needs a program "
+                "for each size, which there is for fp32 and bf16 only"
             )
     with torch.inference_mode(False), torch.no_grad(), silence():
         backbone = copy.deepcopy(network.backbone).float().eval().cpu()
         for each in chain(backbone.parameters(), backbone.buffers()):
             each.data = each.data.contiguous()  # libraries read weights as rows of memory
-        given = (example_glimpses(network, _ROWS),)
+        given = (example_glimpses(network, _ROWS, sides or EXPORTED_IMAGE),)
         try:
             return torch.export.export(backbone, given, dynamic_shapes=(shape,))
         except Exception as error:  # whatever a foreign module or torch's tracer raises
             raise CannotRun.because(f"torch.export cannot export {name}", error) from error
 
 
-def _pads_by_size(backbone: nn.Module) -> bool:
-    convolutions = (each for each in backbone.modules() if isinstance(each, SameConv2d))
+def needs_sides(network: GlimpseNetwork) -> bool:
+    """Whether the backbone sees images of any size, and pads by their size.
+
+    With open sides torch takes minutes to export it, and no library computes the result.
+    """
+    if has_own_glimpse_size(network.config):
+        return False
+    convolutions = (each for each in network.backbone.modules() if isinstance(each, SameConv2d))
     return any(not each.pads_itself for each in convolutions)
 
 

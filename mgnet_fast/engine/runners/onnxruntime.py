@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +12,10 @@ from ..artefacts.artefact_runner import ArtefactRunner
 from ..artefacts.onnx_session import description_of, missing_library, open_session
 from ..artefacts.step_artefact import STEP_INPUTS, STEP_OUTPUTS, check_fits
 from ..libraries import onnxruntime_backbone
+from ..libraries.exported_backbone import exported_backbone, needs_sides
+from ..libraries.library_backbone import Program
 from ..libraries.library_runner import library_runner
+from ..libraries.programs_by_size import programs_by_size
 from ..libraries.seen_glimpses import seen_glimpses
 from .kind import RunnerKind, RunnerRequest
 from .runner import Runner
@@ -48,10 +52,17 @@ def _refusal(request: RunnerRequest) -> str | None:
 def _build(request: RunnerRequest) -> Runner:
     if request.artefact is None:
         onnxruntime_backbone.check_libraries()
+        if request.precision != "int8" and needs_sides(request.model):
+            return library_runner(request, programs_by_size(lambda sides: _of_size(request, sides)))
         return library_runner(request, onnxruntime_backbone.opened(_backbone(request)))
     session = open_session(request.artefact)
     description = check_fits(description_of(session), request)
     return ArtefactRunner(SessionProgram(session), description, request.mgnet, request.device)
+
+
+def _of_size(request: RunnerRequest, sides: tuple[int, int]) -> Callable[[int], Program]:
+    proto = onnxruntime_backbone.converted(exported_backbone(request.model, sides))
+    return onnxruntime_backbone.opened(onnxruntime_backbone.serialized(proto))
 
 
 def _backbone(request: RunnerRequest) -> bytes:

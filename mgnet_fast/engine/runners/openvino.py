@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ..libraries import openvino_backbone
-from ..libraries.exported_backbone import example_glimpses
+from ..libraries.exported_backbone import example_glimpses, exported_backbone, needs_sides
+from ..libraries.library_backbone import Program
 from ..libraries.library_runner import library_runner
+from ..libraries.programs_by_size import programs_by_size
 from ..libraries.seen_glimpses import seen_glimpses
 from .kind import RunnerKind, RunnerRequest
 from .runner import Runner
@@ -24,8 +27,15 @@ def _refusal(request: RunnerRequest) -> str | None:
 
 def _build(request: RunnerRequest) -> Runner:
     openvino_backbone.check_processor(request.precision)
+    if request.precision != "int8" and needs_sides(request.model):
+        return library_runner(request, programs_by_size(lambda sides: _of_size(request, sides)))
     program = openvino_backbone.opened(_model(request), request.precision, _shape_alone(request))
     return library_runner(request, program)
+
+
+def _of_size(request: RunnerRequest, sides: tuple[int, int]) -> Callable[[int], Program]:
+    model = openvino_backbone.converted(exported_backbone(request.model, sides))
+    return openvino_backbone.opened(model, request.precision)
 
 
 def _shape_alone(request: RunnerRequest) -> torch.Size | None:

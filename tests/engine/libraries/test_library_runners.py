@@ -13,9 +13,20 @@ from support.backbone_libraries import require
 from support.networks.four_quarters import FourQuarters
 from torch import Tensor, nn
 
-from mgnet_fast import Confidence, Engine, MGNet, Never, TNet, TNetConfig, create_model
+from mgnet_fast import (
+    Confidence,
+    Engine,
+    MGNet,
+    MGNetConfig,
+    Never,
+    TNet,
+    TNetConfig,
+    create_model,
+)
 from mgnet_fast.engine.libraries import onnxruntime_backbone, openvino_backbone
 from mgnet_fast.engine.libraries.library_backbone import LibraryBackbone
+from mgnet_fast.engine.libraries.programs_by_size import MOST_SIZES
+from mgnet_fast.models.backbones.same_padding import SameConv2d
 
 Engines = Callable[[str, str], Engine]
 
@@ -227,3 +238,32 @@ def test_8_bits_overflow_without_vnni(monkeypatch: pytest.MonkeyPatch, vnni: boo
     )
     onnxruntime_backbone.quantized(None, [])
     assert seen == [not vnni]
+
+
+class _PadsBySize(nn.Module):
+    num_features = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(SameConv2d(1, 4, 3, 2), nn.ReLU(), SameConv2d(4, 6, 5, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x).mean(dim=(2, 3))
+        return out
+
+
+def test_padding_by_the_size_of_the_image(runner: str) -> None:
+    """Each size gets a program of its own; the oldest is given up."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = MGNet(
+            MGNetConfig(num_classes=3, in_chans=1, num_glimpses=1, glimpse_size=None), _PadsBySize()
+        ).eval()
+        sizes = [(20 + n, 31 - n) for n in range(MOST_SIZES + 1)]
+        images = [torch.randn(1, *size) for size in [*sizes, sizes[0]]]
+    engine = Engine(network, runner=runner, slots=1, exit=Never())
+    for image in images:
+        with torch.no_grad():
+            wanted = network(image[None])["n_logit"][-1, 0]
+        (found,) = engine.predict(image[None])
+        torch.testing.assert_close(found.logits, wanted, rtol=1e-4, atol=1e-5)

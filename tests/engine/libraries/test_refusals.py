@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.backbone_libraries import require
 from torch import Tensor, nn
 
 from mgnet_fast import Engine, MGNet, MGNetConfig, create_model
@@ -103,11 +104,11 @@ def test_requests_that_cannot_be_met(foreign: MGNet, settings: dict, message: st
             Engine(foreign, runner=name, **settings)
 
 
-def test_padding_by_the_size_of_the_image() -> None:
+def test_padding_by_the_size_of_the_image_in_8_bits(runner: str) -> None:
+    require(runner, "int8")
     whole = create_model("ffnet_efficientnet_b0", num_classes=2).eval()
-    for name in ("openvino", "onnxruntime"):
-        with pytest.raises(ValueError, match="the padding of EfficientNet depends on the size"):
-            Engine(whole, runner=name)
+    with pytest.raises(ValueError, match=r"padding of EfficientNet .* fp32 and bf16 only"):
+        Engine(whole, runner=runner, precision="int8", calibration=torch.zeros(1, 3, 64, 64))
 
 
 def test_halves_in_onnxruntime_need_a_file(foreign: MGNet) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GOLDEN = Path(__file__).parents[1] / "models" / "tnet" / "golden"
+GOLDEN = Path(__file__).parents[2] / "models" / "tnet" / "golden"
 _LIKE_ONE = {"gamma": 1.0}
 
 

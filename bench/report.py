@@ -254,9 +254,16 @@ def _device(result: Result) -> str:
     return f"{machine['processor']}: {machine['instruction_set']}"
 
 
+def _main_machine(results: list[Result]) -> Result:
+    """That of the result with most rows, among those of processors."""
+    on_processors = [result for result in results if not on_a_gpu(result)]
+    found: Result = max(on_processors, key=lambda result: len(result["rows"]))["machine"]
+    return found
+
+
 def readme_block(results: list[Result]) -> str:
-    """The rows of :data:`README_ROWS`, on the processor of the first result."""
-    machine = next(result["machine"] for result in results if not on_a_gpu(result))
+    """The rows of :data:`README_ROWS`, on the processor of :func:`_main_machine`."""
+    machine = _main_machine(results)
     rows = [
         row
         for result in results
@@ -285,7 +292,7 @@ def with_block(text: str, block: str) -> str:
 
 def deployment_block(results: list[Result]) -> str:
     rows = [row for result in results for row in result["rows"]]
-    machine = next(result["machine"] for result in results if not on_a_gpu(result))
+    machine = _main_machine(results)
     note = f"One thread of {machine['processor']}, torch {machine['torch']}; medians."
     return "\n".join([*export_table(rows), "", note])
 

@@ -66,7 +66,7 @@ def _table(title: str, rows: list[NetworkRow]) -> Table:
         "MB: the most that a pass of 32 scenes holds, without weights and scenes",
     )
     table.add_column("network", overflow="fold")
-    for name in ("right, %", "95 % interval", "mult-adds", "batch 1", "batch 32", "weights", "MB"):
+    for name in ("right, %", "95 % interval", "mult-adds", "batch 1", "batch 32", "MB"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         low, high = (100 * limit for limit in row.interval)
@@ -76,7 +76,6 @@ def _table(title: str, rows: list[NetworkRow]) -> Table:
             f"{low:.1f} to {high:.1f}",
             f"{row.multiply_adds / 1e6:.2f} M",
             *(console.duration(each / 1e3) for each in row.milliseconds.values()),
-            f"{row.parameters / 1e3:.0f} K",
             f"{row.peak_bytes / 1e6:.2f}",
         )
     return table

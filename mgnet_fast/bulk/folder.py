@@ -88,14 +88,17 @@ class PartFolder:
         """
         mine = {unit.number for unit in units}
         kept = {part.name for parts in self.parts(units).values() for part in parts}
+        manifest = replace(self.manifest, runner=runner)
+        described = manifest_path(self.path, shard)
         for file in self.path.iterdir():
             unfinished = _UNFINISHED.fullmatch(file.name)
-            part = Part.parse(unfinished[1] if unfinished else file.name)
-            if part is not None and part.unit in mine and file.name not in kept:
+            name = unfinished[1] if unfinished else file.name
+            part = Part.parse(name)
+            is_mine = (part is not None and part.unit in mine) or name == described.name
+            if is_mine and file.name not in {*kept, described.name}:
                 file.unlink(missing_ok=True)
-        manifest = replace(self.manifest, runner=runner)
         text = as_json(manifest).encode()
-        write_whole(manifest_path(self.path, shard), lambda file: file.write(text))
+        write_whole(described, lambda file: file.write(text))
         return replace(self, manifest=manifest)
 
     def parts(self, units: Sequence[Unit]) -> dict[int, list[Part]]:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from support.tar_shards import write_shard
 
@@ -124,6 +125,7 @@ def _forked(words: tuple[object, ...], prepare: Callable[[], object] = lambda: N
     if process == 0:
         code = 99
         try:
+            torch.set_num_threads(1)  # a fork has no copies of OpenMP's threads, and waits for them
             prepare()
             main([str(word) for word in words])
         except SystemExit as stop:
@@ -133,8 +135,17 @@ def _forked(words: tuple[object, ...], prepare: Callable[[], object] = lambda: N
     return process
 
 
-def _ended(process: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+def _ended(process: int, seconds: float = 120.0) -> int:
+    """The exit code of a forked process; one that hangs fails."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    pytest.fail(f"the forked process did not end in {seconds} s")
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +169,9 @@ def test_nothing_is_lost_or_twice_after_kills_at_random(
     draw = np.random.Generator(np.random.Philox(key=21))
     words = ("predict", "--files-from", long_list, "--format", "jsonl", *EAGER, "--part-size", 40)
     killed = (*words, "--out", f"{tmp_path / 'killed'}/")
+    (tmp_path / "killed").mkdir()
+    begun = tmp_path / "killed" / f"._manifest-1-of-1.json.{32 * 'a'}.unfinished"
+    begun.write_text("{")  # of a run that was killed before its first part
     for more in (0, 3, 11):
         before = len(list((tmp_path / "killed").glob("part-*")))
         process = _forked(killed)

@@ -139,12 +139,9 @@ def _table(rows: list[Row]) -> list[str]:
     columns = ("ms: 50 %, 90 %, 99 %", "of best", "of eager")
     header = [f"batch {batch}: {column}" for batch in batches for column in columns]
     lines = ["| what | runner | " + " | ".join(header) + " |", "|---" * (2 + len(header)) + "|"]
-    cells = {(row["what"], row["runner"], row["batch"]): row for row in rows}
-    for what, runner in dict.fromkeys((row["what"], row["runner"]) for row in rows):
-        if not what or all(
-            row["refusal"] for row in rows if (row["what"], row["runner"]) == (what, runner)
-        ):
-            continue  # it could not run
+    able = [row for row in rows if not row["refusal"]]
+    cells = {(row["what"], row["runner"], row["batch"]): row for row in able}
+    for what, runner in dict.fromkeys((row["what"], row["runner"]) for row in able):
         found = [cells.get((what, runner, batch)) for batch in batches]
         line = [text for row in found for text in _cells(row)]
         lines.append(f"| {what} | {runner} | " + " | ".join(line) + " |")

@@ -15,6 +15,11 @@ def forked(child: Callable[[], bool], seconds: float = 20.0) -> int:
     process = os.fork()
     if process == 0:
         os._exit(0 if child() else 1)
+    return exit_code(process, seconds)
+
+
+def exit_code(process: int, seconds: float) -> int:
+    """That of a forked process; one that hangs fails."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         ended, status = os.waitpid(process, os.WNOHANG)

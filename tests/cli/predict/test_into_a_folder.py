@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.forking import exit_code
 from support.tar_shards import write_shard
 
 from mgnet_fast.bulk.expected import Expected
@@ -135,17 +136,8 @@ def _forked(words: tuple[object, ...], prepare: Callable[[], object] = lambda: N
     return process
 
 
-def _ended(process: int, seconds: float = 120.0) -> int:
-    """The exit code of a forked process; one that hangs fails."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        ended, status = os.waitpid(process, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    pytest.fail(f"the forked process did not end in {seconds} s")
+def _ended(process: int) -> int:
+    return exit_code(process, seconds=120.0)
 
 
 @pytest.fixture(scope="module")

@@ -47,8 +47,10 @@ class LibraryBackbone(nn.Module):
         # A library's ReLU may turn NaN into 0, and integers have no NaN, so an image with NaN
         # needs NaN restored here. The sum also copies the result out of the library's memory.
         nan_if_odd = x.sum(dim=(1, 2, 3))[:, None] * 0
-        rows = self._rows_at_once(x)
-        parts = zip(x.contiguous().split(rows), nan_if_odd.split(rows), strict=True)
+        x, rows = x.contiguous(), self._rows_at_once(x)
+        if rows >= len(x):
+            return self.program(x) + nan_if_odd
+        parts = zip(x.split(rows), nan_if_odd.split(rows), strict=True)
         return torch.cat([self.program(part) + odd for part, odd in parts])
 
     def _rows_at_once(self, x: Tensor) -> int:

@@ -61,6 +61,7 @@ struct Piece {
   int64_t coming_apart;  // in bytes
 };
 
+// A name for the spread pixel, and GCC 12 keeps it, a pair of registers in AVX2, in memory instead.
 template <class Weights, int kBlocks, int kCount>
 static void add_tile(const Tile& tile, const Piece<Weights>& piece) {
   const float* from[kCount];
@@ -77,8 +78,9 @@ static void add_tile(const Tile& tile, const Piece<Weights>& piece) {
       Coming::ask(piece.coming, b * piece.coming_apart, d);
     }
     for (int p = 0; p < kCount; ++p) {
-      const SumLanes::Floats pixel = SumLanes::all(from[p][d]);
-      for (int b = 0; b < kBlocks; ++b) own[b][p] = SumLanes::fused(pixel, weights[b], own[b][p]);
+      for (int b = 0; b < kBlocks; ++b) {
+        own[b][p] = SumLanes::fused(SumLanes::all(from[p][d]), weights[b], own[b][p]);
+      }
     }
   }
   for (int b = 0; b < kBlocks; ++b) {

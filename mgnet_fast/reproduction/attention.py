@@ -19,7 +19,7 @@ from mgnet_fast.reproduction.planned_run import PlannedRun
 from mgnet_fast.training.recipe import RECIPES
 from mgnet_fast.training.run.folder import MODEL_NAME
 
-DATASET = "cluttered-mnist-32"
+DATASETS = ("cluttered-mnist-32", "translated-mnist-32")
 CARRIED_TO = "padded-mnist-32"
 MODEL = "ltpa_vgg_small"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -34,13 +34,17 @@ CARRIED = "carried to"  # the start of a name, followed by that of a folder
 _T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
 
-def attention_runs(variants: Iterable[str], seeds: Iterable[int], epochs: int) -> list[PlannedRun]:
+def attention_runs(
+    variants: Iterable[str], seeds: Iterable[int], epochs: int, dataset: str = DATASETS[0]
+) -> list[PlannedRun]:
     """One run for each seed and variant; all variants of the first seed come first.
 
     Raises:
-        ValueError: a variant is unknown.
+        ValueError: a variant or the dataset is unknown.
     """
     variants = list(variants)
+    if dataset not in DATASETS:
+        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {dataset!r}")
     for variant in variants:
         if variant not in VARIANTS:
             raise ValueError(f"variants must be of {', '.join(VARIANTS)}, got {variant!r}")
@@ -48,7 +52,7 @@ def attention_runs(variants: Iterable[str], seeds: Iterable[int], epochs: int) -
     return [
         PlannedRun(
             f"{variant}-seed{seed}",
-            DATASET,
+            dataset,
             MODEL,
             None,
             recipe,
@@ -63,6 +67,7 @@ def attention_runs(variants: Iterable[str], seeds: Iterable[int], epochs: int) -
 def measure_run(
     folder: Path,
     data_dir: Path,
+    dataset: str = DATASETS[0],
     *,
     images: int = 2000,
     segments: int = 1000,
@@ -73,6 +78,7 @@ def measure_run(
     Args:
         folder: of the run.
         data_dir: folder with MNIST's IDX files, or others of their form.
+        dataset: that the run was trained on.
         images: attacked, and classified by the linear classifier, which learns from twice as many.
         segments: scenes whose digits are compared with maps and saliency.
         on_part: called with the name of each part before it is measured.
@@ -87,7 +93,7 @@ def measure_run(
         return found
     say = on_part or (lambda part: None)
     model = load_checkpoint(folder / MODEL_NAME)
-    test = load_dataset(DATASET, data_dir, "test")
+    test = load_dataset(dataset, data_dir, "test")
     say("accuracy")
     accuracy = evaluate(model, test)
     say("segments")

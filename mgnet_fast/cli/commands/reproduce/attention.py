@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ... import console
 from ...options import shared as options
-from ...options.option import option, switch
+from ...options.option import choice, option, switch
 from .progress import Seeds, TrainingData, make_all
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ def attention(
         list[str] | None,
         option("VARIANT", "attended, plain or dp. Repeat for several.", show_default="all"),
     ] = None,
+    dataset: Annotated[
+        Literal["cluttered-mnist-32", "translated-mnist-32"],
+        choice("The scenes. Runs on other scenes need another --out."),
+    ] = "cluttered-mnist-32",
     seeds: Seeds = "0,1,2",
     epochs: Annotated[int, option("N", "Epochs of each run.", min=1)] = 2,
     carry_to: Annotated[
@@ -40,7 +44,7 @@ def attention(
     device: options.Device = "cpu",
     quiet: Annotated[bool, switch("Show no progress bars.", "--quiet", "-q")] = False,
 ) -> None:
-    """Compare a network with and without attention on cluttered digits.
+    """Compare a network with and without attention on digits.
 
     Error, maps against the digit, FGSM, and features carried to other scenes. The same command
     resumes. Without --data it prints the table of the runs in --out. --data may hold Fashion-MNIST.
@@ -57,7 +61,7 @@ def attention(
     from ....threads import fixed_threads
 
     screen = console.output()
-    plans = attention_runs(only or list(VARIANTS), seeds, epochs)  # type: ignore[arg-type]
+    plans = attention_runs(only or list(VARIANTS), seeds, epochs, dataset)  # type: ignore[arg-type]
     if carry_to is not None:
         find_mnist(carry_to)
     if data is not None:
@@ -74,7 +78,12 @@ def attention(
                     status.update(f"{name}: {part}")
 
                 results[plan.name] = measure_run(
-                    folder, data or Path(), images=images, segments=images // 2, on_part=say
+                    folder,
+                    data or Path(),
+                    dataset,
+                    images=images,
+                    segments=images // 2,
+                    on_part=say,
                 )
                 if carry_to is not None:
                     say(f"features carried to {carry_to}")

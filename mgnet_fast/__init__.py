@@ -15,7 +15,18 @@ from .log import configure_from_environment
 
 if TYPE_CHECKING:
     from .data.reading.file_image import FileImage, open_image
-    from .engine import Confidence, Deviation, Engine, Entropy, Margin, Never, Prediction
+    from .engine import (
+        Confidence,
+        Deviation,
+        Engine,
+        Entropy,
+        LearnedExit,
+        Margin,
+        Never,
+        Prediction,
+        load_exit,
+        save_exit,
+    )
     from .functional import (
         FoldedFusion,
         attention_pool,
@@ -57,6 +68,7 @@ __all__ = [
     "ImagePool",
     "ImageRing",
     "LTPAConfig",
+    "LearnedExit",
     "MGNet",
     "MGNetConfig",
     "Margin",
@@ -75,9 +87,11 @@ __all__ = [
     "glimpse_from_logits",
     "list_models",
     "load_checkpoint",
+    "load_exit",
     "open_image",
     "rescale_gradient",
     "save_checkpoint",
+    "save_exit",
 ]
 
 _HOME = {
@@ -92,6 +106,7 @@ _HOME = {
     "ImageRing": "ops.images.image_ring",
     "LTPA": "models",
     "LTPAConfig": "models",
+    "LearnedExit": "engine",
     "MGNet": "models",
     "MGNetConfig": "models",
     "Margin": "engine",
@@ -109,9 +124,11 @@ _HOME = {
     "glimpse_from_logits": "functional",
     "list_models": "models",
     "load_checkpoint": "models",
+    "load_exit": "engine",
     "open_image": "data.reading.file_image",
     "rescale_gradient": "functional",
     "save_checkpoint": "models",
+    "save_exit": "engine",
 }
 _MODULES = ("data", "engine", "evaluation", "functional", "models", "ops", "pictures", "training")
 

@@ -8,6 +8,8 @@ layer of 64) learn from its own mistakes there, 10,000 scenes held out to choose
 temperature:
 
 - gain: P(the last glimpse is right, this one wrong) - P(this one right, the last one wrong);
+- learned: the gain as the package's `LearnedExit` predicts it, 16 hidden units and the five most
+  likely classes;
 - value: the return of AdaptiveNN's value network (Wang et al. 2025), by how much the cross-entropy
   still falls, as a regression.
 
@@ -34,6 +36,7 @@ from torch import Tensor, nn
 from mgnet_fast.data import load_dataset
 from mgnet_fast.engine import Confidence, Entropy, Margin
 from mgnet_fast.evaluation.calibration_error import fit_temperature
+from mgnet_fast.evaluation.exit_learning import learned_from
 from mgnet_fast.evaluation.exit_thresholds import (
     Bars,
     fitted_bars,
@@ -168,8 +171,14 @@ def fitted(train: Looked, held_out: Looked, target: Target, reads: str) -> nn.Mo
 def scores(train: Looked, held_out: Looked, test: Looked) -> dict[str, Tensor]:
     """The score [T, N] of each rule on the test scenes; higher means leave."""
     temperature = temperature_of(held_out)
+    steps = len(test.logits)
+    length = torch.arange(1, steps + 1)[:, None].expand(test.logits.shape[:2])
+    rule = learned_from(
+        torch.cat([train.logits, held_out.logits], 1), torch.cat([train.labels, held_out.labels])
+    )
     kinds = {"confidence": Confidence(), "margin": Margin(), "entropy": Entropy()}
     found = {name: rule.score(test.logits / temperature) for name, rule in kinds.items()}
+    found["learned"] = rule.score(test.logits, length)
     for name, (target, reads) in HEADS.items():
         output = fitted(train, held_out, target, reads)(inputs(test, reads))
         chances = output.softmax(-1)

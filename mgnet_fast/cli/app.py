@@ -18,6 +18,7 @@ from . import console
 from .commands.attack import attack
 from .commands.bench.command import bench
 from .commands.budget import budget
+from .commands.calibrate import calibrate
 from .commands.corrupt import corrupt
 from .commands.demo import demo
 from .commands.env import env
@@ -59,6 +60,7 @@ app.command()(imagenet100)
 app.command()(attack)
 app.command()(corrupt)
 app.command()(budget)
+app.command()(calibrate)
 app.command()(export)
 app.command()(serve)
 app.command("serve-repo")(serve_repo)

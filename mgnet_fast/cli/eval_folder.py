@@ -1,16 +1,20 @@
-"""``mgnet-fast eval`` on folders of images."""
+"""Folders of images for the commands, and ``mgnet-fast eval`` on them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from . import console
 from .accuracy_table import accuracy_table
+from .options.scenes import Dataset, fixed_scenes
 from .waiting import waiting_bar
 
 if TYPE_CHECKING:
-    from ..data import FolderImages, ImageTree
+    from ..data import FolderImages, ImageTree, LabelledImages
     from ..models import MGNet
     from ..models.files.trained_on import TrainedOn
 
@@ -22,6 +26,41 @@ def holds_images(data: Path | None) -> bool:
     if data is None or not data.is_dir():
         return False
     return not any("ubyte" in path.name for path in data.iterdir())
+
+
+@dataclass(frozen=True)
+class ChosenImages:
+    """The first ``count`` of ``images``, and what they are."""
+
+    images: LabelledImages
+    count: int
+    title: str
+
+
+def chosen_images(
+    model: MGNet,
+    checkpoint: Path,
+    data: Path | None,
+    dataset: Dataset,
+    noise_std: float | None,
+    most: int | None,
+) -> ChosenImages:
+    """The images of a folder, or the fixed scenes, as a command was asked for them.
+
+    Raises:
+        typer.BadParameter: there are fewer than ``most``.
+    """
+    if data is not None and holds_images(data):
+        images: LabelledImages = folder_images(model, checkpoint, data, None, 0)
+        what, name = "images", str(data)
+    else:
+        images, what, name = fixed_scenes(data, dataset, noise_std), "scenes", dataset
+    count = most or len(images)
+    if count > len(images):
+        raise typer.BadParameter(
+            f"there are {len(images)} {what}, got {count}", param_hint="--images"
+        )
+    return ChosenImages(images, count, f"{count:,} {what} of {name}")
 
 
 def evaluate_folder(

@@ -2,7 +2,9 @@
 
 from .deviation import Deviation
 from .engine import Engine
+from .exit_file import load_exit, save_exit
 from .exits import Confidence, Entropy, ExitRule, Margin, Never
+from .learned_exit import LearnedExit
 from .prediction import Prediction
 
 __all__ = [
@@ -11,7 +13,10 @@ __all__ = [
     "Engine",
     "Entropy",
     "ExitRule",
+    "LearnedExit",
     "Margin",
     "Never",
     "Prediction",
+    "load_exit",
+    "save_exit",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -36,6 +36,9 @@ class ExitRule:
     _highest: ClassVar[float] = math.inf
     _never: ClassVar[float] = math.inf
 
+    uses_temperature: ClassVar[bool] = True
+    """Whether a temperature fitted to the network belongs into the rule."""
+
     threshold: float | tuple[float, ...]
     min_glimpses: int = 1
     max_glimpses: int | None = None
@@ -60,9 +63,16 @@ class ExitRule:
         if not (0.0 < self.temperature < math.inf):
             raise ValueError(f"temperature must be positive and finite, got {self.temperature}")
 
-    def score(self, logits: Tensor) -> Tensor:
-        """The score [...] of logits [..., K]; higher means more certain."""
+    def score(self, logits: Tensor, length: Tensor | None = None) -> Tensor:
+        """The score [...] of logits [..., K]; higher means more certain.
+
+        ``length``, int64 [...], is the number of glimpses so far, for rules that depend on it.
+        """
         raise NotImplementedError
+
+    def prepared(self, device: torch.device | str) -> Callable[[Tensor, Tensor], Tensor]:
+        """:meth:`score` for logits on ``device``, with everything it needs already there."""
+        return self.score
 
     def bar(self, threshold: float) -> float:
         """The score that ``threshold`` corresponds to."""
@@ -77,7 +87,8 @@ class ExitRule:
         if self._lowest <= threshold <= self._highest:
             return threshold
         # A bar below all scores lets every image leave, a bar above them none.
-        return self._lowest if self.bar(threshold) < self.bar(self._lowest) else self._never
+        easiest = min(self._lowest, self._highest, key=self.bar)
+        return easiest if self.bar(threshold) < self.bar(easiest) else self._never
 
     def _check_range(self) -> None:
         values = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,)
@@ -109,7 +120,7 @@ class Confidence(ExitRule):
 
     threshold: float | tuple[float, ...] = 0.9
 
-    def score(self, logits: Tensor) -> Tensor:
+    def score(self, logits: Tensor, length: Tensor | None = None) -> Tensor:
         return self._softmax(logits).amax(dim=-1)
 
 
@@ -123,7 +134,7 @@ class Margin(ExitRule):
 
     threshold: float | tuple[float, ...] = 0.8
 
-    def score(self, logits: Tensor) -> Tensor:
+    def score(self, logits: Tensor, length: Tensor | None = None) -> Tensor:
         probability = self._softmax(logits)
         if logits.shape[-1] == 1:
             return probability.squeeze(-1)
@@ -144,7 +155,7 @@ class Entropy(ExitRule):
 
     threshold: float | tuple[float, ...] = 0.3
 
-    def score(self, logits: Tensor) -> Tensor:
+    def score(self, logits: Tensor, length: Tensor | None = None) -> Tensor:
         return -torch.special.entr(self._softmax(logits)).sum(dim=-1)
 
     def bar(self, threshold: float) -> float:
@@ -160,7 +171,7 @@ class Never(ExitRule):
 
     threshold: float | tuple[float, ...] = math.inf
 
-    def score(self, logits: Tensor) -> Tensor:
+    def score(self, logits: Tensor, length: Tensor | None = None) -> Tensor:
         return torch.zeros_like(logits[..., 0])
 
 
@@ -183,7 +194,7 @@ class ExitDecision:
     def __init__(self, rule: ExitRule, num_glimpses: int, device: torch.device | str) -> None:
         if not isinstance(rule, ExitRule):
             raise TypeError(
-                f"exit must be Never, Confidence, Margin or Entropy, got {type(rule).__name__}"
+                f"exit must be an exit rule such as Confidence(0.9), got {type(rule).__name__}"
             )
         for name in ("min_glimpses", "max_glimpses"):
             wanted = getattr(rule, name)
@@ -191,7 +202,7 @@ class ExitDecision:
                 raise ValueError(
                     f"{name} must be at most the network's {num_glimpses} glimpses, got {wanted}"
                 )
-        self.rule = rule
+        self._score = rule.prepared(device)
         self.steps = num_glimpses if rule.max_glimpses is None else rule.max_glimpses
         asked = rule.threshold if isinstance(rule.threshold, tuple) else (rule.threshold,)
         bars = [
@@ -217,7 +228,7 @@ class ExitDecision:
         if not self._looks:
             return last
         bar = self._bars[length - 1] if self._bar is None else self._bar
-        return last | (self.rule.score(logits) >= bar)
+        return last | (self._score(logits, length) >= bar)
 
 
 def _checked_threshold(value: object) -> float | tuple[float, ...]:

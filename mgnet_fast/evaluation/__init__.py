@@ -5,6 +5,7 @@ from mgnet_fast.evaluation.attack_settings import AttackSettings
 from mgnet_fast.evaluation.attacks import Attacked, fgsm, pgd
 from mgnet_fast.evaluation.calibration_error import expected_calibration_error, fit_temperature
 from mgnet_fast.evaluation.exit_calibration import ExitCalibration, ExitOutcome, calibrate_exit
+from mgnet_fast.evaluation.exit_learning import learn_exit
 from mgnet_fast.evaluation.robustness import Robustness, evaluate_attack
 from mgnet_fast.evaluation.segmentation import (
     Overlap,
@@ -34,6 +35,7 @@ __all__ = [
     "fgsm",
     "fit_temperature",
     "jaccard",
+    "learn_exit",
     "pgd",
     "saliency",
     "wilson_interval",

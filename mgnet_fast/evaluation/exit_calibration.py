@@ -22,7 +22,7 @@ from mgnet_fast.evaluation.exit_thresholds import (
 )
 from mgnet_fast.models.multiply_adds import count_multiply_adds
 
-Unit = Literal["multiply-adds", "milliseconds"]
+Unit = Literal["multiply-adds", "milliseconds", "glimpses"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ExitCalibration:
         rule: the rule with one threshold that meets the budget.
         rule_by_glimpse: the rule with a threshold per glimpse, fitted to the labels. It stops early
             where further glimpses would not help.
-        temperature: of both rules.
+        temperature: of both rules, unless they have learned from the logits as they are.
         calibration_error: expected calibration error of the network's own probabilities after
             each glimpse.
         scaled_calibration_error: the same with the temperature.
@@ -90,7 +90,7 @@ def calibrate_exit(
             trained on; they are kept in memory.
         budget: mean cost per image.
         unit: "multiply-adds", in the convention "cached"; or "milliseconds" per image of a
-            stream, measured here for each number of glimpses.
+            stream, measured here for each number of glimpses; or "glimpses".
         rule: gives the kind of rule, ``min_glimpses`` and ``max_glimpses``. Default: the engine's
             rule, or Confidence if the engine's never lets an image go.
         rows: number of rows of the table, spread evenly over the costs.
@@ -112,7 +112,7 @@ def calibrate_exit(
     logits = torch.cat([engine.logits_after_each(images) for images, _ in batches], dim=1)
     logits = logits[: kind.max_glimpses]
     found = _Calibration(engine, kind, batches, logits, labels)
-    costs = found.multiply_adds if unit == "multiply-adds" else found.milliseconds(max(rounds, 1))
+    costs = found.costs(unit, rounds)
 
     least = kind.min_glimpses
     chosen = found.rule_of(one_bar(found.score, costs, budget, least))
@@ -152,8 +152,10 @@ class _Calibration:
         flat = logits.flatten(0, 1)
         finite = flat.isfinite().all(dim=1)
         self.temperature = fit_temperature(flat[finite], labels.repeat(self._steps)[finite])
-        self._kind = replace(kind, temperature=self.temperature)
-        self.score = self._kind.score(logits).numpy()
+        temperature = self.temperature if kind.uses_temperature else kind.temperature
+        self._kind = replace(kind, temperature=temperature)
+        length = torch.arange(1, self._steps + 1)[:, None].expand(logits.shape[:2])
+        self.score = self._kind.score(logits, length).numpy()
         self.right = (logits.argmax(-1) == labels).numpy()
         height, width = batches[0][0].shape[-2:]
         self.multiply_adds = [
@@ -176,7 +178,15 @@ class _Calibration:
             for logits in self._logits
         ]
 
-    def milliseconds(self, rounds: int) -> list[float]:
+    def costs(self, unit: Unit, rounds: int) -> list[float]:
+        """The cost of 1..T glimpses."""
+        if unit == "milliseconds":
+            return self._milliseconds(max(rounds, 1))
+        if unit == "multiply-adds":
+            return self.multiply_adds
+        return [float(steps) for steps in range(1, self._steps + 1)]
+
+    def _milliseconds(self, rounds: int) -> list[float]:
         """Time per image of a stream, for each number of glimpses."""
         rules = [Never(max_glimpses=t + 1) for t in range(self._steps)]
         return [1e3 / rate for rate in self._rates(rules, rounds)]

@@ -6,7 +6,6 @@ import importlib.metadata
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 
 from .. import __version__
 from ..engine.artefacts.step_artefact import STEP_INPUTS, STEP_OUTPUTS, weights_digest
+from ..engine.exit_file import exit_values
 from ..engine.exits import ExitRule
 from ..models import GlimpseNetwork, MGNet
 from ..models.network import config_values
@@ -78,7 +78,7 @@ def build_manifest(
         },
         "state": state,
         "outputs": outputs,
-        "exit": None if exit is None else {"rule": type(exit).__name__, **asdict(exit)},
+        "exit": None if exit is None else exit_values(exit),
         "preprocessing": {
             "inside": options.input == "uint8",
             "divide_by": 255,

@@ -252,7 +252,7 @@ def test_no_images(engine: Engine) -> None:
             "'packed' cannot run: it loads no",
         ),
         (ValueError, {"calibration": []}, "calibration must hold at least one image"),
-        (TypeError, {"exit": 0.9}, "exit must be Never, Confidence, Margin or Entropy, got float"),
+        (TypeError, {"exit": 0.9}, "exit must be an exit rule such as .*, got float"),
         (ValueError, {"exit": Never(max_glimpses=5)}, "at most the network's 3 glimpses, got 5"),
     ],
 )

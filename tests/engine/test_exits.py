@@ -101,7 +101,7 @@ def test_wrong_rules_are_refused(kind: type[Exception], values: dict, message: s
 def test_a_rule_must_fit_the_network() -> None:
     with pytest.raises(ValueError, match=r"max_glimpses must be at most .* 3 glimpses, got 4"):
         ExitDecision(Never(max_glimpses=4), 3, "cpu")
-    with pytest.raises(TypeError, match="exit must be Never, Confidence"):
+    with pytest.raises(TypeError, match="exit must be an exit rule such as Confidence"):
         ExitDecision(0.9, 3, "cpu")  # type: ignore[arg-type]
 
 

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import console
-from ..eval_folder import folder_images, holds_images
+from ..eval_folder import chosen_images
 from ..model_choice import network_title
 from ..options import shared as options
 from ..options.option import option
-from ..options.scenes import fixed_scenes
 from ..waiting import waiting_bar
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ...data import LabelledImages
     from ...evaluation.budgets import BudgetPoint
 
 
@@ -69,16 +67,8 @@ def budget(
     place = device_for(device, Workers())
     paths = options.networks(checkpoints, former)
     networks = [(network_title(path), load_checkpoint(path)) for path in paths]
-    if data is not None and holds_images(data):
-        scenes: LabelledImages = folder_images(networks[0][1], paths[0], data, None, 0)
-        what, name = "images", str(data)
-    else:
-        scenes, what, name = fixed_scenes(data, dataset, noise_std), "scenes", dataset
-    count = images or len(scenes)
-    if count > len(scenes):
-        raise typer.BadParameter(
-            f"there are {len(scenes)} {what}, got {count}", param_hint="--images"
-        )
+    chosen = chosen_images(networks[0][1], paths[0], data, dataset, noise_std, images)
+    scenes, count = chosen.images, chosen.count
     for _, model in networks:
         check_fit(model, scenes)
     thresholds = threshold or THRESHOLDS
@@ -98,7 +88,7 @@ def budget(
         )
         used = torch.get_num_threads()
     noun = "thread" if used == 1 else "threads"
-    title = f"{count:,} {what} of {name}, {slots} in flight, {used} {noun}"
+    title = f"{chosen.title}, {slots} in flight, {used} {noun}"
     if table_file is not None:
         write_budgets(points, table_file)
     if plot is not None:

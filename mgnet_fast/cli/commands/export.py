@@ -10,7 +10,7 @@ import typer
 
 from .. import console
 from ..options import shared as options
-from ..options.exits import ExitKind, exit_rule
+from ..options.exits import checked_exit, exit_rule
 from ..options.export import (
     Format,
     Input,
@@ -85,11 +85,13 @@ def export(
         ),
     ] = None,
     leave: Annotated[
-        ExitKind | None,
+        str | None,
         option(
             "NAME",
-            "Exit rule written to the manifest: confidence, margin, entropy or never.",
+            "Exit rule written to the manifest: confidence, margin, entropy, never, or a file of "
+            "mgnet-fast calibrate.",
             "--exit",
+            callback=checked_exit,
         ),
     ] = None,
     threshold: Annotated[

@@ -6,6 +6,10 @@
 #include <memory>
 #include <stdexcept>
 
+#if defined(MGNET_HAS_AVX512)
+#include <cpuid.h>
+#endif
+
 #include "cpu/kernels.h"
 #include "one_job_each.h"
 #include "parallel.h"
@@ -42,6 +46,25 @@ const std::vector<const Kernels*>& usable() {
 }
 
 std::atomic<const Kernels*> chosen{nullptr};
+
+#if defined(MGNET_HAS_AVX512) && defined(MGNET_HAS_AVX2)
+// AMD's family 25 with AVX-512 is Zen 4.
+bool computes_avx512_in_halves() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__builtin_cpu_is("amd") || !__get_cpuid(1, &a, &b, &c, &d)) return false;
+  const unsigned family = (a >> 8 & 15) + (a >> 20 & 255);
+  return family == 25 && __builtin_cpu_supports("avx512f");
+}
+
+const Kernels* kernels_of_halves() {
+  return computes_avx512_in_halves() && __builtin_cpu_supports("f16c") &&
+                 __builtin_cpu_supports("bmi2")
+             ? &avx2::kernels
+             : nullptr;
+}
+#else
+const Kernels* kernels_of_halves() { return nullptr; }
+#endif
 
 // The text is built only when needed: it would slow down a call of one small glimpse.
 void require(bool condition, const char* message) {
@@ -176,6 +199,11 @@ void check_logits(const Job& job, const Logits& logits) {
 const Kernels& selected_kernels() {
   const Kernels* choice = chosen.load(std::memory_order_relaxed);
   return choice ? *choice : *usable().front();
+}
+
+const Kernels& convolution_kernels() {
+  static const Kernels* const halves = kernels_of_halves();
+  return halves && !chosen.load(std::memory_order_relaxed) ? *halves : selected_kernels();
 }
 
 std::vector<std::string> available_isas() {

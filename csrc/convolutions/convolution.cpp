@@ -141,7 +141,7 @@ void ConvolutionPlan::run(const ConvolutionCall& call, int threads) const {
           "the addresses of a convolution must not be 0");
   const ConvolutionShape& s = shape_;
   const int64_t depth = s.kernel_h * s.kernel_w * s.channels;
-  const Kernels& kernels = selected_kernels();
+  const Kernels& kernels = convolution_kernels();
   const int64_t strips = static_cast<int64_t>(strips_.size());
   const int64_t parts = ceil_divide(call.images, together_) * strips;
   const int64_t blocks = ceil_divide(s.outputs, kConvolutionLanes);

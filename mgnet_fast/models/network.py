@@ -172,12 +172,16 @@ class GlimpseNetwork(nn.Module, ABC):
         checkpoint_glimpses: in training, keep only the glimpse and its feature for the backward
             pass and run the backbone a second time there: the same gradients in less memory and
             more time. May be changed at any time.
+        hidden_first_share: in training, share of the images in [0, 1] whose states after the first
+            are computed without the first glimpse, drawn anew in each pass. May be changed at any
+            time. Only MGNet heeds it.
         backbone_name: by which the package makes the backbone again; None if it has no name.
     """
 
     config: Any
     backbone: nn.Module
     checkpoint_glimpses: bool = False
+    hidden_first_share: float = 0.0
     backbone_name: str | None = None
 
     @property

@@ -40,6 +40,9 @@ class Recipe:
         layer_decay: factor on the learning rate from each layer of the backbone to the one before
             it, see :func:`parameter_groups`. 1: all layers learn alike.
         frozen_epochs: number of epochs, from the first, in which the backbone stays as it is.
+        hide_first: share of the images of a batch whose later states do not see the first glimpse,
+            see :class:`HiddenFirst`. 0: none.
+        hide_first_steps: share of the steps, from the first, in which that is so.
         optimizer: "sgd", or "adamw", whose first beta replaces the momentum.
 
     Raises:
@@ -66,6 +69,8 @@ class Recipe:
     adaptive_gradient_share: float = 0.0
     layer_decay: float = 1.0
     frozen_epochs: int = 0
+    hide_first: float = 0.0
+    hide_first_steps: float = 0.35
     optimizer: str = "sgd"
 
     def __post_init__(self) -> None:
@@ -79,7 +84,8 @@ class Recipe:
         for name in (*at_least_0, "frozen_epochs"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        for name in ("pct_start", "alpha", "gradient_scale_warmup"):
+        shares = ("pct_start", "alpha", "gradient_scale_warmup", "hide_first", "hide_first_steps")
+        for name in shares:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         for name in ("base_momentum", "max_momentum", "label_smoothing", "average_decay"):

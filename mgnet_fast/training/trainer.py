@@ -21,6 +21,7 @@ from mgnet_fast.training.distributed import Workers
 from mgnet_fast.training.frozen_start import FrozenStart
 from mgnet_fast.training.gradient_factor import GradientFactor
 from mgnet_fast.training.gradient_ratio import GradientRatio
+from mgnet_fast.training.hidden_first import HiddenFirst
 from mgnet_fast.training.loss_sums import LossSums
 from mgnet_fast.training.recipe import Recipe
 from mgnet_fast.training.run.epoch_report import PARTS, EpochReport
@@ -95,6 +96,7 @@ class Trainer:
         self.epochs_done = 0
         model.checkpoint_glimpses = checkpoint_glimpses
         self._compiled = compiled
+        self._hidden_first = HiddenFirst(model, recipe, self.total_steps)
         self._frozen_start = FrozenStart(model, recipe.frozen_epochs)
         self._frozen_start.begin(0)
         self._forward = self._wrapped()
@@ -216,6 +218,7 @@ class Trainer:
         ):
             lr = self.schedule.apply(self.optimizer, step)
             self.factor.apply(step)
+            self._hidden_first.apply(step)
             with self.ratio.watched(step):
                 losses.add(self.step(self._to_device(images), self._to_device(labels)))
             step += 1

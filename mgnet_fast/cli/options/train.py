@@ -186,6 +186,11 @@ LayerDecay = Annotated[
 FrozenEpochs = Annotated[
     int | None, _change("Leave the backbone as it is in the first N epochs.", min=0)
 ]
+HideFirst = Annotated[
+    float | None,
+    _change("Share of the images whose later glimpses are read without the first, early on."),
+]
+HideFirstSteps = Annotated[float | None, _change("Share of the steps in which that is so.")]
 Optimizer = Annotated[
     OptimizerName | None,
     option("NAME", "sgd or adamw.", show_default=False, rich_help_panel=_INSTEAD),

@@ -49,12 +49,17 @@ class FeatureFusion(nn.Module):
             else:
                 nn.init.zeros_(parameter)
 
-    def forward(self, token: Tensor, memory: FusionMemory) -> Tensor:
-        """Appends ``token`` [B, D] to ``memory`` and returns the fused state F_t [B, D]."""
+    def forward(
+        self, token: Tensor, memory: FusionMemory, without_first: Tensor | None = None
+    ) -> Tensor:
+        """Appends ``token`` [B, D] to ``memory`` and returns the fused state F_t [B, D].
+
+        Rows of ``without_first``, bool [B], ignore the first token if there are others.
+        """
         projected = F.linear(token, self.mha.in_proj_weight, self.mha.in_proj_bias)
         query, key, value = projected.chunk(3, dim=-1)
         memory.append(key, value)
-        attended = _attend(query, memory)
+        attended = _attend(query, memory, without_first)
         return F.relu(self.norm(self.mha.out_proj(attended)))
 
     def fuse_rows(self, token: Tensor, tokens: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,12 +90,15 @@ class FeatureFusion(nn.Module):
         return F.relu(self.norm(self.mha.out_proj(attended))), tokens
 
 
-def _attend(query: Tensor, memory: FusionMemory) -> Tensor:
+def _attend(query: Tensor, memory: FusionMemory, without_first: Tensor | None) -> Tensor:
     if len(memory.keys) == 1:
         # The softmax over a single glimpse is 1, whatever query and key are.
         return memory.values[0]
     keys = torch.stack(memory.keys, dim=1)
     values = torch.stack(memory.values, dim=1)
     scores = (keys @ query.unsqueeze(-1)).squeeze(-1) / math.sqrt(query.shape[-1])
+    if without_first is not None:
+        first = scores[:, :1].masked_fill(without_first[:, None], -math.inf)
+        scores = torch.cat([first, scores[:, 1:]], dim=1)
     weights = scores.softmax(dim=-1)
     return (weights.unsqueeze(1) @ values).squeeze(1)

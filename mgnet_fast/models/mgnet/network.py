@@ -101,6 +101,7 @@ class MGNet(FromFiles, GlimpseNetwork):
         steps = self.checked_steps(num_glimpses)
         self.check_images(images)
         memory = FusionMemory()
+        without_first = self._hidden_firsts(images)
         n_logit, n_affparam, n_feature = [], [], []
 
         glimpse, region = self.first_glimpse(images)
@@ -108,7 +109,7 @@ class MGNet(FromFiles, GlimpseNetwork):
             feature = self.feature(glimpse)
             with without_autocast(images.device.type):
                 feature = feature.to(self.loc_network.fc.weight.dtype)
-                fused = self.fuse(feature, region, memory)
+                fused = self.fuse(feature, region, memory, without_first)
                 n_logit.append(self.global_fc(fused))
                 n_affparam.append(region)
                 n_feature.append(feature)
@@ -131,13 +132,20 @@ class MGNet(FromFiles, GlimpseNetwork):
         region = region.repeat(images.shape[0], 1)
         return self.glimpse_gen(images, region, is_whole_image=True), region
 
-    def fuse(self, feature: Tensor, region: Tensor, memory: FusionMemory) -> Tensor:
+    def fuse(
+        self,
+        feature: Tensor,
+        region: Tensor,
+        memory: FusionMemory,
+        without_first: Tensor | None = None,
+    ) -> Tensor:
         """Adds a glimpse to ``memory`` and returns the fused state F_t, [B, D].
 
-        The region enters as three raw numbers beside the feature, without a gradient.
+        The region enters as three raw numbers beside the feature, without a gradient. Rows of
+        ``without_first``, bool [B], ignore the first glimpse if there are others.
         """
         token = torch.cat([feature, region.detach().to(feature.dtype)], dim=1)
-        fused: Tensor = self.feat_fusion(token, memory)
+        fused: Tensor = self.feat_fusion(token, memory, without_first)
         return fused
 
     def next_glimpse(self, images: Tensor, fused: Tensor) -> tuple[Tensor, Tensor]:
@@ -239,6 +247,11 @@ class MGNet(FromFiles, GlimpseNetwork):
 
     def extra_repr(self) -> str:
         return f"num_glimpses={self.config.num_glimpses}, glimpse_size={self.config.glimpse_size}"
+
+    def _hidden_firsts(self, images: Tensor) -> Tensor | None:
+        if not (self.training and self.hidden_first_share):
+            return None
+        return torch.rand(len(images), device=images.device) < self.hidden_first_share
 
     def _glimpse_logits(self, head: nn.Module, n_feature: Tensor) -> dict[str, Tensor]:
         classified = n_feature if self.config.glimpse_loss == "paper" else n_feature[1:]

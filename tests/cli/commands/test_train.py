@@ -62,6 +62,7 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
         "--gradient-scale-warmup 0.3 --adaptive-gradient-share 0.4 --gradient-clip 2 "
         "--optimizer adamw --checkpoint-glimpses --size-weight 0.2 --label-smoothing 0.05 "
         "--average-decay 0.9 --layer-decay 0.7 --frozen-epochs 2 --threads 2 --device cuda:1 "
+        "--hide-first 0.4 --hide-first-steps 0.3 "
         "--bf16 --compile --sync-batch-norm --no-tensorboard --quiet"
     )
     assert command(*words.split()).code == 0
@@ -80,6 +81,8 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
         average_decay=0.9,
         layer_decay=0.7,
         frozen_epochs=2,
+        hide_first=0.4,
+        hide_first_steps=0.3,
     )
     assert calls == [
         {

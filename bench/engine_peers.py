@@ -104,6 +104,7 @@ def main() -> int:
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--float32-only", action="store_true")
     parser.add_argument("--compilers", action="store_true", help="torch.compile, too: an hour more")
+    parser.add_argument("--note", default="", help="about the machine, such as: under other load")
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
@@ -123,7 +124,7 @@ def main() -> int:
         }
         rows += [{**case, **asdict(peer)} for peer in peers]
         # After every group, so that an interrupted run is worth something.
-        content = {"machine": facts, "rows": rows}
+        content = {"machine": facts, "note": arguments.note, "rows": rows}
         arguments.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         print(f"{case} in {time.perf_counter() - start:.0f} s", flush=True)
     print("\n".join(targets_reached(rows)))

@@ -103,7 +103,8 @@ def peers_section(result: dict[str, Any]) -> list[str]:
         "",
         f"## What one would run instead: {machine['processor']}: {machine['instruction_set']}",
         "",
-        f"torch {machine['torch']}, {', '.join(versions)}, mgnet_fast at {machine['commit']}.",
+        f"torch {machine['torch']}, {', '.join(versions)}, mgnet_fast at {machine['commit']}"
+        f"{'; ' * bool(result.get('note'))}{result.get('note', '')}.",
         "",
         *_EXPLANATION,
         "",

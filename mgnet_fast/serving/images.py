@@ -50,11 +50,11 @@ def the_input(inputs: Sequence[Tensor], model: ServedModel) -> Tensor:
     return given
 
 
-def images_of(given: Tensor, most_pixels: int) -> list[torch.Tensor]:
+def images_of(given: Tensor, model: ServedModel, most_pixels: int) -> list[torch.Tensor]:
     """The images of the input ``pixels`` or ``images``, [C, H, W] each, in its memory.
 
     Raises:
-        RequestError: they are too large, or hold NaN or infinity.
+        RequestError: they are too large or too small, or hold NaN or infinity.
     """
     assert isinstance(given.values, np.ndarray)
     batch = torch.from_numpy(given.values)
@@ -62,7 +62,7 @@ def images_of(given: Tensor, most_pixels: int) -> list[torch.Tensor]:
         batch = batch.permute(0, 3, 1, 2)
     elif not bool(batch.isfinite().all()):
         raise RequestError(BAD_REQUEST, f"input {IMAGES!r} holds NaN or infinity")
-    _check_pixels(batch.shape[-2], batch.shape[-1], most_pixels)
+    _check_size(batch.shape[-2], batch.shape[-1], model, most_pixels)
     return list(batch.unbind())
 
 
@@ -70,7 +70,7 @@ def _opened(content: bytes, number: int, model: ServedModel, most_pixels: int) -
     """Open one element of the input ``files``; only its header is read.
 
     Raises:
-        RequestError: it is no image file, or its image is too large.
+        RequestError: it is no image file, or its image is too large or too small.
     """
     if not any(content.startswith(start, place) for place, start in _FORMATS.values()):
         raise RequestError(
@@ -81,7 +81,7 @@ def _opened(content: bytes, number: int, model: ServedModel, most_pixels: int) -
     except ValueError as error:
         raise _unreadable(number, error) from None
     try:
-        _check_pixels(file.height, file.width, most_pixels)
+        _check_size(file.height, file.width, model, most_pixels)
     except RequestError:
         file.close()
         raise
@@ -146,11 +146,17 @@ def _in_words(described: Described) -> str:
     return f"{described.name} {described.datatype} {list(described.shape)}"
 
 
-def _check_pixels(height: int, width: int, most: int) -> None:
-    if height * width > most:
+def _check_size(height: int, width: int, model: ServedModel, most_pixels: int) -> None:
+    if height * width > most_pixels:
         raise RequestError(
             TOO_LARGE,
-            f"an image may have {most:,} pixels, got {height} x {width}",
+            f"an image may have {most_pixels:,} pixels, got {height} x {width}",
+        )
+    if not model.takes(height, width):
+        raise RequestError(
+            BAD_REQUEST,
+            "a glimpse of an image must have sides of at least "
+            f"{model.smallest_glimpse} pixels, too many for an image of {height} x {width}",
         )
 
 

@@ -95,7 +95,7 @@ class Inference:
             )
         share.add(images=count)
         if given.name != FILES:
-            return images_of(given, self.limits.pixels)
+            return images_of(given, self.model, self.limits.pixels)
         read = partial(read_files, given, self.model, self.limits.pixels, share)
         return await asyncio.get_running_loop().run_in_executor(self._decoders, read)
 

@@ -15,6 +15,7 @@ from .protocol.tensors import BYTES
 VERSION = "1"
 FILES, PIXELS, IMAGES = "files", "pixels", "images"  # the inputs, of which a request has one
 CLASS_NAME, EVERY_ANSWER = "class_name", "logits_after_each"
+_LARGEST_TRIED = 1024
 
 
 class Described(NamedTuple):
@@ -39,6 +40,8 @@ class ServedModel:
         outputs: by name; what a request may ask for.
         looks: number of looks of each glimpse.
         channels: of the images.
+        smallest_glimpse: side of the smallest square glimpse that the backbone takes, of a network
+            whose glimpses depend on the image; else 0.
 
     Raises:
         ValueError: the name cannot be part of an address, or there is not one class name for each
@@ -65,6 +68,8 @@ class ServedModel:
         self._first_look = None
         if self.decodes_as_it_looks:
             self._first_look = smallest_look(config), config.glimpse_shape((0, 0))
+        self._glimpse_shape = None if has_own_glimpse_size(config) else config.glimpse_shape
+        self.smallest_glimpse = _smallest_glimpse(network) if self._glimpse_shape else 0
         with torch.no_grad():
             unseen = network.start(torch.ones(1, 2, dtype=torch.int64))
             region = network.next_looks(unseen).region.shape[-1]
@@ -94,6 +99,15 @@ class ServedModel:
         assert self._first_look is not None
         return self._first_look
 
+    def takes(self, height: int, width: int) -> bool:
+        """Whether the glimpses of images of this size are large enough for the backbone."""
+        if self._glimpse_shape is None:
+            return True
+        try:
+            return min(self._glimpse_shape((height, width))) >= self.smallest_glimpse
+        except ValueError:  # no pixel is left
+            return False
+
     def metadata(self) -> dict[str, Any]:
         """The protocol's model metadata."""
         return {
@@ -103,3 +117,25 @@ class ServedModel:
             "inputs": [each._asdict() for each in self.inputs.values()],
             "outputs": [each._asdict() for each in self.outputs.values()],
         }
+
+
+@torch.no_grad()
+def _smallest_glimpse(network: GlimpseNetwork) -> int:
+    """By trial: backbones say only by an error that a map has become too small for a kernel."""
+    some = next(network.parameters())
+
+    def takes(side: int) -> bool:
+        glimpse = torch.zeros(1, network.config.in_chans, side, side, dtype=some.dtype)
+        try:
+            network.feature(glimpse.to(some.device))
+        except (RuntimeError, ValueError):
+            return False
+        return True
+
+    too_small, enough = 0, 1
+    while not takes(enough) and enough < _LARGEST_TRIED:
+        too_small, enough = enough, 2 * enough
+    while enough - too_small > 1:
+        middle = (too_small + enough) // 2
+        too_small, enough = (too_small, middle) if takes(middle) else (middle, enough)
+    return enough

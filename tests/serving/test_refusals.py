@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 from support.inference_requests import PATH, binary, element, file_request, request
 
+from mgnet_fast import Engine, create_model
+from mgnet_fast.serving.limits import Limits
+
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
@@ -126,3 +129,23 @@ def test_large_tensors_have_to_be_binary(served) -> None:
     """Reading megabytes of JSON would keep everybody waiting."""
     status, answer = served.infer(b" " * ((4 << 20) + 1))
     assert (status, "send tensors as binary data" in answer["error"]) == (413, True)
+
+
+def test_an_image_too_small_for_the_backbone(services) -> None:
+    """The glimpses of this network are half of the image, whatever its size."""
+    from mgnet_fast.serving.served_model import ServedModel
+    from mgnet_fast.serving.service import service
+
+    model = create_model("mgnet_toy", glimpse_size=None, down_factor=2.0).eval()
+    named = ServedModel("toy", model)
+    side = 2 * named.smallest_glimpse
+    with services.running(service(named, Engine(model, slots=2, runner="eager")), Limits()) as own:
+        for size, wanted in ((side - 1, 400), (side, 200), (1, 400)):
+            status, answer = own.infer(request(given=pixels_of(size)))
+            assert status == wanted, answer
+            if wanted == 400:
+                assert f"at least {side // 2} pixels, too many for" in answer["error"]
+
+
+def pixels_of(side: int) -> dict[str, Any]:
+    return {"shape": [1, side, side, 1], "data": [0] * side**2}

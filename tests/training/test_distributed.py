@@ -20,13 +20,15 @@ SCRIPT = """
 import sys
 from mgnet_fast.training import Recipe, run
 run(data_dir=sys.argv[1], out=sys.argv[2], threads=1, progress=False, tensorboard=False,
-    recipe=Recipe(epochs=2, batch_size=20, peak_lr=0.02, size_weight=1.0, average_decay=0.9,
+    recipe=Recipe(epochs=2, batch_size=20, peak_lr=0.01, size_weight=1.0, average_decay=0.9,
                   frozen_epochs=1, layer_decay=0.7))
 """
+# Batches of 20 and of 10 differ by rounding: with this rate by 3e-8 in the end, with one of 0.02 by
+# 2e-5 on some processors.
 RECIPE = Recipe(
     epochs=2,
     batch_size=20,
-    peak_lr=0.02,
+    peak_lr=0.01,
     size_weight=1.0,
     average_decay=0.9,
     frozen_epochs=1,
@@ -96,7 +98,9 @@ def test_two_processes_equal_one(mnist_folder: Path, tmp_path: Path) -> None:
     got = load_checkpoint(tmp_path / "two" / "model.safetensors").state_dict()
     start = load_first_weights()
     for name, weight in expected.items():
-        torch.testing.assert_close(got[name], weight, rtol=0, atol=2e-5, msg=name)
+        torch.testing.assert_close(
+            got[name], weight, rtol=0, atol=2e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
     moved = max(float((expected[name] - start[name]).abs().max()) for name in expected)
     assert moved > 1e-3
     rows, others = read_log(one.log)[1:], read_log(tmp_path / "two" / "log.jsonl")[1:]

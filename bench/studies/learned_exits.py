@@ -35,9 +35,9 @@ from torch import Tensor, nn
 
 from mgnet_fast.data import load_dataset
 from mgnet_fast.engine import Confidence, Entropy, Margin
-from mgnet_fast.evaluation.calibration_error import fit_temperature
-from mgnet_fast.evaluation.exit_learning import learned_from
-from mgnet_fast.evaluation.exit_thresholds import (
+from mgnet_fast.evaluation.exits.calibration_error import fit_temperature
+from mgnet_fast.evaluation.exits.learning import learned_from
+from mgnet_fast.evaluation.exits.thresholds import (
     Bars,
     fitted_bars,
     glimpses_taken,

@@ -3,9 +3,12 @@
 from mgnet_fast.evaluation.accuracy import Accuracy, check_fit, evaluate, wilson_interval
 from mgnet_fast.evaluation.attack_settings import AttackSettings
 from mgnet_fast.evaluation.attacks import Attacked, fgsm, pgd
-from mgnet_fast.evaluation.calibration_error import expected_calibration_error, fit_temperature
-from mgnet_fast.evaluation.exit_calibration import ExitCalibration, ExitOutcome, calibrate_exit
-from mgnet_fast.evaluation.exit_learning import learn_exit
+from mgnet_fast.evaluation.exits.calibration import ExitCalibration, ExitOutcome, calibrate_exit
+from mgnet_fast.evaluation.exits.calibration_error import (
+    expected_calibration_error,
+    fit_temperature,
+)
+from mgnet_fast.evaluation.exits.learning import learn_exit
 from mgnet_fast.evaluation.robustness import Robustness, evaluate_attack
 from mgnet_fast.evaluation.segmentation import (
     Overlap,

@@ -18,7 +18,7 @@ from mgnet_fast.evaluation import (
     expected_calibration_error,
     fit_temperature,
 )
-from mgnet_fast.evaluation.exit_thresholds import (
+from mgnet_fast.evaluation.exits.thresholds import (
     fitted_bars,
     glimpses_taken,
     mean_cost,

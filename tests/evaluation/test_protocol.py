@@ -21,7 +21,7 @@ from mgnet_fast.evaluation import (
     pgd,
 )
 from mgnet_fast.evaluation.budgets import count_runs
-from mgnet_fast.evaluation.exit_thresholds import mean_cost, one_bar, step_bars
+from mgnet_fast.evaluation.exits.thresholds import mean_cost, one_bar, step_bars
 from mgnet_fast.evaluation.row_file import fingerprint
 from mgnet_fast.models import count_multiply_adds, create_model
 from mgnet_fast.models.network import evaluation_mode

@@ -13,8 +13,11 @@ import torch
 from torch import Tensor
 
 from mgnet_fast.engine import Confidence, Engine, ExitRule, Never
-from mgnet_fast.evaluation.calibration_error import expected_calibration_error, fit_temperature
-from mgnet_fast.evaluation.exit_thresholds import (
+from mgnet_fast.evaluation.exits.calibration_error import (
+    expected_calibration_error,
+    fit_temperature,
+)
+from mgnet_fast.evaluation.exits.thresholds import (
     fitted_bars,
     glimpses_taken,
     one_bar,

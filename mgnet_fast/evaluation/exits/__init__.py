@@ -1,0 +1,1 @@
+"""Exit rules for a budget: thresholds, temperatures, and a rule that learns."""

@@ -99,7 +99,7 @@ class EngineThread:
     @property
     def is_alive(self) -> bool:
         """Whether images are processed."""
-        return self._thread.is_alive() and not self._ending
+        return self._thread.is_alive() and not (self._ending or self._is_over)
 
     def submit(self, job: Job) -> None:
         """Line up the images of a job; the thread resolves it.

@@ -100,7 +100,7 @@ def calibrate(
         again = "mgnet-fast calibrate ... --out exit.json"
         console.print_next(screen, (again, "save the rule in the last line"))
     else:
-        screen.print(f"written: {out}")
+        screen.print(f"written: {out}", soft_wrap=True, markup=False)
         console.print_next(screen, (f"mgnet-fast predict DIR --exit {out}", "use it"))
 
 

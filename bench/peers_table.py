@@ -99,12 +99,13 @@ def peers_section(result: dict[str, Any]) -> list[str]:
     machine = result["machine"]
     packages = machine["packages"]
     versions = [f"{name} {packages[name]}" for name in _LIBRARIES if name in packages]
+    note = f"; {result['note']}" if result.get("note") else ""
     return [
         "",
         f"## What one would run instead: {machine['processor']}: {machine['instruction_set']}",
         "",
-        f"torch {machine['torch']}, {', '.join(versions)}, mgnet_fast at {machine['commit']}"
-        f"{'; ' * bool(result.get('note'))}{result.get('note', '')}.",
+        f"torch {machine['torch']}, {', '.join(versions)}, mgnet_fast at "
+        f"{machine['commit']}{note}.",
         "",
         *_EXPLANATION,
         "",

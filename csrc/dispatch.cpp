@@ -48,19 +48,18 @@ const std::vector<const Kernels*>& usable() {
 std::atomic<const Kernels*> chosen{nullptr};
 
 #if defined(MGNET_HAS_AVX512) && defined(MGNET_HAS_AVX2)
-// AMD's family 25 with AVX-512 is Zen 4.
-bool computes_avx512_in_halves() {
+bool is_amd_of_family_25() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (!__builtin_cpu_is("amd") || !__get_cpuid(1, &a, &b, &c, &d)) return false;
-  const unsigned family = (a >> 8 & 15) + (a >> 20 & 255);
-  return family == 25 && __builtin_cpu_supports("avx512f");
+  return (a >> 8 & 15) + (a >> 20 & 255) == 25;
 }
 
 const Kernels* kernels_of_halves() {
-  return computes_avx512_in_halves() && __builtin_cpu_supports("f16c") &&
-                 __builtin_cpu_supports("bmi2")
-             ? &avx2::kernels
-             : nullptr;
+  const auto can = [](const Kernels& set) {
+    return std::find(usable().begin(), usable().end(), &set) != usable().end();
+  };
+  const bool is_zen4 = can(avx512::kernels) && is_amd_of_family_25();
+  return is_zen4 && can(avx2::kernels) ? &avx2::kernels : nullptr;
 }
 #else
 const Kernels* kernels_of_halves() { return nullptr; }

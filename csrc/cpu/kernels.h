@@ -17,9 +17,9 @@ extern const Kernels kernels;
 // Those of the instruction set in use.
 const Kernels& selected_kernels();
 
-// The same, but those for AVX2 on processors that compute AVX-512 in two halves, unless AVX-512 was
-// asked for: with a pair of registers the chains of a convolution are as long, and its tiles fit
-// the maps better. The bits are the same.
+// The same, but those for AVX2 on Zen 4, which computes AVX-512 in two halves, unless a set was
+// asked for. There they take .92 of the time of a backbone, with the same bits
+// (docs/performance.md).
 const Kernels& convolution_kernels();
 
 }  // namespace mgnet

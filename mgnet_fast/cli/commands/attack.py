@@ -134,7 +134,7 @@ def attack(
         noise = f", noise {scenes.noise_std:g}" if scenes.noise_std else ""
         screen.print(_table(f"{path.name}, {method.upper()}, {name} mode{noise}", name, result))
     if plot is not None:
-        screen.print(f"curves: {plot}", soft_wrap=True, markup=False)
+        screen.print(f"curves: {plot}", soft_wrap=True)
     else:
         console.print_next(
             screen, ("mgnet-fast attack --plot FILE.png", "draw these numbers as curves")

@@ -97,7 +97,7 @@ def budget(
     screen.print(_table(title, points))
     for written in (table_file, plot):
         if written is not None:
-            screen.print(f"written: {written}", soft_wrap=True, markup=False)
+            screen.print(f"written: {written}", soft_wrap=True)
     if table_file is None and plot is None:
         console.print_next(
             screen,

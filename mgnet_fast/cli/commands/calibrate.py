@@ -10,12 +10,14 @@ import typer
 from .. import console
 from ..eval_folder import chosen_images
 from ..options import shared as options
+from ..options.exits import exit_rule
 from ..options.option import choice, option, switch
 
 if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
+    from ...engine import ExitRule
     from ...evaluation import ExitCalibration, ExitOutcome
 
 Rule = Literal["confidence", "margin", "entropy", "learned"]
@@ -57,7 +59,7 @@ def calibrate(
     """
     import numpy as np
 
-    from ...engine import Confidence, Engine, Entropy, Margin, save_exit
+    from ...engine import Engine, save_exit
     from ...evaluation import calibrate_exit, learn_exit
     from ...evaluation.accuracy import check_fit
     from ...models.files.checkpoints import load_checkpoint
@@ -79,9 +81,10 @@ def calibrate(
     learns = (every % (_LEARNED_FROM + 1) < _LEARNED_FROM) & (rule == "learned")
     with fixed_threads(threads):
         engine = Engine(model, place, slots=slots)
-        kind = {"confidence": Confidence(), "margin": Margin(), "entropy": Entropy()}.get(rule)
-        if kind is None:
-            kind = learn_exit(engine, chosen.images.load(_batches(every[learns])))
+        if rule == "learned":
+            kind: ExitRule = learn_exit(engine, chosen.images.load(_batches(every[learns])))
+        else:
+            kind = exit_rule(rule, None)
         found = calibrate_exit(
             engine,
             chosen.images.load(_batches(every[~learns])),
@@ -100,7 +103,7 @@ def calibrate(
         again = "mgnet-fast calibrate ... --out exit.json"
         console.print_next(screen, (again, "save the rule in the last line"))
     else:
-        screen.print(f"written: {out}", soft_wrap=True, markup=False)
+        screen.print(f"written: {out}", soft_wrap=True)
         console.print_next(screen, (f"mgnet-fast predict DIR --exit {out}", "use it"))
 
 

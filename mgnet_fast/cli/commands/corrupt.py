@@ -130,7 +130,7 @@ def corrupt(
     screen = console.output()
     screen.print(_table(results))
     if table_file is not None:
-        screen.print(f"written: {table_file}", soft_wrap=True, markup=False)
+        screen.print(f"written: {table_file}", soft_wrap=True)
     else:
         console.print_next(
             screen, ("mgnet-fast corrupt --csv FILE.csv", "every severity, with intervals")

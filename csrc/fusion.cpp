@@ -1,5 +1,6 @@
 #include "fusion.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -40,7 +41,7 @@ class Step {
 
   void run() {
     append();
-    layer(newest_, step_.key_query, step_.key_bias, query_, step_.width);
+    if (any_has_memory()) layer(newest_, step_.key_query, step_.key_bias, query_, step_.width);
     for (int64_t slot = 0; slot < step_.slots; ++slot) attend(slot);
     layer(newest_, step_.out_value, step_.out_bias, fused_, step_.width);
     for (int64_t slot = 0; slot < step_.slots; ++slot) normalize(fused_ + slot * step_.width);
@@ -52,6 +53,12 @@ class Step {
  private:
   bool is_valid(int64_t slot) const {
     return step_.length[slot] >= 1 && step_.length[slot] <= step_.places;
+  }
+
+  // Whether a slot has other tokens than its newest one, which is its own mean.
+  bool any_has_memory() const {
+    return std::any_of(step_.length, step_.length + step_.slots,
+                       [](int64_t length) { return length > 1; });
   }
 
   void layer(const float* input, const float* weight, const float* bias, float* output,
@@ -78,7 +85,7 @@ class Step {
 
   // Puts the weighted mean of the slot's tokens in the place of its newest one.
   void attend(int64_t slot) {
-    if (!is_valid(slot)) return;
+    if (!is_valid(slot) || step_.length[slot] == 1) return;
     const int64_t width = step_.width, count = step_.length[slot];
     const float* tokens = token(slot);
     const float* query = query_ + slot * width;

@@ -97,9 +97,15 @@ enum WeightType : int { kFloat32Weights = 0, kFloat16Weights = 1, kInt8Weights =
 // Outputs are computed in blocks of so many channels, whatever the instruction set.
 enum { kConvolutionLanes = 16 };
 
-// Products of consecutive inputs of some pixels with consecutive weights, the same for all of them.
+// A sum is cut into chains of at most so many products.
+enum { kConvolutionChain = 256 };
+
+// Products of some pixels' inputs with weights, the same for all of them: `rows` times `depth`
+// consecutive ones. More rows than one have at most kConvolutionChain products.
 struct ConvolutionRun {
   int64_t first_weight, depth;  // in inputs of the block: kernel positions times channels
+  int64_t rows, weight_row;     // weight_row: from one row to the next
+  int64_t input_row;            // in floats
   const int32_t* input;         // [count]: where the inputs of each pixel begin, in floats
   const int32_t* pixel;         // [count]: which output pixel it is
   int64_t count;
@@ -109,6 +115,7 @@ struct ConvolutionRun {
 struct ConvolutionPart {
   const ConvolutionRun* runs;
   int64_t run_count;
+  bool one_each;  // every pixel is in one run
   const float* input;
   int weight_type;
   const void* weight;         // [blocks, kernel positions * channels, kConvolutionLanes]
@@ -120,6 +127,35 @@ struct ConvolutionPart {
   float* output;              // [pixels, lanes], `stride` apart
   int64_t stride;
   bool relu;
+};
+
+// A max-pool with zero padding of maps [height, width, channels].
+struct PoolShape {
+  int64_t channels, height, width;  // of the input
+  int64_t kernel, stride, padding;
+};
+
+// A square of outputs, from a square of inputs that is two larger. Rows and columns that it has
+// beyond its map are 0, or not written.
+struct WinogradTile {
+  int64_t input;  // of the square's corner, in floats from the map's beginning; may be outside
+  int32_t top, bottom, left, right;  // the inputs within the map: rows and columns, first and end
+  int64_t output;
+  int32_t rows, columns;  // of outputs within the map
+};
+
+// Some tiles of consecutive images. The transform brings each tile to (size + 2)^2 positions, where
+// the convolution is a product for each position: [tiles, channels] times [channels, outputs].
+struct WinogradTiles {
+  int size;                   // of the square of outputs: 2 or 4
+  const WinogradTile* tiles;  // of one image
+  int64_t per_image, first, count;
+  int64_t apart;  // positions are that many tiles apart, in `transformed` and in the sums
+  int64_t channels;
+  int64_t input_image, input_row;    // floats of an input
+  int64_t output_image, output_row;  // and of an output
+  const float* input;
+  float* transformed;  // [(size + 2)^2, apart, channels]
 };
 
 // Number of sums that the gradient of one region is made of: s_x, s_y, x, y.
@@ -146,6 +182,13 @@ struct Kernels {
   int64_t convolution_blocks;  // that one part may have
   size_t (*convolution_scratch_bytes)(int64_t pixels);
   void (*convolve)(const ConvolutionPart&, void* scratch);
+  // Writes row y of the pooled map.
+  void (*max_pool_row)(const PoolShape&, const float* map, int64_t y, float* output);
+  // first, last: of the tiles.
+  void (*winograd_transform)(const WinogradTiles&, int64_t first, int64_t last);
+  // The part has one run for each position, from `transformed`; its pixels are positions times
+  // `apart`. Its output and `other` begin with the map of the first image of all.
+  void (*winograd_convolve)(const WinogradTiles&, const ConvolutionPart&, void* scratch);
   void (*attention)(const AttendedMaps&, const Attended&, int64_t map);
   // slopes: scratch memory for as many floats as a map has positions.
   void (*attention_backward)(const AttendedMaps&, const AttendedGradients&, int64_t map,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "cpu/kernels.h"
 #include "parallel.h"
 
 namespace mgnet {
@@ -38,36 +39,16 @@ void check(const PoolShape& s) {
           "a map must have less than 2^31 elements");
 }
 
-// NaN wins over numbers, as in PyTorch.
-void max_pool_row(const PoolShape& s, const float* image, int64_t y, float* output) {
-  const int64_t top = y * s.stride - s.padding, columns = pooled(s, s.width);
-  const int64_t first_row = std::max<int64_t>(top, 0);
-  const int64_t last_row = std::min(top + s.kernel, s.height);
-  for (int64_t x = 0; x < columns; ++x, output += s.channels) {
-    const int64_t left = x * s.stride - s.padding;
-    const int64_t first = std::max<int64_t>(left, 0), last = std::min(left + s.kernel, s.width);
-    std::copy_n(image + (first_row * s.width + first) * s.channels, s.channels, output);
-    for (int64_t row = first_row; row < last_row; ++row) {
-      for (int64_t column = first; column < last; ++column) {
-        const float* from = image + (row * s.width + column) * s.channels;
-        for (int64_t c = 0; c < s.channels; ++c) {
-          const float value = from[c], largest = output[c];
-          output[c] = value <= largest || largest != largest ? largest : value;
-        }
-      }
-    }
-  }
-}
-
 void max_pool(const PoolShape& s, const float* input, int64_t images, float* output, int threads) {
   const int64_t rows = pooled(s, s.height), row_floats = output_floats(s) / rows;
+  const Kernels& kernels = convolution_kernels();
   const double maxima = double(images) * double(output_floats(s) * s.kernel * s.kernel);
   const int64_t units = images * rows;
   for_units(units, useful_threads(maxima * kMicrosecondsPerMaximum, units, threads), 0,
             [&](int64_t first, int64_t last, void*) {
               for (int64_t unit = first; unit < last; ++unit) {
-                max_pool_row(s, input + unit / rows * input_floats(s), unit % rows,
-                             output + unit * row_floats);
+                kernels.max_pool_row(s, input + unit / rows * input_floats(s), unit % rows,
+                                     output + unit * row_floats);
               }
             });
 }

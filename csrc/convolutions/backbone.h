@@ -11,11 +11,6 @@
 
 namespace mgnet {
 
-struct PoolShape {
-  int64_t channels, height, width;  // of the input
-  int64_t kernel, stride, padding;
-};
-
 // Works on buffers, numbered from 1; buffer 0 is the input of the backbone.
 struct BackboneStep {
   std::unique_ptr<ConvolutionPlan> convolution;  // or null: a max-pool

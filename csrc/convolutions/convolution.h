@@ -2,10 +2,8 @@
 // are [images, height, width, channels], an image's channels side by side.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <utility>
-#include <vector>
+#include <memory>
 
 #include "job.h"
 
@@ -17,22 +15,26 @@ struct ConvolutionShape {
   int64_t height, width;  // of the input
   int weight_type;
   bool relu;
+  int winograd;  // 0: sums of products as they stand; 2 or 4: tiles of so many outputs squared
 };
 
 struct ConvolutionCall {
   const float* input;
   int64_t images;
-  const void* weight;         // [blocks, kernel_h, kernel_w, channels, kConvolutionLanes]
+  // [blocks, kernel_h, kernel_w, channels, kConvolutionLanes]; with tiles of m^2 outputs the
+  // transformed weights, [blocks, m + 2, m + 2, channels, kConvolutionLanes]
+  const void* weight;
   const float *scale, *bias;  // [blocks, kConvolutionLanes]
   const float* other;         // as the output, or null
   float* output;
 };
 
-// Where the inputs of each output lie, worked out once for one size of map. Padding is left out: a
-// sum has only the products with pixels of the map.
+// What can be worked out once for one size of map.
 class ConvolutionPlan {
  public:
+  // Throws std::invalid_argument if the shape does not fit.
   explicit ConvolutionPlan(const ConvolutionShape& shape);
+  virtual ~ConvolutionPlan() = default;
 
   // output = relu(scale * sum + bias + other). An image's bits do not depend on the other images or
   // on the number of threads.
@@ -42,31 +44,13 @@ class ConvolutionPlan {
   int64_t input_floats() const { return shape_.height * shape_.width * shape_.channels; }
   int64_t output_floats() const { return out_h_ * out_w_ * shape_.outputs; }
 
- private:
-  using Range = std::pair<int64_t, int64_t>;  // first, end
-
-  // The products of consecutive inputs, first those of the pixels of the first image.
-  struct Run {
-    int64_t first_weight, depth;
-    size_t begin;
-    int64_t per_image;
-  };
-  // Rows of an image, or all of several small images.
-  struct Strip {
-    int64_t first_pixel, pixels;  // of one image
-    std::vector<Run> runs;
-    std::vector<int32_t> input, pixel;
-  };
-
-  void add_runs(Strip& strip, Range rows) const;
-  void add_run(Strip& strip, int64_t ky, Range positions, Range rows, Range columns) const;
+ protected:
+  virtual void run_checked(const ConvolutionCall& call, int threads) const = 0;
 
   ConvolutionShape shape_;
   int64_t out_h_, out_w_;
-  int64_t together_;  // images computed together
-  std::vector<Strip> strips_;
-  size_t most_runs_ = 0;
-  int64_t most_pixels_ = 0;
 };
+
+std::unique_ptr<ConvolutionPlan> plan_convolution(const ConvolutionShape& shape);
 
 }  // namespace mgnet

@@ -4,10 +4,12 @@
 
 #include "cpu/attention.h"
 #include "cpu/convolution/part.h"
+#include "cpu/convolution/winograd.h"
 #include "cpu/dense.h"
 #include "cpu/filter/paths.h"
 #include "cpu/generic.h"
 #include "cpu/image_gradient.h"
+#include "cpu/max_pool.h"
 
 #if defined(MGNET_ISA_AVX512) || defined(MGNET_ISA_AVX2)
 #define MGNET_VECTORS
@@ -168,10 +170,10 @@ void backward_image(const Job& job, const ImageGradient& gradient, int64_t first
 }  // namespace
 
 extern const Kernels kernels = {
-    MGNET_ISA_NAME,    units_per_glimpse,         scratch_bytes,  forward,
-    backward_region,   image_scratch_bytes,       backward_image, dense,
-    SumLanes::kBlocks, convolution_scratch_bytes, convolve,       attention,
-    attention_backward};
+    MGNET_ISA_NAME,     units_per_glimpse,         scratch_bytes,  forward,
+    backward_region,    image_scratch_bytes,       backward_image, dense,
+    SumLanes::kBlocks,  convolution_scratch_bytes, convolve,       max_pool_row,
+    winograd_transform, winograd_convolve,         attention,      attention_backward};
 
 }  // namespace MGNET_ISA
 }  // namespace mgnet

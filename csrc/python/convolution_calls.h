@@ -45,15 +45,15 @@ float* floats(Arguments& in) { return static_cast<float*>(in.pointer()); }
 
 ConvolutionShape convolution_shape(Arguments in) {
   // Braced lists are evaluated from left to right.
-  return {in.integer(), in.integer(), in.integer(), in.integer(), in.integer(), in.integer(),
-          in.integer(), in.integer(), in.integer(), in.integer(), in.code(),    in.code() != 0};
+  return {in.integer(), in.integer(),   in.integer(), in.integer(), in.integer(),
+          in.integer(), in.integer(),   in.integer(), in.integer(), in.integer(),
+          in.code(),    in.code() != 0, in.code()};
 }
 
 PyObject* convolution_plan(PyObject*, PyObject* const* values, Py_ssize_t count) {
   return guarded([&] {
     Arguments in("convolution_plan", values, count, 1);
-    return in_capsule(
-        std::make_unique<ConvolutionPlan>(convolution_shape(in.group("CONVOLUTION", 12))));
+    return in_capsule(plan_convolution(convolution_shape(in.group("CONVOLUTION", 13))));
   });
 }
 
@@ -79,8 +79,7 @@ BackboneStep backbone_step(PyObject* values) {
   PyObject* shape = in.object();
   if (shape != Py_None) {
     Arguments of("STEP", &shape, 1, 1);
-    step.convolution =
-        std::make_unique<ConvolutionPlan>(convolution_shape(of.group("CONVOLUTION", 12)));
+    step.convolution = plan_convolution(convolution_shape(of.group("CONVOLUTION", 13)));
   }
   step.weight = in.pointer();
   step.scale = floats(in);

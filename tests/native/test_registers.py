@@ -15,6 +15,7 @@ import mgnet_fast._native
 
 MULTIPLY_ADD = re.compile(r"\tvfm\w+ps ")
 STORED_ON_THE_STACK = re.compile(r"\tv?mov\w*\s+%[yz]mm\d+,.*\(%r[sb]p")
+CONSTANT = re.compile(r"\(%rip\)")  # of Winograd's transforms, which have no sums to keep
 JUMP = re.compile(r"^ *([0-9a-f]+):\tj\w+ +([0-9a-f]+) ")
 ADDRESS = re.compile(r"^ *([0-9a-f]+):\t")
 
@@ -45,7 +46,11 @@ def test_no_loop_of_multiply_adds_stores_its_sums_on_the_stack():
         text=True,
     ).stdout
     full = 10  # multiply-adds of a tile of five pixels in AVX2, where registers are fewest
-    loops = [loop for loop in innermost_loops(listing) if count(MULTIPLY_ADD, loop) >= full]
+    loops = [
+        loop
+        for loop in innermost_loops(listing)
+        if count(MULTIPLY_ADD, loop) >= full and not count(CONSTANT, loop)
+    ]
     assert len(loops) >= 12, "the kernels' loops are not where this test looks"
     for loop in loops:  # a few other values may be there, as in the loops of the glimpse
         assert 4 * count(STORED_ON_THE_STACK, loop) < count(MULTIPLY_ADD, loop), "\n".join(loop)

@@ -43,6 +43,10 @@ PUBLISHED_TNET = {"logits": 1e-4, "logits of cub_b1": 2e-2, "probabilities": 1e-
 # A convolution in float32 with the weights as they are stored, in units of the largest output: sums
 # of up to some thousand products of about N(0, 1) / sqrt(count).
 CONVOLUTION = 1e-6
+# The same by Winograd's algorithm, for tiles of 2 x 2 and 4 x 4 outputs: its sums have terms larger
+# than the result. With weights in float16, which are rounded once more after the transform.
+TILES = {2: 2e-6, 4: 1e-5}
+HALF_TILES = 1e-3
 # The same for the features of a backbone of up to 53 convolutions.
 BACKBONE = 1e-5
 

@@ -33,6 +33,7 @@ struct SumLanes {
   MGNET_INLINE Floats all(float a) { return _mm512_set1_ps(a); }
   MGNET_INLINE Floats fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
   MGNET_INLINE Floats sum(Floats a, Floats b) { return _mm512_add_ps(a, b); }
+  MGNET_INLINE Floats difference(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
   // The second operand is the result where one is NaN.
   MGNET_INLINE Floats relu(Floats v) { return _mm512_max_ps(_mm512_setzero_ps(), v); }
 };
@@ -72,6 +73,9 @@ struct SumLanes {
   }
   MGNET_INLINE Floats sum(Floats a, Floats b) {
     return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
+  }
+  MGNET_INLINE Floats difference(Floats a, Floats b) {
+    return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
   }
   // The second operand is the result where one is NaN.
   MGNET_INLINE Floats relu(Floats v) {
@@ -121,6 +125,9 @@ struct SumLanes {
   }
   MGNET_INLINE Floats sum(Floats a, Floats b) {
     return each([&](int i) { return a.lane[i] + b.lane[i]; });
+  }
+  MGNET_INLINE Floats difference(Floats a, Floats b) {
+    return each([&](int i) { return a.lane[i] - b.lane[i]; });
   }
   MGNET_INLINE Floats relu(Floats v) {
     return each([&](int i) { return v.lane[i] < 0.0f ? 0.0f : v.lane[i]; });

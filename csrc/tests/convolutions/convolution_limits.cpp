@@ -96,15 +96,16 @@ int64_t seen(const Layer& layer, int64_t outputs) {
   return count;
 }
 
-void measure(const Layer& layer, int64_t images, int type) {
+void measure(const Layer& layer, int64_t images, int type, int winograd) {
   const int64_t padding = layer.kernel / 2;
   const int64_t side = (layer.side + 2 * padding - layer.kernel) / layer.stride + 1;
-  const ConvolutionPlan plan({layer.channels, layer.outputs, layer.kernel, layer.kernel,
-                              layer.stride, layer.stride, padding, padding, layer.side, layer.side,
-                              type, true});
+  const auto plan = plan_convolution({layer.channels, layer.outputs, layer.kernel, layer.kernel,
+                                      layer.stride, layer.stride, padding, padding, layer.side,
+                                      layer.side, type, true, winograd});
   const size_t element = type == kFloat32Weights ? 4 : type == kFloat16Weights ? 2 : 1;
-  const size_t bytes =
-      size_t(layer.kernel * layer.kernel * layer.channels * layer.outputs) * element;
+  const int64_t positions =
+      winograd ? (winograd + 2) * (winograd + 2) : layer.kernel * layer.kernel;
+  const size_t bytes = size_t(positions * layer.channels * layer.outputs) * element;
   const size_t copies = std::clamp<size_t>(kColdBytes / bytes, 2, 64);
   const size_t page = 2 << 20, all = (bytes * copies + page - 1) / page * page;
   char* weights = static_cast<char*>(std::aligned_alloc(page, all));
@@ -130,20 +131,23 @@ void measure(const Layer& layer, int64_t images, int type) {
   for (const double start = now(); now() - start < 0.3 || own.size() < 8;) {
     const ConvolutionCall call = {input.data(), images,  next(),       scale.data(),
                                   bias.data(),  nullptr, output.data()};
-    time(own, [&] { plan.run(call, 1); });
+    time(own, [&] { plan->run(call, 1); });
     const char* cold = next();
     time(reading, [&] { sink = sink + float(read(cold, bytes)); });
     time(multiplying, [&] { sink = sink + (wide ? multiply_wide : multiply)(products); });
   }
   const double kernel = quartile(own), read = quartile(reading), multiply = quartile(multiplying);
   std::printf(
-      "%ldx%ld /%ld %4ld -> %4ld of %2ldx%-2ld %s  kernel %8.1f us  read %7.1f  "
+      "%ldx%ld /%ld %4ld -> %4ld of %2ldx%-2ld %s  %s  kernel %8.1f us  read %7.1f  "
       "multiply %8.1f  share %.2f\n",
       long(layer.kernel), long(layer.kernel), long(layer.stride), long(layer.channels),
       long(layer.outputs), long(layer.side), long(layer.side),
       type == 0   ? "fp32"
       : type == 1 ? "fp16"
                   : "int8",
+      winograd == 0   ? "sums "
+      : winograd == 2 ? "2 x 2"
+                      : "4 x 4",
       kernel, read, multiply, std::max(read, multiply) / kernel);
   std::free(weights);
 }
@@ -158,7 +162,11 @@ int main(int argc, char** argv) {
   }
   std::printf("instruction set: %s, images: %ld\n", selected_isa().c_str(), long(images));
   for (const Layer& layer : kLayers) {
-    for (int type = kFloat32Weights; type <= kInt8Weights; ++type) measure(layer, images, type);
+    for (int type = kFloat32Weights; type <= kInt8Weights; ++type) measure(layer, images, type, 0);
+    if (layer.kernel != 3 || layer.stride != 1) continue;
+    measure(layer, images, kFloat32Weights, 2);
+    measure(layer, images, kFloat16Weights, 2);
+    measure(layer, images, kFloat32Weights, 4);
   }
   return 0;
 }

@@ -60,10 +60,10 @@ struct Problem {
     std::vector<int64_t> buffers(1, out_h * out_w * pool.channels);
     if (convolves) {
       buffers.push_back(buffers[0]);
-      steps.push_back({std::make_unique<ConvolutionPlan>(
-                           ConvolutionShape{pool.channels, pool.channels, 1, 1, 1, 1, 0, 0, out_h,
-                                            out_w, kFloat32Weights, true}),
-                       weight.get(), scale.get(), bias.get(), PoolShape{}, 1, 1, 2});
+      steps.push_back(
+          {plan_convolution(ConvolutionShape{pool.channels, pool.channels, 1, 1, 1, 1, 0, 0, out_h,
+                                             out_w, kFloat32Weights, true, 0}),
+           weight.get(), scale.get(), bias.get(), PoolShape{}, 1, 1, 2});
     }
     return BackbonePlan(std::move(steps), buffers, pool.height * pool.width * pool.channels,
                         out_h * out_w, pool.channels);

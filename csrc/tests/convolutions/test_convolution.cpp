@@ -41,6 +41,13 @@ struct Problem {
     shape.outputs = pick(1, is_wide ? 17 : 40);
     shape.weight_type = static_cast<int>(pick(0, 2));
     shape.relu = chance(0.5);
+    const bool has_tiles = form > 6;
+    shape.winograd = has_tiles ? static_cast<int>(2 * pick(1, 2)) : 0;
+    if (has_tiles) {
+      shape.kernel_h = shape.kernel_w = 3, shape.stride_h = shape.stride_w = 1;
+      shape.padding_h = pick(0, 2), shape.padding_w = pick(0, 2);
+      shape.height = pick(3, 20), shape.width = pick(3, 20);
+    }
     images = pick(0, is_deep || is_wide ? 2 : 9);
     out_h = (shape.height + 2 * shape.padding_h - shape.kernel_h) / shape.stride_h + 1;
     out_w = (shape.width + 2 * shape.padding_w - shape.kernel_w) / shape.stride_w + 1;
@@ -61,11 +68,50 @@ struct Problem {
       if (shape.weight_type == kFloat16Weights) weight[i] = portable::half_to_float(half[i]);
       if (shape.weight_type == kInt8Weights) weight[i] = bytes[i];
     }
+    if (has_tiles) transform();
     if (images > 0 && chance(0.2)) {
       const float odd = chance(0.5) ? std::numeric_limits<float>::quiet_NaN() : INFINITY;
-      input[pick(0, images * shape.height * shape.width * shape.channels - 1)] = odd;
+      const int64_t floats = shape.height * shape.width * shape.channels;
+      const int64_t at = pick(0, images * floats - 1);
+      input[at] = odd;
+      odd_image = at / floats;
     }
     has_other = chance(0.5);
+  }
+
+  // The weights for tiles, rounded to their type once more.
+  void transform() {
+    const int m = shape.winograd, side = m + 2;
+    const double p = m == 2 ? 1.0 : 0.75, q = 1.5;
+    const double points[] = {0.0, p, -p, q, -q};
+    std::vector<double> g;  // [side, 3]
+    for (int i = 0; i + 1 < side; ++i) {
+      double apart = 1.0;
+      for (int j = 0; j + 1 < side; ++j) apart *= i == j ? 1.0 : points[i] - points[j];
+      for (int k = 0; k < 3; ++k) g.push_back(std::pow(points[i], k) / apart);
+    }
+    for (int k = 0; k < 3; ++k) g.push_back(k == 2);
+    const int64_t positions = side * side, lanes = kConvolutionLanes;
+    tiled = memory<float>(blocks * positions * shape.channels * lanes);
+    for (int64_t at = 0; at < blocks * shape.channels * lanes; ++at) {
+      const int64_t block = at / (shape.channels * lanes), rest = at % (shape.channels * lanes);
+      for (int64_t position = 0; position < positions; ++position) {
+        double sum = 0.0;
+        for (int64_t k = 0; k < 9; ++k) {
+          sum += g[position / side * 3 + k / 3] * g[position % side * 3 + k % 3] *
+                 double(weight[(block * 9 + k) * shape.channels * lanes + rest]);
+        }
+        tiled[(block * positions + position) * shape.channels * lanes + rest] =
+            static_cast<float>(sum);
+      }
+    }
+    const int64_t count = blocks * positions * shape.channels * lanes;
+    half = memory<uint16_t>(count);
+    bytes = memory<int8_t>(count);
+    for (int64_t i = 0; i < count; ++i) {
+      half[i] = portable::float_to_half(tiled[i]);
+      bytes[i] = static_cast<int8_t>(std::clamp(std::round(tiled[i]), -127.0f, 127.0f));
+    }
   }
 
   int64_t pick(int64_t low, int64_t high) {
@@ -80,7 +126,7 @@ struct Problem {
   }
 
   ConvolutionCall call() const {
-    const void* stored = weight.get();
+    const void* stored = shape.winograd ? tiled.get() : weight.get();
     if (shape.weight_type == kFloat16Weights) stored = half.get();
     if (shape.weight_type == kInt8Weights) stored = bytes.get();
     return {input.get(), images, stored, scale.get(), bias.get(), has_other ? other.get() : nullptr,
@@ -91,7 +137,8 @@ struct Problem {
   ConvolutionShape shape;
   int64_t images, out_h, out_w, blocks, depth;
   bool has_other;
-  std::unique_ptr<float[]> input, scale, bias, other, output, weight;
+  int64_t odd_image = -1;
+  std::unique_ptr<float[]> input, scale, bias, other, output, weight, tiled;
   std::unique_ptr<uint16_t[]> half;
   std::unique_ptr<int8_t[]> bytes;
 };
@@ -132,12 +179,22 @@ Wanted wanted(const Problem& p, int64_t n, int64_t y, int64_t x, int64_t o) {
 }
 
 bool is_right(const Problem& p) {
-  const double allowed = 1e-6 * std::sqrt(double(p.depth));
+  const int tiles = p.shape.winograd, type = p.shape.weight_type;
+  double allowed = 1e-6 * std::sqrt(double(p.depth));
+  if (tiles) allowed *= tiles == 2 ? 2 : 10;  // of the size of all terms
+  if (tiles && type == kFloat16Weights) allowed = tiles == 2 ? 2e-3 : 2e-2;
+  if (tiles && type == kInt8Weights) return true;  // only that it runs: the weights are too coarse
   for (int64_t i = 0; i < p.images * p.out_h * p.out_w * p.shape.outputs; ++i) {
     const int64_t o = i % p.shape.outputs, pixel = i / p.shape.outputs;
     const Wanted w =
         wanted(p, pixel / (p.out_h * p.out_w), pixel / p.out_w % p.out_h, pixel % p.out_w, o);
     const float got = p.output[i];
+    if (tiles && !std::isfinite(w.value)) {
+      if (std::isfinite(got)) return false;
+      continue;
+    }
+    // What is not finite may spread in its tile, but not to other images.
+    if (tiles && std::isnan(got) && pixel / (p.out_h * p.out_w) == p.odd_image) continue;
     if (std::isnan(w.value) != std::isnan(got)) return false;
     if (std::isnan(w.value) || double(got) == w.value) continue;
     if (!(std::fabs(got - w.value) <= allowed * w.size)) return false;
@@ -147,14 +204,14 @@ bool is_right(const Problem& p) {
 
 // Nothing that does not fit may be computed.
 bool refuses() {
-  const ConvolutionShape good = {4, 4, 3, 3, 1, 1, 1, 1, 5, 5, 0, true};
+  const ConvolutionShape good = {4, 4, 3, 3, 1, 1, 1, 1, 5, 5, 0, true, 0};
   int refused = 0, asked = 0;
   const auto bad = [&](auto change) {
     ConvolutionShape shape = good;
     change(shape);
     ++asked;
     try {
-      ConvolutionPlan plan(shape);
+      plan_convolution(shape);
     } catch (const std::invalid_argument&) {
       ++refused;
     }
@@ -166,11 +223,14 @@ bool refuses() {
   bad([](auto& s) { s.padding_w = -1; });
   bad([](auto& s) { s.weight_type = 3; });
   bad([](auto& s) { s.padding_w = 0, s.width = 2; });
+  bad([](auto& s) { s.winograd = 3; });
+  bad([](auto& s) { s.winograd = 4, s.stride_h = 2; });
+  bad([](auto& s) { s.winograd = 2, s.kernel_w = 5; });
   bad([](auto& s) { s.height = s.width = s.channels = 1 << 20; });
   bad([](auto& s) { s.kernel_h = s.kernel_w = s.height = s.width = s.channels = 1 << 12; });
   ++asked;
   try {
-    ConvolutionPlan(good).run({nullptr, 1, nullptr, nullptr, nullptr, nullptr, nullptr}, 1);
+    plan_convolution(good)->run({nullptr, 1, nullptr, nullptr, nullptr, nullptr, nullptr}, 1);
   } catch (const std::invalid_argument&) {
     ++refused;
   }
@@ -188,7 +248,7 @@ int main(int argc, char** argv) {
     for (int64_t run = 0; run < runs; ++run) {
       const uint64_t own = seed + static_cast<uint64_t>(run);
       const Problem problem(own);
-      ConvolutionPlan(problem.shape).run(problem.call(), run % 50 ? 1 : 3);
+      plan_convolution(problem.shape)->run(problem.call(), run % 50 ? 1 : 3);
       if (is_right(problem)) continue;
       ++failures;
       std::printf("%s: wrong at seed %llu\n", isa.c_str(), static_cast<unsigned long long>(own));

@@ -147,9 +147,9 @@ class _Recorder:
 
         def run(x: _Map, other: _Map | None = None) -> _Map:
             recording = self._recording
-            shape, size = convolution.at(x.height, x.width)
-            out = recording.new_map(convolution.outputs, size)
-            recording.steps.append(_Step(shape, convolution.addresses, None, x, other, out))
+            planned = convolution.at(x.height, x.width)
+            out = recording.new_map(convolution.outputs, planned.size)
+            recording.steps.append(_Step(planned.shape, planned.addresses, None, x, other, out))
             return out
 
         return run

@@ -77,6 +77,14 @@ def stored(weight: Tensor, storage: str, memory: WeightMemory) -> StoredWeight:
     return StoredWeight(in_order, padded_channels(scale))
 
 
+def restored(weight: StoredWeight, outputs: int) -> Tensor:
+    """float64 [O, I, h, w]: the weight that is stored."""
+    blocks, height, width, inputs, lanes = weight.values.shape
+    order = weight.values.double().permute(0, 4, 3, 1, 2)
+    whole = order.reshape(blocks * lanes, inputs, height, width)[:outputs]
+    return whole * weight.scale[:outputs, None, None, None]
+
+
 def padded_channels(values: Tensor) -> Tensor:
     """float32 ``values`` [O] with zeros for the rest of the last block."""
     padded = torch.zeros(-(-len(values) // LANES) * LANES)

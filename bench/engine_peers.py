@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -106,6 +107,11 @@ def main() -> int:
     parser.add_argument("--compilers", action="store_true", help="torch.compile, too: an hour more")
     parser.add_argument("--note", default="", help="about the machine, such as: under other load")
     arguments = parser.parse_args()
+    if max(arguments.threads) > 1 and os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive":
+        parser.error(
+            "OMP_WAIT_POLICY must not be passive with more than one thread: OpenMP's threads then "
+            "sleep between layers, which nearly doubles ResNet-18 on two, got passive"
+        )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     facts = machine()

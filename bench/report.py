@@ -264,18 +264,20 @@ def _main_machine(results: list[Result]) -> Result:
 def readme_block(results: list[Result]) -> str:
     """The rows of :data:`README_ROWS`, on the processor of :func:`_main_machine`."""
     machine = _main_machine(results)
+    vectors = machine["instruction_set"].split()[0]
     rows = [
-        row
+        (row, result["machine"]["instruction_set"].split()[0])
         for result in results
         if result["machine"]["processor"] == machine["processor"] and not on_a_gpu(result)
         for row in result["rows"]
     ]
     lines = ["| what | against | times faster |", "|---|---|---|"]
     for what, against, wanted in README_ROWS:
-        found = [row for row in rows if wanted.items() <= row.items()]
-        lines += [f"| {what} | {against} | {speedup(row)} |" for row in found[:1]]
+        for row, used in [each for each in rows if wanted.items() <= each[0].items()][:1]:
+            name = what if used == vectors else f"{what} ({used})"
+            lines.append(f"| {name} | {against} | {speedup(row)} |")
     note = (
-        f"One thread of {machine['processor']} ({machine['instruction_set'].split()[0]}), "
+        f"One thread of {machine['processor']} ({vectors} unless said otherwise), "
         f"torch {machine['torch']}; below 1 is slower. All {len(rows)} rows: "
         "[BENCHMARKS.md](BENCHMARKS.md); exported networks: "
         "[docs/deployment.md](docs/deployment.md)."

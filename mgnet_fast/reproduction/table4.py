@@ -9,7 +9,7 @@ from pathlib import Path
 from mgnet_fast.data import SCENE_SIZE, dataset_noise
 from mgnet_fast.models import count_multiply_adds, create_model
 from mgnet_fast.reproduction.planned_run import PlannedRun, RunRecord
-from mgnet_fast.training.recipe import get_recipe
+from mgnet_fast.training.recipe import get_recipe, hides_first
 from mgnet_fast.training.run.log import FILE_NAME as LOG_NAME
 
 
@@ -95,7 +95,11 @@ def table_runs(
             ROWS[name].dataset,
             ROWS[name].model,
             ROWS[name].num_glimpses,
-            get_recipe("default", epochs=epochs or ROWS[name].epochs),
+            get_recipe(
+                "default",
+                epochs=epochs or ROWS[name].epochs,
+                **hides_first("default", ROWS[name].model, ROWS[name].antialias),
+            ),
             seed,
             ROWS[name].noise_std,
             antialias=ROWS[name].antialias,

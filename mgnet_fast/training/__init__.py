@@ -1,7 +1,7 @@
 """Training: recipes, the loop and its parts; run/ has complete runs with files and logs."""
 
 from mgnet_fast.models.mgnet.objective import Objective
-from mgnet_fast.training.recipe import RECIPES, Recipe, antialiases, get_recipe
+from mgnet_fast.training.recipe import RECIPES, Recipe, antialiases, get_recipe, hides_first
 from mgnet_fast.training.run.epoch_report import EpochReport
 from mgnet_fast.training.run.folder_data import ImageOptions
 from mgnet_fast.training.run.launch import RunSummary, fitting_recipe, run
@@ -19,5 +19,6 @@ __all__ = [
     "antialiases",
     "fitting_recipe",
     "get_recipe",
+    "hides_first",
     "run",
 ]

@@ -32,4 +32,4 @@ def test_its_log_says_how_it_was_trained() -> None:
     text = asset_path("mgnet_toy_antialias.log.jsonl").read_text(encoding="utf-8")
     first, *_, last = (json.loads(line) for line in text.splitlines())
     assert first["antialias"] is True
-    assert last["accuracy"] == [0.9544, 0.9927, 0.9942]
+    assert last["accuracy"] == [0.9624, 0.9942, 0.9951]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mgnet_fast import MGNet, create_model
 from mgnet_fast.models.mgnet.fusion import FusionMemory
-from mgnet_fast.training import Recipe
+from mgnet_fast.training import Recipe, get_recipe, hides_first
 from mgnet_fast.training.hidden_first import HiddenFirst
 
 
@@ -69,3 +69,21 @@ def test_the_first_steps_of_a_training_hide_it(network: MGNet) -> None:
 def test_shares_out_of_range_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\], got 1.5"):
         Recipe(epochs=1, **{name: 1.5})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "model", "antialias", "share"),
+    [
+        ("default", "mgnet_toy", None, 0.5),
+        ("default", "mgnet_toy", True, 0.5),
+        ("default", "mgnet_toy", False, 0.0),
+        ("default", "tnet_toy", True, 0.0),
+        ("fine-tune", "mgnet_resnet18", True, 0.0),
+        ("paper", "mgnet_toy", None, 0.0),
+    ],
+)
+def test_the_default_recipe_hides_it_where_glimpses_average(
+    recipe: str, model: str, antialias: bool | None, share: float
+) -> None:
+    changed = get_recipe(recipe, **hides_first(recipe, model, antialias))
+    assert changed.hide_first == share

@@ -87,7 +87,7 @@ def train(
             given_fields[field] = numbers(text, f"--{field}")
     from ...assets import antialiased_toy_checkpoint_path, toy_checkpoint_path
     from ...data import told_dataset
-    from ...training import ImageOptions, antialiases, fitting_recipe, get_recipe, run
+    from ...training import ImageOptions, antialiases, fitting_recipe, get_recipe, hides_first, run
     from ...training.run.snapshot import FILE_NAME as STATE
 
     kind = dataset or told_dataset(data)
@@ -98,6 +98,11 @@ def train(
     recipe_name = fitting_recipe(recipe, kind, data)
     if antialias is None and not resume:
         antialias = antialiases(recipe_name, name)
+    hiding = hides_first(recipe_name, name, antialias)
+    if hide_first is None:
+        hide_first = hiding.get("hide_first")
+    if hide_first_steps is None:
+        hide_first_steps = hiding.get("hide_first_steps")
     if weights == Path(SHIPPED_WEIGHTS) and not weights.exists():
         is_published = antialias is False or (antialias is None and name == SHIPPED_WEIGHTS)
         weights = toy_checkpoint_path() if is_published else antialiased_toy_checkpoint_path()

@@ -188,9 +188,12 @@ FrozenEpochs = Annotated[
 ]
 HideFirst = Annotated[
     float | None,
-    _change("Share of the images whose later glimpses are read without the first, early on."),
+    _change(
+        "Share of the images whose later glimpses are read without the first, early on "
+        "(MGNets that average, by default: 0.5)."
+    ),
 ]
-HideFirstSteps = Annotated[float | None, _change("Share of the steps in which that is so.")]
+HideFirstSteps = Annotated[float | None, _change("Share of the steps in which that is so (0.1).")]
 Optimizer = Annotated[
     OptimizerName | None,
     option("NAME", "sgd or adamw.", show_default=False, rich_help_panel=_INSTEAD),

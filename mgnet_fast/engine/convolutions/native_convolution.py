@@ -62,7 +62,7 @@ class NativeConvolution:
         self._axes = tuple(zip(kernel, folded.stride, folded.padding, strict=True))
         self._padding = folded.padding
         self._sizes = (inputs, outputs, *kernel, *folded.stride, *folded.padding)
-        self._form = (_TYPES[self._stored[0].values.dtype], int(folded.relu))
+        self._relu = int(folded.relu)
         self.outputs = outputs
         self._plans: dict[tuple[torch.Size, torch.dtype], tuple[Any, Planned]] = {}
 
@@ -100,10 +100,11 @@ class NativeConvolution:
             tile = winograd.tile_for(channels, outputs, size, self._padding, self._storage)
         if tile not in self._stored:
             weight = winograd.transformed(restored(self._stored[0], self.outputs), tile)
-            self._stored[tile] = stored(weight, self._storage, self._memory)
+            storage = winograd.storage_for(tile, self._storage)
+            self._stored[tile] = stored(weight, storage, self._memory)
         tensors = (*self._stored[tile], self._bias)
         return Planned(
-            (*self._sizes, height, width, *self._form, tile),
+            (*self._sizes, height, width, _TYPES[tensors[0].dtype], self._relu, tile),
             tuple(each.data_ptr() for each in tensors),
             (down, across),
         )

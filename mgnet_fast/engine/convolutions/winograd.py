@@ -16,12 +16,17 @@ from torch import Tensor
 # Where the polynomials of an axis are evaluated, beside infinity; as in
 # csrc/cpu/convolution/winograd.h.
 _POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 0.75, -0.75, 1.5, -1.5)}
-# By storage of the weights: 16 bits would cost m = 4 two decimal digits, and 8 bits cost both more
-# than they gain.
-_TILES = {"fp32": (2, 4), "fp16": (2,), "int8": ()}
+# The storage of transformed weights, by that of the others and m. In 16 bits m = 4 would lose a
+# decimal digit more than m = 2; where it pays, maps are large and the weights few enough to stay in
+# 32 bits. In 8 bits both would lose too much.
+_STORAGES = {
+    "fp32": {2: "fp32", 4: "fp32"},
+    "fp16": {2: "fp16", 4: "fp32"},
+    "int8": {4: "fp32"},
+}
 _BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 # Time, in multiply-adds of a channel with an output, of bringing a byte of weights from memory, and
-# a channel of a position into or out of the transform. Measured on Zen 3, 4 and 5.
+# a channel of a position into or out of the transform: between those with AVX2 and with AVX-512.
 _PRODUCTS_PER_BYTE = 3.0
 _PRODUCTS_PER_TRANSFORM = 20.0
 
@@ -43,13 +48,19 @@ def tile_for(
     each = channels * outputs
     out = [n + 2 * p - 2 for n, p in zip(size, padding, strict=True)]
     seen = [_products(n, p, count) for n, p, count in zip(size, padding, out, strict=True)]
-    weight = _PRODUCTS_PER_BYTE * _BYTES[storage] * each
-    cost = {0: seen[0] * seen[1] * each + 9 * weight}
-    for m in _TILES[storage]:
+    reading = _PRODUCTS_PER_BYTE * each
+    cost = {0: seen[0] * seen[1] * each + 9 * reading * _BYTES[storage]}
+    for m, transformed_storage in _STORAGES[storage].items():
         positions, tiles = (m + 2) ** 2, -(-out[0] // m) * -(-out[1] // m)
         transforms = _PRODUCTS_PER_TRANSFORM * (channels + outputs)
-        cost[m] = positions * (tiles * (each + transforms) + weight)
+        per_position = tiles * (each + transforms) + reading * _BYTES[transformed_storage]
+        cost[m] = positions * per_position
     return min(cost, key=lambda m: cost[m])
+
+
+def storage_for(m: int, storage: str) -> str:
+    """How the transformed weights are stored where the others are stored in ``storage``."""
+    return _STORAGES[storage][m]
 
 
 def transformed(weight: Tensor, m: int) -> Tensor:

@@ -14,7 +14,7 @@ from mgnet_fast.data import told_dataset
 from mgnet_fast.evaluation.accuracy import Accuracy
 from mgnet_fast.threads import fixed_threads
 from mgnet_fast.training.distributed import device_for, joined_workers
-from mgnet_fast.training.recipe import Recipe, antialiases, get_recipe
+from mgnet_fast.training.recipe import Recipe, antialiases, get_recipe, hides_first
 from mgnet_fast.training.run.data import LeftOut, MnistData, RunData
 from mgnet_fast.training.run.folder import (
     MODEL_NAME,
@@ -96,7 +96,8 @@ def run(
             `data_dir`.
         model: a name of `mgnet_fast.list_models`.
         recipe: "default", "paper", "imagenet100", "tiny-imagenet", or a `Recipe`. On folders the
-            first two mean the recipe that fits the folder's layout.
+            first two mean the recipe that fits the folder's layout. "default" includes
+            `hides_first`.
         epochs, batch_size: override the recipe; None keeps it.
         num_glimpses: overrides the model's; None keeps it.
         glimpse_loss: "reference" (glimpses 2..T) or "paper" (1..T).
@@ -135,7 +136,8 @@ def run(
             antialias = antialiases(recipe, model)
     if antialias is None and saved is not None:
         antialias = saved["facts"].get("antialias")
-    chosen = get_recipe(recipe, epochs=epochs, batch_size=batch_size)
+    changes = hides_first(recipe, model, antialias) if isinstance(recipe, str) else {}
+    chosen = get_recipe(recipe, epochs=epochs, batch_size=batch_size, **changes)
     folder = Path(out)
     if seed < 0:
         raise ValueError(f"seed must be at least 0, got {seed}")

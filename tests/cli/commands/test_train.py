@@ -123,13 +123,32 @@ def test_every_option_reaches_the_trainer(command, calls: list[dict[str, Any]]) 
 def test_the_default_recipe_is_the_default(command, calls: list[dict[str, Any]]) -> None:
     assert command("train", "--data", "d").code == 0
     (options,) = calls
-    assert options["recipe"] == get_recipe("default")
+    assert options["recipe"] == get_recipe("default", hide_first=0.5, hide_first_steps=0.1)
     assert options["antialias"]
     assert options["out"] == Path("runs/translated-mnist")
     assert options["epochs"] is None
     assert options["precision"] == "fp32"
     assert options["progress"]
     assert options["tensorboard"]
+
+
+@pytest.mark.parametrize(
+    ("words", "share"),
+    [
+        ("", 0.5),
+        ("--resume", 0.5),
+        ("--hide-first 0", 0.0),
+        ("--hide-first 0.2", 0.2),
+        ("--no-antialias", 0.0),
+        ("--recipe paper", 0.0),
+        ("--model tnet_toy", 0.0),
+    ],
+)
+def test_averaging_mgnets_hide_the_first_glimpse_by_the_default_recipe(
+    command, calls: list[dict[str, Any]], words: str, share: float
+) -> None:
+    assert command("train", "--data", "d", *words.split()).code == 0
+    assert calls[0]["recipe"].hide_first == share
 
 
 @pytest.mark.parametrize(

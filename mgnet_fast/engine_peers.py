@@ -35,6 +35,8 @@ HALF_WEIGHTS = "packed, fp16 weights"
 """The runner that stores the weights of a float32 backbone in float16; it is no rival of others."""
 
 LEAST_ROUNDS = 5
+PAUSE = 0.2
+"""Seconds before another library's turn, with several threads."""
 _PERCENTILES = (20, 50, 80, 90, 99)
 
 Percentiles = dict[str, float]
@@ -245,26 +247,37 @@ def _difference(found: Tensor, expected: Tensor) -> float:
 
 
 def _measured(runs: list[Callable[[], Tensor]], seconds: float) -> np.ndarray:
-    """Seconds of each call [rounds, runs]; each round starts with another one."""
+    """Seconds of each call [rounds, runs]; each round starts with another one.
+
+    With several threads a run calls several times in a row, after a pause: the threads of another
+    library look for more work for a while, on cores that this one needs, and its own threads have
+    to wake.
+    """
+    several = torch.get_num_threads() > 1
+    warm, calls = (3, 5) if several else (0, 1)
     for run in runs:
         run()  # warm-up
-    rounds: list[list[float]] = []
+    rounds: list[np.ndarray] = []
     was_enabled = gc.isenabled()
     gc.disable()  # a collection would slow one of a round
     try:
         end = time.perf_counter() + seconds
         while time.perf_counter() < end or len(rounds) < LEAST_ROUNDS:
-            taken = [0.0] * len(runs)
+            taken = np.zeros((calls, len(runs)))
             for place in range(len(runs)):
                 which = (place + len(rounds)) % len(runs)
-                start = time.perf_counter()
-                runs[which]()
-                taken[which] = time.perf_counter() - start
+                if several:
+                    time.sleep(PAUSE)
+                for call in range(-warm, calls):
+                    start = time.perf_counter()
+                    runs[which]()
+                    if call >= 0:
+                        taken[call, which] = time.perf_counter() - start
             rounds.append(taken)
     finally:
         if was_enabled:
             gc.enable()
-    return np.array(rounds)
+    return np.concatenate(rounds)
 
 
 def _with_times(peers: list[Peer], times: np.ndarray) -> list[Peer]:

@@ -75,35 +75,37 @@ MGNET_INLINE void store_some(float* to, int64_t lanes, Floats v) {
   for (int64_t i = 0; i < lanes; ++i) to[i] = few[i];
 }
 
-// The fields of the tiles are copied before a loop stores: the compiler cannot tell that vectors
-// are not written over them.
+// A square of inputs on its way to be transformed.
 template <class Axis>
-struct TileIn {
+struct InputSquare {
   static constexpr int kSide = Axis::kPositions;
   Floats values[kSide][kSide];  // those beyond the map stay 0
-  const WinogradTile* tile;
-  const float* input;
-  int64_t row, channels, apart;
+  int top, bottom, left, right;
+  int64_t row, channels;  // floats of the map
+  int64_t apart;          // positions in the result
+};
 
-  // Some lanes of channels, at this place of the map and of the transformed tile.
-  MGNET_INLINE void transform(TileIn& in, int64_t corner, int64_t lanes, float* to) {
-    const int top = in.tile->top, bottom = in.tile->bottom;
-    const int left = in.tile->left, right = in.tile->right;
-    for (int y = top; y < bottom; ++y) {
-      const float* from = in.input + (corner + y * in.row + left * in.channels);
-      for (int x = left; x < right; ++x, from += in.channels) {
-        in.values[y][x] = load_some(from, lanes);
-      }
-    }
-    Floats half[kSide][kSide], whole[kSide];
-    for (int x = 0; x < kSide; ++x) Axis::input(&in.values[0][x], kSide, half[x]);
-    const int64_t apart = in.apart;
-    for (int y = 0; y < kSide; ++y) {
-      Axis::input(&half[0][y], kSide, whole);
-      for (int x = 0; x < kSide; ++x, to += apart) store_some(to, lanes, whole[x]);
+// Some lanes of channels. Fields are copied to variables before a loop stores: the compiler cannot
+// tell that vectors are not written over them.
+template <class Axis>
+MGNET_INLINE void transform_lanes(InputSquare<Axis>& square, const float* map, int64_t corner,
+                                  int64_t lanes, float* to) {
+  constexpr int kSide = Axis::kPositions;
+  const int bottom = square.bottom, left = square.left, right = square.right;
+  const int64_t channels = square.channels, apart = square.apart;
+  for (int y = square.top; y < bottom; ++y) {
+    const float* from = map + (corner + y * square.row + left * channels);
+    for (int x = left; x < right; ++x, from += channels) {
+      square.values[y][x] = load_some(from, lanes);
     }
   }
-};
+  Floats half[kSide][kSide], whole[kSide];
+  for (int x = 0; x < kSide; ++x) Axis::input(&square.values[0][x], kSide, half[x]);
+  for (int y = 0; y < kSide; ++y) {
+    Axis::input(&half[0][y], kSide, whole);
+    for (int x = 0; x < kSide; ++x, to += apart) store_some(to, lanes, whole[x]);
+  }
+}
 
 template <class Axis>
 static void transform_tiles(const WinogradTiles& all, int64_t first, int64_t last) {
@@ -112,13 +114,16 @@ static void transform_tiles(const WinogradTiles& all, int64_t first, int64_t las
     const WinogradTile& tile = all.tiles[(all.first + t) % all.per_image];
     const int64_t image = (all.first + t) / all.per_image;
     const int64_t corner = image * all.input_image + tile.input;
+    InputSquare<Axis> square = {{},         tile.top,      tile.bottom, tile.left,
+                                tile.right, all.input_row, channels,    all.apart * channels};
     float* to = all.transformed + t * channels;
-    TileIn<Axis> in = {{}, &tile, all.input, all.input_row, channels, all.apart * channels};
     int64_t c = 0;
     for (; c + kLanes <= channels; c += kLanes) {
-      TileIn<Axis>::transform(in, corner + c, kLanes, to + c);
+      transform_lanes<Axis>(square, all.input, corner + c, kLanes, to + c);
     }
-    if (c < channels) TileIn<Axis>::transform(in, corner + c, channels - c, to + c);
+    if (c < channels) {
+      transform_lanes<Axis>(square, all.input, corner + c, channels - c, to + c);
+    }
   }
 }
 

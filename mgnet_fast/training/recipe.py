@@ -176,8 +176,8 @@ def hides_first(recipe: str, model: str, antialias: bool | None) -> dict[str, fl
     """What this recipe changes for networks that average: ``hide_first`` and ``hide_first_steps``.
 
     By "default", MGNets with ``antialias`` do not see the first glimpse of half of the images again
-    in the first tenth of the steps. They then reach 99 % on translated MNIST after 6 epochs instead
-    of 11. ``antialias`` None: that of the recipe.
+    in the first tenth of the steps. They then reach 99 % on translated MNIST after 6 to 8 epochs
+    instead of 11. ``antialias`` None: that of the recipe.
     """
     averages = antialiases(recipe, model) if antialias is None else antialias
     if recipe != "default" or not model.startswith("mgnet_") or not averages:
